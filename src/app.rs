@@ -1,0 +1,191 @@
+//! Puts the parts together: from a [`Config`], everything that serves.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+
+use crate::auth::{Authenticator, Guard, Policy, PolicyError};
+use crate::config::Config;
+use crate::connect::{Connectors, Outbox, WebFetch};
+use crate::domain::clock::{Clock, Random, SystemClock, SystemRandom};
+use crate::domain::id::Ids;
+use crate::engine::{self, Engine};
+use crate::files::{DataDir, DataDirError};
+use crate::pb;
+use crate::rpc;
+use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
+use crate::transport::{self, Gate, ServeError};
+
+/// The seams: what tests put in place of the real world.
+#[derive(Clone)]
+pub struct Seams {
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// None: those that the configuration names.
+    pub connectors: Option<Connectors>,
+    /// False: nothing happens by itself; a test steps the engine.
+    pub run_engine: bool,
+}
+
+/// Why the server did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error("HERALD_MASTER_KEY: {0}")]
+    MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the HTTP client cannot be made")]
+    Fetch(#[from] reqwest::Error),
+    #[error("the descriptors cannot be served: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// What is there once the server is ready; for tests and for those who embed it.
+#[derive(Clone)]
+pub struct Ready {
+    pub store: Arc<Store>,
+    pub engine: Arc<Engine>,
+}
+
+/// How long the engine's turns may take to end, once calls have.
+const ENGINE_STOP: Duration = Duration::from_secs(5);
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, run_engine: true }
+    }
+}
+
+/// Serves on the listener until `stop` is cancelled. `ready` is called once calls are answered.
+///
+/// The data folder is locked before anything else; health is served, as NOT_SERVING, while the store opens.
+pub async fn run(
+    config: Config,
+    seams: Seams,
+    listener: TcpListener,
+    stop: CancellationToken,
+    ready: impl FnOnce(Ready),
+) -> Result<(), AppError> {
+    let data = Arc::new(DataDir::lock(&config.data_dir)?);
+    let master_key = master_key(&config, &data, &*seams.random)?;
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for service in ["", AGENT, TENANT, WORKFLOW] {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    let mut open = Routes::builder();
+    open.add_service(health_service);
+    open.add_service(reflection().build_v1()?);
+    open.add_service(reflection().build_v1alpha()?);
+
+    let guard = Guard {
+        policy: Arc::new(Policy::load()?),
+        authenticator: Arc::new(Authenticator::new(&config.auth, config.dev)),
+    };
+    let gate = Gate::default();
+    let app = transport::app(open.routes(), gate.clone(), guard, &config.server, config.dev);
+    let served_until = CancellationToken::new();
+    let mut serving = {
+        let (settings, until) = (config.server.clone(), served_until.clone());
+        tokio::spawn(async move { transport::serve(listener, app, &settings, until).await })
+    };
+
+    let ids = Ids::new(seams.clock.clone(), seams.random.clone());
+    let store = Store::open(&data.database(), master_key, ids).await?;
+    let connectors = match seams.connectors {
+        Some(connectors) => connectors,
+        None => Connectors {
+            fetch: Arc::new(WebFetch::new(&config.fetch)?),
+            mail: Arc::new(Outbox::new(data.clone(), seams.clock.clone())),
+        },
+    };
+    let engine = Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch));
+    let streams_until = CancellationToken::new();
+    gate.open(services(&config, &store, &engine, &streams_until));
+    if seams.run_engine {
+        engine.start();
+    }
+    for service in ["", AGENT, TENANT, WORKFLOW] {
+        health.set_service_status(service, ServingStatus::Serving).await;
+    }
+    ready(Ready { store: store.clone(), engine: engine.clone() });
+
+    let ended = tokio::select! {
+        () = stop.cancelled() => None,
+        ended = &mut serving => Some(ended),
+    };
+    for service in ["", AGENT, TENANT, WORKFLOW] {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    streams_until.cancel();
+    served_until.cancel();
+    let ended = match ended {
+        Some(ended) => ended,
+        None => serving.await,
+    };
+    if tokio::time::timeout(ENGINE_STOP, engine.stop()).await.is_err() {
+        tracing::warn!("turns had not ended when the engine's time to stop was up; the next start goes on with them");
+    }
+    store.close().await;
+    ended.unwrap_or(Ok(()))?;
+    Ok(())
+}
+
+const AGENT: &str = pb::agent_service_server::SERVICE_NAME;
+const TENANT: &str = pb::tenant_service_server::SERVICE_NAME;
+const WORKFLOW: &str = pb::workflow_service_server::SERVICE_NAME;
+
+fn services(config: &Config, store: &Arc<Store>, engine: &Arc<Engine>, stop: &CancellationToken) -> axum::Router {
+    let max_stream = Duration::from_secs(config.server.max_stream_seconds);
+    let (most_in, most_out) = (config.server.max_request_bytes, config.server.max_response_bytes);
+    let agent = pb::agent_service_server::AgentServiceServer::new(rpc::Agent::new(store.clone()));
+    let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant);
+    let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream);
+    let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);
+    let mut routes = Routes::builder();
+    routes.add_service(agent.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
+    routes.add_service(tenant.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
+    routes.add_service(workflow.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
+    routes.routes().into_axum_router()
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
+
+/// The configured key; under `dev` one that is made in the data folder.
+fn master_key(config: &Config, data: &DataDir, random: &dyn Random) -> Result<MasterKey, AppError> {
+    let configured = config.master_key.expose();
+    if !configured.is_empty() {
+        return Ok(MasterKey::parse(configured)?);
+    }
+    let text = data.dev_master_key(|| MasterKey::generate(random).to_base64())?;
+    Ok(MasterKey::parse(&text)?)
+}
+
+/// Cancelled by SIGTERM or Ctrl-C.
+pub fn stop_on_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,59 @@
+//! The layer in front of every method: who calls, and may they.
+//!
+//! It removes any `x-tenant-id` that a client sends, verifies the credential, checks the role against the policy, and
+//! stamps the caller into the request's extensions, and its tenant onto the request's metadata, the span and the
+//! response. Handlers read the extension, never the metadata.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderValue;
+use tonic::Status;
+use tracing::Instrument as _;
+
+use super::{Access, Guard};
+use crate::status;
+use crate::tenant::Caller;
+
+/// Names the tenant on every authenticated response.
+pub const TENANT_HEADER: &str = "x-tenant-id";
+
+/// The layer.
+pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    request.headers_mut().remove(TENANT_HEADER);
+    let path = request.uri().path().to_owned();
+    let caller = match admit(&guard, &path, &request) {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return next.run(request).await,
+        Err(status) => {
+            tracing::info!(rpc.method = %path, code = ?status.code(), reason = status.message(), "rpc.refused");
+            return status.into_http();
+        }
+    };
+    // A tenant id is printable ASCII, so it is always a header value.
+    let stamp = HeaderValue::from_str(caller.tenant().as_str()).ok();
+    let span = tracing::info_span!("rpc", rpc.method = %path, tenant = %caller.tenant());
+    if let Some(stamp) = stamp.clone() {
+        request.headers_mut().insert(TENANT_HEADER, stamp);
+    }
+    request.extensions_mut().insert(caller);
+    let mut response = next.run(request).instrument(span).await;
+    if let Some(stamp) = stamp {
+        response.headers_mut().insert(TENANT_HEADER, stamp);
+    }
+    response
+}
+
+/// The caller, or None where anybody may call.
+fn admit(guard: &Guard, path: &str, request: &Request) -> Result<Option<Caller>, Status> {
+    let needed = match guard.policy.access(path) {
+        None => return Err(status::no_such_method()),
+        Some(Access::Open) => return Ok(None),
+        Some(Access::Role(role)) => role,
+    };
+    let caller = guard.authenticator.caller(request.headers())?;
+    if caller.role() < needed {
+        return Err(status::role_too_low(caller.role().as_str(), needed.as_str()));
+    }
+    Ok(Some(caller))
+}

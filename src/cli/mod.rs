@@ -1,0 +1,49 @@
+//! The command line.
+//!
+//! `serve` runs the server; `campaign` is a client of it, over gRPC like any other. Answers go to standard output;
+//! progress, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
+
+mod campaign;
+mod client;
+mod prospects_csv;
+mod render;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use campaign::{Outcome, RunArgs, run_campaign};
+pub use client::{Api, Connection};
+pub use render::Progress;
+
+/// Runs outreach campaigns for many tenants: reads a website, ranks prospects, writes an e-mail to each, has them
+/// approved, and sends them.
+#[derive(Parser)]
+#[command(name = "herald", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve gRPC and gRPC-Web.
+    Serve(serve::ServeArgs),
+    /// Start, follow and steer campaigns on a running server.
+    Campaign(campaign::CampaignArgs),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    // The first thing: whatever speaks TLS later finds it there. An error means that it is there already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::serve(args),
+        Command::Campaign(args) => campaign::campaign(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,284 @@
+//! Reads prospects from a CSV file.
+//!
+//! The file is read twice: first all of it is checked, as the server would, and every fault is told by line and column;
+//! only if there is none, it is imported. It is never held in memory, so it may be of any size.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use csv::{ByteRecord, Reader, ReaderBuilder};
+
+use crate::domain::error::Violations;
+use crate::domain::prospect::{FIELDS, Mask, ProspectFields};
+use crate::pb;
+
+/// The columns that a file may have, in any order; `email` is required.
+pub(super) const COLUMNS: [&str; 11] = [
+    "email",
+    "company",
+    "contact_name",
+    "position",
+    "industry",
+    "location",
+    "business_size",
+    "source_url",
+    "notes",
+    "tags",
+    "language",
+];
+
+/// The faults that are told before the rest is only counted.
+const MOST_FAULTS: usize = 20;
+/// The rows and about the bytes of one batch: the server's limits, with room for what goes around the rows.
+const BATCH_ROWS: usize = 1_000;
+const BATCH_BYTES: usize = 3 * 1024 * 1024;
+
+/// A file that has been checked.
+pub(super) struct ProspectsCsv<'a> {
+    path: &'a Path,
+    /// How many prospects it holds.
+    pub rows: u64,
+}
+
+/// The rows of a file, a batch at a time.
+pub(super) struct Batches {
+    name: String,
+    reader: Reader<File>,
+    columns: Vec<&'static str>,
+    record: ByteRecord,
+    /// A row that did not fit into the last batch.
+    left_over: Option<pb::Prospect>,
+}
+
+impl<'a> ProspectsCsv<'a> {
+    /// Checks the whole file. The error names each fault, `file:line: column "name": what is wrong`.
+    pub(super) fn check(path: &'a Path) -> anyhow::Result<Self> {
+        let mut batches = Batches::open(path)?;
+        let (mut rows, mut faults, mut count) = (0, Vec::new(), 0);
+        loop {
+            let (found, more) = batches.row()?;
+            match found {
+                Ok(Some(_)) => rows += 1,
+                Ok(None) => {}
+                Err(found) => {
+                    count += found.len();
+                    faults.extend(found.into_iter().take(MOST_FAULTS - faults.len()));
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        if count > faults.len() {
+            faults.push(format!("and {} more", count - faults.len()));
+        }
+        if !faults.is_empty() {
+            bail!("{} cannot be imported, and nothing of it was:\n  {}", path.display(), faults.join("\n  "));
+        }
+        if rows == 0 {
+            bail!("{} has a header and no prospects", path.display());
+        }
+        Ok(Self { path, rows })
+    }
+
+    /// The checked rows.
+    pub(super) fn batches(&self) -> anyhow::Result<Batches> {
+        Batches::open(self.path)
+    }
+}
+
+impl Batches {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+        let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
+        let header = reader.byte_headers().with_context(|| format!("cannot read {name}"))?.clone();
+        let columns = columns(&name, &header)?;
+        Ok(Self { name, reader, columns, record: ByteRecord::new(), left_over: None })
+    }
+
+    /// The next batch; None at the end of the file.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Vec<pb::Prospect>>> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        if let Some(row) = self.left_over.take() {
+            bytes += prost::Message::encoded_len(&row);
+            batch.push(row);
+        }
+        while batch.len() < BATCH_ROWS {
+            let (found, more) = self.row()?;
+            match found {
+                Ok(Some(row)) => {
+                    bytes += prost::Message::encoded_len(&row);
+                    if bytes > BATCH_BYTES {
+                        self.left_over = Some(row);
+                        break;
+                    }
+                    batch.push(row);
+                }
+                Ok(None) => {}
+                Err(faults) => bail!("{} has changed while it was read: {}", self.name, faults.join("; ")),
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+
+    /// The next row or its faults, and whether more may follow. An empty line is no row.
+    fn row(&mut self) -> anyhow::Result<(Result<Option<pb::Prospect>, Vec<String>>, bool)> {
+        let more = self.reader.read_byte_record(&mut self.record);
+        if !more.with_context(|| format!("cannot read {}", self.name))? {
+            return Ok((Ok(None), false));
+        }
+        let line = self.record.position().map_or(0, csv::Position::line);
+        Ok((self.parse(line), true))
+    }
+
+    fn parse(&self, line: u64) -> Result<Option<pb::Prospect>, Vec<String>> {
+        let at = |column: &str, what: &str| format!("{}:{line}: column {column:?}: {what}", self.name);
+        if self.record.len() != self.columns.len() {
+            let what = format!("has {} fields, the header {}", self.record.len(), self.columns.len());
+            let hint = if self.record.len() > self.columns.len() { "; quote fields that hold a comma" } else { "" };
+            return Err(vec![format!("{}:{line}: {what}{hint}", self.name)]);
+        }
+        let mut row = pb::Prospect { source: "csv import".to_owned(), ..Default::default() };
+        let mut faults = Vec::new();
+        for (column, bytes) in self.columns.iter().zip(self.record.iter()) {
+            match std::str::from_utf8(bytes) {
+                Ok(text) => set(&mut row, column, text),
+                Err(error) => {
+                    let what = format!("is not UTF-8 at its byte {}; save the file as UTF-8", error.valid_up_to() + 1);
+                    faults.push(at(column, &what));
+                }
+            }
+        }
+        if faults.is_empty() {
+            let mut violations = Violations::default();
+            fields(&row).check(&mut violations, "", &Mask::all(FIELDS));
+            if let Err(crate::domain::error::Error::Invalid(list)) = violations.done() {
+                faults = list.iter().map(|v| at(&v.field, &v.description)).collect();
+            }
+        }
+        if faults.is_empty() { Ok(Some(row)) } else { Err(faults) }
+    }
+}
+
+/// The columns of a header, or what is wrong with it.
+fn columns(name: &str, header: &ByteRecord) -> anyhow::Result<Vec<&'static str>> {
+    let known = COLUMNS.join(", ");
+    let mut columns = Vec::new();
+    for (i, bytes) in header.iter().enumerate() {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            bail!("{name}:1: column {}: the header is not UTF-8; save the file as UTF-8", i + 1);
+        };
+        let text = text.trim_start_matches('\u{feff}').trim().to_lowercase();
+        let Some(column) = COLUMNS.iter().find(|c| **c == text) else {
+            let hint = if text.contains(';') { "separate columns with commas; " } else { "" };
+            bail!("{name}:1: column {}: {text:?} is no column; {hint}known are: {known}", i + 1);
+        };
+        if columns.contains(column) {
+            bail!("{name}:1: column {}: {text:?} is there twice", i + 1);
+        }
+        columns.push(*column);
+    }
+    if !columns.contains(&"email") {
+        bail!("{name}:1: there is no column \"email\"; the first line must name the columns, of: {known}");
+    }
+    Ok(columns)
+}
+
+fn set(row: &mut pb::Prospect, column: &str, text: &str) {
+    let text = text.trim();
+    match column {
+        "email" => text.clone_into(&mut row.email),
+        "company" => text.clone_into(&mut row.company),
+        "contact_name" => text.clone_into(&mut row.contact_name),
+        "position" => text.clone_into(&mut row.position),
+        "industry" => text.clone_into(&mut row.industry),
+        "location" => text.clone_into(&mut row.location),
+        "business_size" => text.clone_into(&mut row.business_size),
+        "source_url" => text.clone_into(&mut row.source_url),
+        "notes" => text.clone_into(&mut row.notes),
+        "language" => text.clone_into(&mut row.language),
+        _ => row.tags = text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect(),
+    }
+}
+
+fn fields(row: &pb::Prospect) -> ProspectFields {
+    ProspectFields {
+        email: row.email.clone(),
+        company: row.company.clone(),
+        contact_name: row.contact_name.clone(),
+        position: row.position.clone(),
+        industry: row.industry.clone(),
+        location: row.location.clone(),
+        business_size: row.business_size.clone(),
+        source: row.source.clone(),
+        source_url: row.source_url.clone(),
+        notes: row.notes.clone(),
+        tags: row.tags.clone(),
+        language: row.language.clone(),
+        ..ProspectFields::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8]) -> Result<u64, String> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("p.csv");
+        std::fs::write(&path, bytes).expect("written");
+        let told = |error: anyhow::Error| error.to_string().replace(&dir.path().display().to_string(), "");
+        ProspectsCsv::check(&path).map(|csv| csv.rows).map_err(told)
+    }
+
+    #[test]
+    fn a_good_file_is_counted() {
+        let text = "\u{feff}email,Company,tags\r\na@example.com,\"Acme, Inc\",x;y\r\n\r\nb@example.com,,\r\n";
+        assert_eq!(check(text.as_bytes()), Ok(2));
+    }
+
+    #[test]
+    fn faults_are_told_by_line_and_column() {
+        let long = "x".repeat(201);
+        let text = format!("email,company,language\na@example.com,A,en\nnobody,B,en\nc@example.com,{long},english?\nd@example.com,D\n");
+        let told = check(text.as_bytes()).expect_err("three bad rows");
+        for fault in [
+            "nothing of it was",
+            "/p.csv:3: column \"email\": must be an e-mail address",
+            "/p.csv:4: column \"company\": must be at most 200 characters",
+            "/p.csv:4: column \"language\": must be an IETF language tag",
+            "/p.csv:5: has 2 fields, the header 3",
+        ] {
+            assert!(told.contains(fault), "{fault} in:\n{told}");
+        }
+    }
+
+    #[test]
+    fn broken_text_is_told_by_line_and_column() {
+        let told = check(b"email,company\na@example.com,A\nb@example.com,caf\xe9\n").expect_err("not UTF-8");
+        assert!(told.contains("/p.csv:3: column \"company\": is not UTF-8 at its byte 4"), "{told}");
+    }
+
+    #[test]
+    fn wrong_columns_are_told() {
+        assert!(check(b"mail,company\n").expect_err("no such column").contains("/p.csv:1: column 1: \"mail\" is no column"));
+        assert!(check(b"company\nA\n").expect_err("no email").contains("no column \"email\""));
+        assert!(check(b"email;company\n").expect_err("semicolons").contains("separate columns with commas"));
+        assert!(check(b"email,email\n").expect_err("twice").contains("twice"));
+        assert!(check(b"").expect_err("empty").contains("no column \"email\""));
+        assert!(check(b"email\n").expect_err("no rows").contains("no prospects"));
+    }
+
+    #[test]
+    fn many_faults_are_counted_after_the_first_twenty() {
+        let text = format!("email\n{}", "bad\n".repeat(30));
+        let told = check(text.as_bytes()).expect_err("bad rows");
+        assert!(told.ends_with("and 10 more"), "{told}");
+        assert_eq!(told.matches("p.csv:").count(), 20);
+    }
+}

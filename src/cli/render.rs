@@ -1,0 +1,147 @@
+//! What a person sees of a campaign: a bar per step on a terminal, plain lines otherwise.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::pb;
+use crate::pb::campaign_event::Kind;
+
+/// Shows a campaign's progress on standard error.
+pub struct Progress {
+    /// Put before each line where several campaigns are shown at once.
+    label: String,
+    form: Form,
+}
+
+enum Form {
+    Bars(Vec<ProgressBar>),
+    Lines,
+    Silent,
+}
+
+pub(super) const STEPS: [pb::StepId; 6] = [
+    pb::StepId::WebsiteAnalysis,
+    pb::StepId::SearchStrategy,
+    pb::StepId::ProspectSearch,
+    pb::StepId::EmailGeneration,
+    pb::StepId::EmailReview,
+    pb::StepId::EmailSending,
+];
+
+impl Progress {
+    /// Bars if standard error is a terminal, else lines.
+    pub fn new(label: &str, bars: &MultiProgress) -> Self {
+        let form = if std::io::stderr().is_terminal() { Form::Bars(make_bars(label, bars)) } else { Form::Lines };
+        Self { label: label.to_owned(), form }
+    }
+
+    pub fn silent() -> Self {
+        Self { label: String::new(), form: Form::Silent }
+    }
+
+    /// Shows where a campaign stands.
+    pub fn snapshot(&self, campaign: &pb::Campaign) {
+        if let Form::Bars(bars) = &self.form {
+            for (bar, step) in bars.iter().zip(&campaign.steps) {
+                show_step(bar, step.status(), step.progress, &step.summary);
+            }
+        }
+    }
+
+    /// Shows an event.
+    pub fn event(&self, event: &pb::CampaignEvent) {
+        match (&self.form, &event.kind) {
+            (Form::Bars(bars), Some(Kind::StepChanged(change))) => {
+                if let Some(bar) = STEPS.iter().position(|s| *s == change.step()).and_then(|i| bars.get(i)) {
+                    show_step(bar, change.status(), change.progress, &change.summary);
+                }
+            }
+            (Form::Lines, Some(kind)) => {
+                if let Some(line) = line(kind) {
+                    self.say(&line);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Says something beside the progress.
+    pub fn say(&self, text: &str) {
+        let text = if self.label.is_empty() { text.to_owned() } else { format!("[{}] {text}", self.label) };
+        match &self.form {
+            Form::Bars(bars) => match bars.first() {
+                Some(bar) => bar.suspend(|| eprintln!("{text}")),
+                None => eprintln!("{text}"),
+            },
+            Form::Lines => eprintln!("{text}"),
+            Form::Silent => {}
+        }
+    }
+
+    /// Leaves the bars as they stand.
+    pub fn finish(&self) {
+        if let Form::Bars(bars) = &self.form {
+            for bar in bars {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+fn make_bars(label: &str, bars: &MultiProgress) -> Vec<ProgressBar> {
+    let head = if label.is_empty() { String::new() } else { format!("[{label}] ") };
+    let template = format!("{head}{{prefix:16}} {{bar:24}} {{pos:>3}}%  {{wide_msg}}");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style.progress_chars("━╸─");
+    let make = |step: &pb::StepId| {
+        let bar = bars.add(ProgressBar::new(100));
+        bar.set_style(style.clone());
+        bar.set_prefix(step_name(*step));
+        bar
+    };
+    STEPS.iter().map(make).collect()
+}
+
+fn show_step(bar: &ProgressBar, status: pb::StepStatus, progress: i32, summary: &str) {
+    bar.set_position(u64::try_from(progress).unwrap_or(0));
+    let message = match (status, summary) {
+        (pb::StepStatus::Failed, summary) => format!("failed: {summary}"),
+        (_, summary) => summary.to_owned(),
+    };
+    bar.set_message(message);
+}
+
+fn line(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::StateChanged(change) => {
+            let reason = if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
+            Some(format!("campaign {}{reason}", state_name(change.to())))
+        }
+        Kind::StepChanged(change) => {
+            let status = step_status_name(change.status());
+            let rest = if change.summary.is_empty() { format!("{}%", change.progress) } else { change.summary.clone() };
+            Some(format!("{:<16} {status:<11} {rest}", step_name(change.step())))
+        }
+        Kind::HoldChanged(hold) if hold.reason.is_empty() => Some("goes on".to_owned()),
+        Kind::HoldChanged(hold) => Some(format!("on hold: {}", hold.reason)),
+        Kind::LogAdded(_) | Kind::EmailChanged(_) => None,
+    }
+}
+
+pub(super) fn state_name(state: pb::CampaignState) -> String {
+    plain(state.as_str_name(), "CAMPAIGN_STATE_")
+}
+
+pub(super) fn step_name(step: pb::StepId) -> String {
+    plain(step.as_str_name(), "STEP_ID_")
+}
+
+pub(super) fn step_status_name(status: pb::StepStatus) -> String {
+    plain(status.as_str_name(), "STEP_STATUS_")
+}
+
+/// `CAMPAIGN_STATE_WAITING_APPROVAL` as a person says it: `waiting approval`.
+fn plain(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', " ")
+}

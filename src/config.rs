@@ -1,0 +1,383 @@
+//! The settings, validated once at the start.
+//!
+//! Each setting has a default, may be in the TOML file that `--config` or `HERALD_CONFIG` names, and may be overridden by
+//! an environment variable: `HERALD_` and the setting's path in upper case, such as `HERALD_AUTH_HS256_SECRET` for
+//! `hs256_secret` in `[auth]`. Flags of the command line come last. Unknown settings are refused, so that a misspelt one
+//! is not silently the default. Secrets are never printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The address that gRPC and gRPC-Web are served on. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The folder of the database, the tenants' files and, under `dev`, the master key.
+    pub data_dir: PathBuf,
+    /// Development: `x-user-id` and anonymous callers are taken on their word. Loopback only.
+    pub dev: bool,
+    /// 32 random bytes in base64, which wrap the tenants' own keys. Required unless `dev`, which makes one.
+    pub master_key: Secret,
+    /// What is logged, as `tracing` filters write it, such as `info` or `info,herald::engine=debug`.
+    pub log: String,
+    pub auth: Auth,
+    pub server: Server,
+    pub engine: Engine,
+    pub fetch: Fetch,
+}
+
+/// `[auth]`: how callers prove who they are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// The shared secret of bearer tokens signed with HS256, at least 32 bytes. Required unless `dev`.
+    pub hs256_secret: Secret,
+    /// The `iss` that tokens must carry. Empty: not checked.
+    pub issuer: String,
+    /// The `aud` that tokens must carry. Empty: tokens with an `aud` are refused, as RFC 7519 asks.
+    pub audience: String,
+    /// The clock difference allowed at `exp` and `nbf`, in seconds.
+    pub leeway_seconds: u64,
+}
+
+/// `[server]`: the port's limits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// The origins that browsers may call from, such as `https://app.example.com`. Under `dev` also any localhost origin.
+    pub cors_origins: Vec<String>,
+    /// The largest request message, in bytes.
+    pub max_request_bytes: usize,
+    /// The largest response message, in bytes.
+    pub max_response_bytes: usize,
+    /// The calls that one connection may have open.
+    pub max_streams_per_connection: u32,
+    /// The largest list of headers of a request, in bytes.
+    pub max_header_bytes: u32,
+    /// How long a unary call may take, in seconds.
+    pub request_timeout_seconds: u64,
+    /// How long a new connection may stay silent, in seconds.
+    pub first_byte_timeout_seconds: u64,
+    /// How long an idle connection waits before it is asked whether it is alive, and for the answer, in seconds.
+    pub keepalive_seconds: u64,
+    /// How long a watch stream stays open, in seconds; the client then goes on with a new one.
+    pub max_stream_seconds: u64,
+    /// How long calls and streams may take to end when the server stops, in seconds; then they are cut.
+    pub stop_seconds: u64,
+}
+
+/// `[engine]`: how campaigns are worked on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// The turns that are worked on at once.
+    pub workers: usize,
+    /// The calls to the outside that wait at once; a turn that waits for one is no worker's business.
+    pub max_outside_calls: usize,
+    /// How long a claim on a campaign holds without being renewed, in seconds.
+    pub lease_seconds: u64,
+    /// How often a call to the outside is tried in all.
+    pub tries: u32,
+    /// How long to wait before the second try, in milliseconds; doubled for each further one.
+    pub retry_millis: u64,
+}
+
+/// `[fetch]`: how websites are read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fetch {
+    /// Allows addresses that are not on the public internet. For development and tests.
+    pub allow_private: bool,
+    /// How long one page may take, redirects included, in seconds.
+    pub timeout_seconds: u64,
+    /// How much of a page is read, in bytes.
+    pub max_bytes: usize,
+    /// How many pages of a website are read.
+    pub max_pages: usize,
+}
+
+/// A text that is never printed.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+/// Why the settings cannot be used: what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Environment variables of ours that are not settings of the server.
+const NOT_SETTINGS: &[&str] = &["HERALD_CONFIG", "HERALD_SERVER", "HERALD_TOKEN", "HERALD_USER", "HERALD_CRASH_AT"];
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            data_dir: PathBuf::from("data"),
+            dev: false,
+            master_key: Secret::default(),
+            log: "info".to_owned(),
+            auth: Auth { leeway_seconds: 5, ..Auth::default() },
+            server: Server::default(),
+            engine: Engine::default(),
+            fetch: Fetch::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            cors_origins: Vec::new(),
+            max_request_bytes: 4 * 1024 * 1024,
+            max_response_bytes: 16 * 1024 * 1024,
+            max_streams_per_connection: 256,
+            max_header_bytes: 16 * 1024,
+            request_timeout_seconds: 30,
+            first_byte_timeout_seconds: 10,
+            keepalive_seconds: 20,
+            max_stream_seconds: 15 * 60,
+            stop_seconds: 10,
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { workers: 16, max_outside_calls: 256, lease_seconds: 30, tries: 3, retry_millis: 1_000 }
+    }
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self { allow_private: false, timeout_seconds: 10, max_bytes: 2 * 1024 * 1024, max_pages: 5 }
+    }
+}
+
+impl Config {
+    /// Puts together the defaults, the text of a TOML file, and the environment, and then `flags` (paths such as
+    /// `data_dir` with their values). Call [`Config::validate`] before use.
+    pub fn load(
+        file: Option<&str>,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
+        let defaults = serde_json::to_value(Self::default()).map_err(|e| ConfigError(e.to_string()))?;
+        let mut values = defaults.clone();
+        if let Some(text) = file {
+            let table: Value = toml::from_str(text).map_err(|e| ConfigError(format!("the configuration file: {e}")))?;
+            merge(&mut values, table);
+        }
+        let mut paths = BTreeMap::new();
+        list_paths(&defaults, "", &mut paths);
+        for (name, value) in env {
+            if !name.starts_with("HERALD_") || NOT_SETTINGS.contains(&name.as_str()) {
+                continue;
+            }
+            let path = paths.get(&name).ok_or_else(|| ConfigError(format!("{name} is no setting of Herald; see README")))?;
+            set(&mut values, path, &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
+        }
+        for (path, value) in flags {
+            set(&mut values, path, value).map_err(|e| ConfigError(format!("--{}: {e}", path.replace('_', "-"))))?;
+        }
+        serde_json::from_value(values).map_err(|e| ConfigError(format!("the configuration: {e}")))
+    }
+
+    /// Refuses what cannot work, before a port is bound or a file is touched.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let refuse = |text: &str| Err(ConfigError(text.to_owned()));
+        if self.dev && !self.listen.ip().is_loopback() {
+            return refuse(&format!(
+                "--dev takes callers on their word and so serves loopback only; {} is not: listen on 127.0.0.1, or drop --dev \
+                 and set auth.hs256_secret",
+                self.listen
+            ));
+        }
+        let secret = self.auth.hs256_secret.expose();
+        if !self.dev && secret.is_empty() {
+            return refuse("no credentials are configured: set HERALD_AUTH_HS256_SECRET, or use --dev on your own machine");
+        }
+        if !secret.is_empty() && secret.len() < 32 {
+            return refuse("auth.hs256_secret must have at least 32 bytes: make one with `openssl rand -base64 48`");
+        }
+        if !self.dev && self.master_key.expose().is_empty() {
+            return refuse(
+                "no master key is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
+                 and keep it safe, or use --dev on your own machine",
+            );
+        }
+        for origin in &self.server.cors_origins {
+            let fits = url::Url::parse(origin).is_ok_and(|u| u.origin().ascii_serialization() == *origin);
+            if !fits {
+                return refuse(&format!("server.cors_origins: {origin:?} is no origin such as https://app.example.com"));
+            }
+        }
+        let positive = [
+            ("engine.workers", self.engine.workers as u64),
+            ("engine.max_outside_calls", self.engine.max_outside_calls as u64),
+            ("engine.lease_seconds", self.engine.lease_seconds),
+            ("engine.tries", u64::from(self.engine.tries)),
+            ("server.max_streams_per_connection", u64::from(self.server.max_streams_per_connection)),
+            ("server.request_timeout_seconds", self.server.request_timeout_seconds),
+            ("server.first_byte_timeout_seconds", self.server.first_byte_timeout_seconds),
+            ("server.keepalive_seconds", self.server.keepalive_seconds),
+            ("server.max_stream_seconds", self.server.max_stream_seconds),
+            ("fetch.timeout_seconds", self.fetch.timeout_seconds),
+            ("fetch.max_pages", self.fetch.max_pages as u64),
+            ("fetch.max_bytes", self.fetch.max_bytes as u64),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => refuse(&format!("{name} must be at least 1")),
+            None => Ok(()),
+        }
+    }
+}
+
+// === impl Secret ===
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "(none)" } else { "***" })
+    }
+}
+
+/// Written out empty: a secret leaves only by `expose`.
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("")
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// The environment variable of every setting, with the setting's path.
+fn list_paths(values: &Value, prefix: &str, out: &mut BTreeMap<String, String>) {
+    if let Value::Object(map) = values {
+        for (key, value) in map {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            list_paths(value, &path, out);
+        }
+    } else {
+        out.insert(format!("HERALD_{}", prefix.to_uppercase().replace('.', "_")), prefix.to_owned());
+    }
+}
+
+/// Sets the value at `path` from a text, read as what is there now.
+fn set(values: &mut Value, path: &str, text: &str) -> Result<(), String> {
+    let mut place = values;
+    for key in path.split('.') {
+        place = place.get_mut(key).ok_or_else(|| format!("{path} is no setting"))?;
+    }
+    *place = match place {
+        Value::Bool(_) => match text {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" | "" => Value::Bool(false),
+            _ => return Err(format!("{text:?} is neither true nor false")),
+        },
+        Value::Number(_) => text.parse::<u64>().map_err(|_| format!("{text:?} is no whole number"))?.into(),
+        Value::Array(_) => text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(Value::from).collect(),
+        _ => Value::from(text),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: Option<&str>, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let flags: Vec<_> = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        Config::load(file, env, &flags)
+    }
+
+    #[test]
+    fn flags_come_before_environment_before_file_before_defaults() {
+        let file = "data_dir = 'file'\nlisten = '127.0.0.1:1'\n[fetch]\nmax_pages = 2\n";
+        let env = [("HERALD_DATA_DIR", "env"), ("HERALD_LISTEN", "127.0.0.1:2"), ("PATH", "/bin")];
+        let config = load(Some(file), &env, &[("listen", "127.0.0.1:3")]).expect("valid");
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.data_dir, PathBuf::from("env"));
+        assert_eq!(config.fetch.max_pages, 2);
+        assert_eq!(config.engine.workers, 16);
+    }
+
+    #[test]
+    fn values_of_every_kind_are_read_from_the_environment() {
+        let env = [
+            ("HERALD_DEV", "true"),
+            ("HERALD_SERVER_CORS_ORIGINS", "https://a.example, https://b.example"),
+            ("HERALD_AUTH_HS256_SECRET", "s"),
+            ("HERALD_ENGINE_WORKERS", "3"),
+        ];
+        let config = load(None, &env, &[]).expect("valid");
+        assert!(config.dev);
+        assert_eq!(config.server.cors_origins, ["https://a.example", "https://b.example"]);
+        assert_eq!((config.auth.hs256_secret.expose(), config.engine.workers), ("s", 3));
+        assert!(!format!("{config:?}").contains("\"s\""), "secrets are not printed");
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused_by_name() {
+        let error = load(None, &[("HERALD_DATADIR", "x")], &[]).expect_err("no such setting");
+        assert!(error.0.contains("HERALD_DATADIR"), "{error}");
+        let error = load(Some("[fetch]\nmax_page = 2"), &[], &[]).expect_err("no such setting");
+        assert!(error.0.contains("max_page"), "{error}");
+        let error = load(None, &[("HERALD_ENGINE_WORKERS", "many")], &[]).expect_err("no number");
+        assert!(error.0.contains("whole number"), "{error}");
+        let error = load(None, &[], &[("listen", "nowhere")]).expect_err("no address");
+        assert!(error.0.contains("socket address"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_what_to_do() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = Config {
+                auth: Auth { hs256_secret: Secret::new("0123456789abcdef0123456789abcdef"), ..Auth::default() },
+                master_key: Secret::new("k"),
+                ..Config::default()
+            };
+            config.validate().expect("valid before the change");
+            change(&mut config);
+            config.validate().expect_err("refused").0
+        };
+        let public = refused(|c| {
+            c.dev = true;
+            c.listen = SocketAddr::from(([0, 0, 0, 0], 1));
+        });
+        assert!(public.contains("loopback"), "{public}");
+        assert!(refused(|c| c.auth.hs256_secret = Secret::default()).contains("HERALD_AUTH_HS256_SECRET"));
+        assert!(refused(|c| c.auth.hs256_secret = Secret::new("short")).contains("32 bytes"));
+        assert!(refused(|c| c.master_key = Secret::default()).contains("HERALD_MASTER_KEY"));
+        assert!(refused(|c| c.server.cors_origins = vec!["https://a.example/".into()]).contains("origin"));
+        assert!(refused(|c| c.engine.workers = 0).contains("engine.workers"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The outside world, behind traits: websites that are read, and mail that is handed over.
+//!
+//! Every call has a time limit and a size limit of its own; whether and when it is tried again is the engine's to say.
+
+mod address;
+mod fetch;
+mod message;
+mod outbox;
+pub mod page;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use url::Url;
+
+pub use fetch::WebFetch;
+pub use message::{MessageError, message};
+pub use outbox::Outbox;
+
+use crate::domain::email::Email;
+use crate::tenant::Scope;
+
+/// The connectors that campaigns work with.
+#[derive(Clone)]
+pub struct Connectors {
+    pub fetch: Arc<dyn Fetch>,
+    pub mail: Arc<dyn Mail>,
+}
+
+/// Reads web pages.
+#[async_trait]
+pub trait Fetch: Send + Sync {
+    async fn fetch(&self, url: &Url) -> Result<Fetched, ConnectError>;
+}
+
+/// A page as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// After redirects.
+    pub url: Url,
+    pub html: String,
+    /// True if the page is longer than what is read of one.
+    pub cut: bool,
+}
+
+/// Hands mail over.
+#[async_trait]
+pub trait Mail: Send + Sync {
+    /// Hands the e-mail over. Sends it again if it was handed over before: to ask first is the engine's part.
+    async fn deliver(&self, scope: &Scope, email: &Email) -> Result<(), ConnectError>;
+
+    /// What became of an e-mail whose handing over was interrupted.
+    async fn verify(&self, scope: &Scope, email: &Email) -> Result<Delivery, ConnectError>;
+}
+
+/// What a connector knows of an e-mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    Delivered,
+    NotDelivered,
+    /// The connector has no way to know.
+    Unknown,
+}
+
+/// Why a call to the outside failed, in words for the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// It may work later.
+    #[error("{0}")]
+    Passing(String),
+    /// It will not work, however often it is tried.
+    #[error("{0}")]
+    Final(String),
+}

@@ -1,0 +1,29 @@
+//! Named places where the process can be made to die by its own SIGKILL, as a machine that loses power would.
+//!
+//! For the fault tests alone: without the feature `crash-points` a point is nothing. With it, `HERALD_CRASH_AT=name:n`
+//! kills the process when the point `name` is passed for the n-th time.
+
+/// Passes the crash point `name`.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn point(_name: &'static str) {}
+
+/// Passes the crash point `name`.
+#[cfg(feature = "crash-points")]
+pub fn point(name: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static CHOSEN: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+
+    let chosen = CHOSEN.get_or_init(|| {
+        let text = std::env::var("HERALD_CRASH_AT").ok()?;
+        let (name, n) = text.rsplit_once(':')?;
+        Some((name.to_owned(), n.parse().ok()?))
+    });
+    let Some((at, n)) = chosen else { return };
+    if at == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *n {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}

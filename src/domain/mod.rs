@@ -1,0 +1,21 @@
+//! The rules, without I/O: what a campaign may do next, what a good address is, how a page token is read.
+//!
+//! Everything here is pure. Time and randomness come in as [`clock::Clock`] and [`clock::Random`]; nothing here knows of
+//! SQL, gRPC or files.
+
+pub mod agent_config;
+pub mod campaign;
+pub mod clock;
+pub mod digest;
+pub mod email;
+pub mod error;
+pub mod event;
+pub mod fair_queue;
+pub mod id;
+pub mod paging;
+pub mod prospect;
+pub mod ranking;
+pub mod strategy;
+pub mod template;
+pub mod text;
+pub mod website;

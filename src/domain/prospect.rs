@@ -1,0 +1,305 @@
+//! Prospects: people at companies who may be written to.
+
+use super::clock::Timestamp;
+use super::digest;
+use super::email;
+use super::error::{Error, Violations};
+use super::id::ProspectId;
+use super::text;
+
+/// The most rows of one batch.
+pub const MAX_BATCH: usize = 1_000;
+
+/// How far things have gone with a prospect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ProspectStatus {
+    #[default]
+    Discovered,
+    Contacted,
+    Replied,
+    Converted,
+}
+
+/// What a tenant may write about a prospect.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProspectFields {
+    pub email: String,
+    pub company: String,
+    pub contact_name: String,
+    pub position: String,
+    pub industry: String,
+    pub location: String,
+    pub business_size: String,
+    pub source: String,
+    pub source_url: String,
+    pub notes: String,
+    pub tags: Vec<String>,
+    pub language: String,
+    pub status: ProspectStatus,
+}
+
+/// A prospect as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prospect {
+    pub id: ProspectId,
+    pub fields: ProspectFields,
+    pub emails_sent: u32,
+    pub last_contact_time: Option<Timestamp>,
+    pub create_time: Timestamp,
+    pub update_time: Timestamp,
+    pub revision: i64,
+}
+
+/// The paths that an update mask may name.
+pub const FIELDS: &[&str] = &[
+    "email",
+    "company",
+    "contact_name",
+    "position",
+    "industry",
+    "location",
+    "business_size",
+    "source",
+    "source_url",
+    "notes",
+    "tags",
+    "language",
+    "status",
+];
+
+/// The fields that an update changes: checked paths, without duplicates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mask(Vec<&'static str>);
+
+// === impl Mask ===
+
+impl Mask {
+    /// The mask that `paths` means over the `known` ones: `*` means all, none at all means those in `set`.
+    ///
+    /// A path that names a message, such as `sender`, means all known paths under it.
+    pub fn parse(paths: &[String], known: &'static [&'static str], set: Vec<&'static str>) -> Result<Self, Error> {
+        let mut violations = Violations::default();
+        let mut chosen: Vec<&'static str> = Vec::new();
+        for path in paths {
+            let path = path.trim();
+            let before = chosen.len();
+            let under = |k: &&str| path == "*" || *k == path || k.strip_prefix(path).is_some_and(|r| r.starts_with('.'));
+            chosen.extend(known.iter().copied().filter(under));
+            if chosen.len() == before {
+                let path = text::cut(path, 100);
+                violations.add("update_mask", format!("has no field {path:?}; known are: {}", known.join(", ")));
+            }
+        }
+        violations.done()?;
+        if paths.is_empty() {
+            chosen = set;
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        Ok(Self(chosen))
+    }
+
+    /// Every known path.
+    pub fn all(known: &'static [&'static str]) -> Self {
+        Self(known.to_vec())
+    }
+
+    pub fn has(&self, path: &str) -> bool {
+        self.0.contains(&path)
+    }
+}
+
+// === impl ProspectFields ===
+
+impl ProspectFields {
+    /// Checks and trims the fields that the mask names; the others stay as they are and must not be used.
+    ///
+    /// `path` is put before each field's name, such as `prospects[3].`.
+    pub fn check(self, v: &mut Violations, path: &str, mask: &Mask) -> Self {
+        let mut out = self;
+        let field = |name: &str| format!("{path}{name}");
+        if mask.has("email") {
+            out.email = v.take(&field("email"), email::parse_address(&out.email)).unwrap_or_default();
+        }
+        let short: [(&str, &mut String); 7] = [
+            ("company", &mut out.company),
+            ("contact_name", &mut out.contact_name),
+            ("position", &mut out.position),
+            ("industry", &mut out.industry),
+            ("location", &mut out.location),
+            ("business_size", &mut out.business_size),
+            ("source", &mut out.source),
+        ];
+        for (name, value) in short {
+            if mask.has(name) {
+                *value = text::line(v, &field(name), value, text::SHORT);
+            }
+        }
+        if mask.has("source_url") && !out.source_url.trim().is_empty() {
+            let url = v.take(&field("source_url"), text::web_url(&out.source_url));
+            out.source_url = url.map(|_| out.source_url.trim().to_owned()).unwrap_or_default();
+        }
+        if mask.has("notes") {
+            out.notes = text::bounded(v, &field("notes"), &out.notes, 4_000);
+        }
+        if mask.has("tags") {
+            out.tags = text::lines(v, &field("tags"), &out.tags);
+        }
+        if mask.has("language") {
+            out.language = out.language.trim().to_owned();
+            if !is_language_tag(&out.language) {
+                v.add(field("language"), "must be an IETF language tag such as en or zh-CN");
+            }
+        }
+        out
+    }
+
+    /// Takes over the fields that the mask names.
+    pub fn merge(&mut self, from: &Self, mask: &Mask) {
+        let texts: [(&str, &mut String, &String); 11] = [
+            ("email", &mut self.email, &from.email),
+            ("company", &mut self.company, &from.company),
+            ("contact_name", &mut self.contact_name, &from.contact_name),
+            ("position", &mut self.position, &from.position),
+            ("industry", &mut self.industry, &from.industry),
+            ("location", &mut self.location, &from.location),
+            ("business_size", &mut self.business_size, &from.business_size),
+            ("source", &mut self.source, &from.source),
+            ("source_url", &mut self.source_url, &from.source_url),
+            ("notes", &mut self.notes, &from.notes),
+            ("language", &mut self.language, &from.language),
+        ];
+        for (name, value, new) in texts {
+            if mask.has(name) {
+                value.clone_from(new);
+            }
+        }
+        if mask.has("tags") {
+            self.tags.clone_from(&from.tags);
+        }
+        if mask.has("status") {
+            self.status = from.status;
+        }
+    }
+
+    /// The name to greet by: the first word of the contact's name, or all of it where the family name comes first.
+    pub fn first_name(&self) -> &str {
+        let name = self.contact_name.trim();
+        let east_asian = name.chars().any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'));
+        if east_asian {
+            return name;
+        }
+        let is_title = |word: &&str| {
+            matches!(word.trim_end_matches('.').to_lowercase().as_str(), "dr" | "prof" | "mr" | "mrs" | "ms" | "herr" | "frau")
+        };
+        match name.split_whitespace().find(|word| !is_title(word)) {
+            // "Dr. Okafor": with only a family name after the title, the title stays.
+            Some(word) if name.split_whitespace().filter(|w| !is_title(w)).count() > 1 || word == name => word,
+            _ => name,
+        }
+    }
+
+    pub fn writes_chinese(&self) -> bool {
+        let language = self.language.to_ascii_lowercase();
+        language == "zh" || language.starts_with("zh-")
+    }
+}
+
+// === impl Prospect ===
+
+impl Prospect {
+    /// Changes whenever the prospect does, and is another one for every tenant and prospect.
+    pub fn etag(&self, tenant: &str) -> String {
+        etag(tenant, "prospect", self.id.as_str(), self.revision)
+    }
+}
+
+/// The etag of a row.
+pub fn etag(tenant: &str, noun: &str, id: &str, revision: i64) -> String {
+    digest::short(&[tenant.as_bytes(), noun.as_bytes(), id.as_bytes(), &revision.to_be_bytes()])
+}
+
+// === impl ProspectStatus ===
+
+impl ProspectStatus {
+    pub const ALL: [Self; 4] = [Self::Discovered, Self::Contacted, Self::Replied, Self::Converted];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discovered => "discovered",
+            Self::Contacted => "contacted",
+            Self::Replied => "replied",
+            Self::Converted => "converted",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+/// Whether the text has the form of an IETF language tag (RFC 5646); the empty one passes.
+fn is_language_tag(tag: &str) -> bool {
+    let part = |p: &str| (1..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric());
+    let primary = |p: &str| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphabetic());
+    let mut parts = tag.split('-');
+    tag.is_empty() || (tag.len() <= 35 && parts.next().is_some_and(primary) && parts.all(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| (*s).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_mask_takes_known_paths_a_star_or_what_is_set() {
+        const KNOWN: &[&str] = &["goal", "sender.email", "sender.name"];
+        let parse = |paths: &[&str]| Mask::parse(&strings(paths), KNOWN, vec!["goal"]);
+        assert_eq!(parse(&["sender.name", "goal", "goal"]).expect("known"), Mask(vec!["goal", "sender.name"]));
+        assert_eq!(parse(&["sender"]).expect("a message"), Mask(vec!["sender.email", "sender.name"]));
+        assert_eq!(parse(&["*"]).expect("all"), Mask(KNOWN.to_vec()));
+        assert_eq!(parse(&[]).expect("what is set"), Mask(vec!["goal"]));
+        assert!(parse(&["goal", "send"]).is_err());
+        assert!(parse(&[""]).is_err());
+    }
+
+    #[test]
+    fn only_masked_fields_are_checked_and_taken() {
+        let mut v = Violations::default();
+        let mask = Mask(vec!["company"]);
+        let input = ProspectFields { email: "bad".into(), company: " Acme ".into(), ..Default::default() };
+        let checked = input.check(&mut v, "prospect.", &mask);
+        v.done().expect("the bad e-mail is not in the mask");
+        let mut row = ProspectFields { email: "a@example.com".into(), ..Default::default() };
+        row.merge(&checked, &mask);
+        assert_eq!((row.email.as_str(), row.company.as_str()), ("a@example.com", "Acme"));
+    }
+
+    #[test]
+    fn first_names_are_what_one_greets_by() {
+        for (name, first) in [
+            ("Anna Berg", "Anna"),
+            ("Dr. Anna Berg", "Anna"),
+            ("Dr. Okafor", "Dr. Okafor"),
+            ("李雷", "李雷"),
+            ("Anna", "Anna"),
+            ("", ""),
+        ] {
+            let fields = ProspectFields { contact_name: name.into(), ..Default::default() };
+            assert_eq!(fields.first_name(), first, "{name}");
+        }
+    }
+
+    #[test]
+    fn language_tags_have_their_form() {
+        for good in ["", "en", "zh-CN", "sr-Latn-RS", "de-1996"] {
+            assert!(is_language_tag(good), "{good}");
+        }
+        for bad in ["e", "en_US", "en-", "日本", "english language"] {
+            assert!(!is_language_tag(bad), "{bad}");
+        }
+    }
+}

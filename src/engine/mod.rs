@@ -1,0 +1,252 @@
+//! Works on campaigns: claims them, runs their steps in fair turns, and keeps at it after a crash.
+//!
+//! Work is cut into turns: one bounded piece of one campaign. Tenants take turns ([`board`]), so a tenant with thousands
+//! of prospects delays another by one piece at most. A turn that waits for the outside world gives its place to others
+//! meanwhile ([`turn`]). Everything a turn does is written under the lease of its claim; a worker whose lease was taken
+//! over can write nothing.
+//!
+//! Deliberately absent: state. What the engine knows is in the store; what it holds in memory (which campaigns it has
+//! claimed, which are on hold) can be lost at any time.
+
+mod board;
+mod holds;
+mod steps;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config;
+use crate::connect::Connectors;
+use crate::domain::id::CampaignId;
+use crate::store::{Claim, Store, StoreError};
+use crate::tenant::TenantId;
+use board::{Board, Job};
+use holds::Holds;
+use turn::{Turn, Verdict};
+
+/// The engine of one process.
+pub struct Engine {
+    store: Arc<Store>,
+    connectors: Connectors,
+    settings: Settings,
+    /// Names this process in leases.
+    worker: String,
+    board: Board,
+    holds: Holds,
+    /// Something may be there to claim.
+    due: Notify,
+    workers: Arc<Semaphore>,
+    outside: Semaphore,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What the engine goes by.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub workers: usize,
+    pub max_outside_calls: usize,
+    pub lease: Duration,
+    pub tries: u32,
+    pub retry: Duration,
+    pub max_pages: usize,
+}
+
+/// The campaigns that one claim takes at most.
+const CLAIM_MOST: u32 = 500;
+/// How often to look for leases that have run out; whatever happens in this process is told at once.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+// === impl Settings ===
+
+impl Settings {
+    pub fn new(engine: &config::Engine, fetch: &config::Fetch) -> Self {
+        Self {
+            workers: engine.workers,
+            max_outside_calls: engine.max_outside_calls,
+            lease: Duration::from_secs(engine.lease_seconds),
+            tries: engine.tries,
+            retry: Duration::from_millis(engine.retry_millis),
+            max_pages: fetch.max_pages,
+        }
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    pub fn new(store: Arc<Store>, connectors: Connectors, settings: Settings) -> Arc<Self> {
+        let mut name = [0; 8];
+        store.ids().random().fill(&mut name);
+        Arc::new(Self {
+            worker: name.iter().map(|b| format!("{b:02x}")).collect(),
+            workers: Arc::new(Semaphore::new(settings.workers)),
+            outside: Semaphore::new(settings.max_outside_calls),
+            store,
+            connectors,
+            settings,
+            board: Board::default(),
+            holds: Holds::default(),
+            due: Notify::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Says that a campaign may have become runnable.
+    pub fn wake(&self) {
+        self.due.notify_one();
+    }
+
+    /// Why a campaign stands still although it is running.
+    pub fn hold(&self, tenant: &TenantId, campaign: &CampaignId) -> Option<String> {
+        self.holds.reason(tenant, campaign)
+    }
+
+    /// Works until [`Engine::stop`].
+    pub fn start(self: &Arc<Self>) {
+        self.tasks.spawn(self.clone().claim_forever());
+        self.tasks.spawn(self.clone().work_forever());
+        self.tasks.spawn(self.clone().renew_forever());
+        self.tasks.spawn(self.clone().purge_forever());
+    }
+
+    /// Begins nothing more, and waits for the turns that have begun. Calls to the outside are broken off, except the
+    /// handing over of an e-mail.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Claims what is due; how many campaigns that were.
+    pub async fn claim(&self) -> Result<usize, StoreError> {
+        let claims = self.store.claim_due(&self.worker, self.settings.lease, CLAIM_MOST).await?;
+        let count = claims.len();
+        for claim in claims {
+            self.board.put(Job { claim, tries: 0 });
+        }
+        Ok(count)
+    }
+
+    /// Works on one turn, if there is one; false if there is none. For tests that step the engine; `start` does the
+    /// same, all the time.
+    pub async fn step(self: &Arc<Self>) -> bool {
+        let Some(job) = self.board.take() else { return false };
+        if let Ok(place) = self.workers.clone().acquire_owned().await {
+            self.clone().take_turn(job, place).await;
+        }
+        true
+    }
+
+    async fn claim_forever(self: Arc<Self>) {
+        self.settle_interrupted().await;
+        loop {
+            match self.claim().await {
+                Ok(count) if count == CLAIM_MOST as usize => continue,
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "campaigns cannot be claimed"),
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.due.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Settles what a crash left in the middle of sending in campaigns that are not running.
+    async fn settle_interrupted(&self) {
+        let claims = match self.store.claim_interrupted(&self.worker, self.settings.lease).await {
+            Ok(claims) => claims,
+            Err(error) => return tracing::error!(%error, "interrupted e-mails cannot be looked at"),
+        };
+        for claim in claims {
+            if let Err(error) = steps::settle(&self.store, &self.connectors, &claim).await {
+                tracing::error!(tenant = %claim.scope.tenant(), %error, "interrupted e-mails cannot be settled");
+            }
+            self.release(&claim).await;
+        }
+    }
+
+    async fn work_forever(self: Arc<Self>) {
+        loop {
+            let place = tokio::select! {
+                () = self.stop.cancelled() => return,
+                place = self.workers.clone().acquire_owned() => place,
+            };
+            let Ok(place) = place else { return };
+            let job = tokio::select! {
+                () = self.stop.cancelled() => return,
+                job = self.board.next() => job,
+            };
+            self.tasks.spawn(self.clone().take_turn(job, place));
+        }
+    }
+
+    async fn renew_forever(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(self.settings.lease / 3) => {}
+            }
+            if let Err(error) = self.store.renew_leases(&self.worker, self.settings.lease).await {
+                tracing::warn!(%error, "leases cannot be renewed");
+            }
+        }
+    }
+
+    async fn purge_forever(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.store.purge_request_ids().await {
+                tracing::warn!(%error, "old request ids cannot be purged");
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(PURGE_EVERY) => {}
+            }
+        }
+    }
+
+    async fn take_turn(self: Arc<Self>, mut job: Job, place: tokio::sync::OwnedSemaphorePermit) {
+        let verdict = Turn::new(&self, &job, place).run().await;
+        let key = job.key();
+        match verdict {
+            Verdict::Again => {
+                job.tries = 0;
+                self.board.put(job);
+            }
+            Verdict::Later(wait) => {
+                job.tries += 1;
+                let engine = self.clone();
+                self.tasks.spawn(async move {
+                    tokio::select! {
+                        () = engine.stop.cancelled() => {}
+                        () = tokio::time::sleep(wait) => engine.board.put(job),
+                    }
+                });
+            }
+            Verdict::Release => {
+                self.release(&job.claim).await;
+                // It may have been resumed between the look and the release.
+                self.wake();
+            }
+            Verdict::Drop => {}
+        }
+        self.board.finish(&key);
+    }
+
+    async fn release(&self, claim: &Claim) {
+        self.holds.clear(claim.scope.tenant(), &claim.lease.campaign);
+        if let Err(error) = self.store.scope(&claim.scope).release(&claim.lease).await {
+            // The lease runs out by itself.
+            tracing::warn!(tenant = %claim.scope.tenant(), %error, "a lease cannot be released");
+        }
+    }
+}

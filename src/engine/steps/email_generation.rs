@@ -1,0 +1,149 @@
+//! Step 4: writes one e-mail per chosen prospect from the campaign's template, a batch at a time.
+
+use url::{Host, Url};
+
+use super::super::turn::{StepError, Turn};
+use crate::domain::agent_config::Sender;
+use crate::domain::campaign::{Campaign, StepId, StepStatus};
+use crate::domain::email::{EmailStatus, Mailbox};
+use crate::domain::id::{EmailId, Ids};
+use crate::domain::prospect::Prospect;
+use crate::domain::template::{self, ProspectValues, Renderer, Template, Values};
+use crate::domain::website::WebsiteAnalysis;
+use crate::store::{Next, Work, WrittenEmail};
+
+const STEP: StepId = StepId::EmailGeneration;
+/// The e-mails of one turn.
+const BATCH: u32 = 50;
+
+/// What every e-mail of the campaign is written with.
+struct Letterhead<'a> {
+    campaign: &'a Campaign,
+    template: &'a Template,
+    renderer: Renderer,
+    sender: Sender,
+    website: WebsiteAnalysis,
+}
+
+pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), StepError> {
+    let store = turn.store();
+    let (from, of) = (campaign.cursor, campaign.prospect_count);
+    let prospects = store.chosen_prospects(&campaign.id, from, BATCH).await?;
+    let letterhead = Letterhead::new(
+        campaign,
+        store.agent_config().await?.settings.sender,
+        store.findings(&campaign.id).await?.analysis.unwrap_or_default(),
+    )?;
+
+    let log = if from == 0 { vec![format!("from {}", letterhead.from())] } else { Vec::new() };
+    let emails: Vec<_> = prospects.iter().map(|p| letterhead.write(p, turn.engine().store.ids())).collect();
+    let done = from + u32::try_from(emails.len()).unwrap_or(u32::MAX);
+    let next = if done >= of || emails.is_empty() {
+        let summary = format!("{done} e-mails from the template {}", letterhead.template.id);
+        Next::Done { status: StepStatus::Completed, summary }
+    } else {
+        Next::Stay
+    };
+    turn.advance(STEP, Work::Emails { from, of, emails }, log, next).await
+}
+
+// === impl Letterhead ===
+
+impl<'a> Letterhead<'a> {
+    fn new(campaign: &'a Campaign, sender: Sender, website: WebsiteAnalysis) -> Result<Self, StepError> {
+        let id = campaign.settings.template_id.as_ref();
+        let template = id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
+        let renderer = Renderer::new(template).map_err(|error| StepError::Final(error.to_string()))?;
+        let sender = fill(sender, &website);
+        Ok(Self { campaign, template, renderer, sender, website })
+    }
+
+    fn from(&self) -> Mailbox {
+        let name = if self.sender.name.is_empty() { &self.sender.company } else { &self.sender.name };
+        Mailbox { name: name.clone(), address: self.sender.email.clone() }
+    }
+
+    fn write(&self, prospect: &Prospect, ids: &Ids) -> WrittenEmail {
+        let fields = &prospect.fields;
+        let values = Values {
+            prospect: ProspectValues {
+                contact_name: &fields.contact_name,
+                first_name: fields.first_name(),
+                company: &fields.company,
+                position: &fields.position,
+                industry: &fields.industry,
+                location: &fields.location,
+                notes: &fields.notes,
+            },
+            sender: &self.sender,
+            website: &self.website,
+            goal: self.campaign.settings.goal.as_str(),
+            goal_detail: &self.campaign.settings.goal_detail,
+            chinese: fields.writes_chinese(),
+        };
+        let (subject, body, status, note) = match self.renderer.render(&values) {
+            Ok(mail) => (mail.subject, mail.body, EmailStatus::AwaitingApproval, String::new()),
+            Err(error) => (String::new(), String::new(), EmailStatus::Skipped, error.to_string()),
+        };
+        let id = EmailId::make(ids);
+        let domain = self.sender.email.rsplit('@').next().unwrap_or("localhost");
+        WrittenEmail {
+            message_id: format!("{id}@{domain}"),
+            id,
+            prospect_id: prospect.id.clone(),
+            template_id: self.template.id.clone(),
+            subject,
+            body,
+            from: self.from(),
+            to: Mailbox { name: fields.contact_name.clone(), address: fields.email.clone() },
+            unsubscribe: self.sender.unsubscribe_email.clone(),
+            status,
+            note,
+        }
+    }
+}
+
+/// The sender, with what the tenant left open taken from the website.
+fn fill(mut sender: Sender, website: &WebsiteAnalysis) -> Sender {
+    if sender.company.is_empty() {
+        sender.company.clone_from(&website.business_name);
+    }
+    if sender.email.is_empty() {
+        sender.email = format!("hello@{}", mail_domain(website));
+    }
+    if sender.unsubscribe_email.is_empty() {
+        sender.unsubscribe_email.clone_from(&sender.email);
+    }
+    sender
+}
+
+/// The website's domain; `website.invalid`, which can belong to nobody (RFC 6761), where it has none.
+fn mail_domain(website: &WebsiteAnalysis) -> String {
+    let url = Url::parse(&website.url).ok();
+    match url.as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) if name.contains('.') => name.strip_prefix("www.").unwrap_or(name).to_owned(),
+        _ => "website.invalid".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_tenant_leaves_open_comes_from_the_website() {
+        let website = WebsiteAnalysis {
+            url: "https://www.fernwick.example/en/".into(),
+            business_name: "Fernwick".into(),
+            ..Default::default()
+        };
+        let sender = fill(Sender::default(), &website);
+        assert_eq!(sender.company, "Fernwick");
+        assert_eq!(sender.email, "hello@fernwick.example");
+        assert_eq!(sender.unsubscribe_email, "hello@fernwick.example");
+        let own = Sender { email: "ruth@fernwick.example".into(), ..Sender::default() };
+        assert_eq!(fill(own, &website).unsubscribe_email, "ruth@fernwick.example");
+        let local = WebsiteAnalysis { url: "http://127.0.0.1:8000/".into(), ..Default::default() };
+        assert_eq!(fill(Sender::default(), &local).email, "hello@website.invalid");
+    }
+}

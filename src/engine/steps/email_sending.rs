@@ -1,0 +1,84 @@
+//! Step 6: hands the approved e-mails to the mail connector, one by one.
+//!
+//! Architecture invariant: no e-mail is sent twice. It is marked `sending`, on the disk, before the connector is spoken
+//! to, and its outcome is recorded after. What a crash leaves in `sending` is put to the connector, which knows or does
+//! not; what nobody knows is never tried again by itself.
+
+use super::super::turn::{StepError, Turn};
+use crate::connect::{ConnectError, Connectors, Delivery};
+use crate::crash;
+use crate::domain::campaign::{StepId, StepStatus};
+use crate::domain::email::Email;
+use crate::store::{CampaignRef, Claim, Next, Outcome, SendBegin, SendDone, Store, Work};
+
+const STEP: StepId = StepId::EmailSending;
+/// The e-mails of one turn.
+const BATCH: usize = 10;
+
+pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
+    settle_with(turn).await?;
+    let store = turn.store();
+    let mut next = store.write(SendBegin { lease: turn.lease().clone() }).await?;
+    if next.is_none() {
+        return finish(turn).await;
+    }
+    crash::point("engine.sending.begun");
+    let mut sent = 0;
+    while let Some(email) = next {
+        sent += 1;
+        let (outcome, failure) = deliver(turn, &email).await;
+        crash::point("engine.sending.delivered");
+        let begin_next = sent < BATCH && failure.is_none();
+        let done = SendDone { lease: turn.lease().clone(), email: email.id, outcome, begin_next };
+        next = store.write(done).await?;
+        crash::point("engine.sending.recorded");
+        if let Some(error) = failure {
+            return Err(StepError::Connect { error, patient: true });
+        }
+    }
+    Ok(())
+}
+
+/// Settles what a crash left in the middle of sending in a campaign that is not running.
+pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, claim: &Claim) -> Result<(), StepError> {
+    let scoped = store.scope(&claim.scope);
+    for email in scoped.emails_in_sending(&claim.lease.campaign).await? {
+        let delivery = connectors.mail.verify(&claim.scope, &email).await;
+        let delivery = delivery.map_err(|error| StepError::Connect { error, patient: true })?;
+        let outcome = match delivery {
+            Delivery::Delivered => Outcome::Sent,
+            Delivery::NotDelivered => Outcome::NotSent,
+            Delivery::Unknown => Outcome::Unknown,
+        };
+        let done = SendDone { lease: claim.lease.clone(), email: email.id, outcome, begin_next: false };
+        scoped.write(done).await?;
+    }
+    Ok(())
+}
+
+async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
+    let claim = Claim { scope: turn.scope().clone(), lease: turn.lease().clone() };
+    settle(&turn.engine().store, turn.connectors(), &claim).await
+}
+
+/// The outcome, and the failure that says to try again later.
+async fn deliver(turn: &Turn<'_>, email: &Email) -> (Outcome, Option<ConnectError>) {
+    match turn.connectors().mail.deliver(turn.scope(), email).await {
+        Ok(()) => (Outcome::Sent, None),
+        Err(ConnectError::Final(why)) => (Outcome::Failed(why), None),
+        Err(error) => (Outcome::NotSent, Some(error)),
+    }
+}
+
+async fn finish(turn: &Turn<'_>) -> Result<(), StepError> {
+    let which = CampaignRef::Id(turn.lease().campaign.clone());
+    let Some(campaign) = turn.store().campaign(&which).await? else { return Ok(()) };
+    let emails = campaign.emails;
+    let tried = emails.sent + emails.failed + emails.unknown;
+    let status = if tried == 0 { StepStatus::Skipped } else { StepStatus::Completed };
+    let summary = format!(
+        "{} sent, {} failed, {} skipped, {} unknown, {} rejected",
+        emails.sent, emails.failed, emails.skipped, emails.unknown, emails.rejected
+    );
+    turn.advance(STEP, Work::None, Vec::new(), Next::Done { status, summary }).await
+}

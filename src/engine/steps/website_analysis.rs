@@ -1,0 +1,67 @@
+//! Step 1: reads the website, first its home page, then a few pages that it links to, and works out what it says.
+//!
+//! The home page must be readable; a further page that is not is left out, and the log says so.
+
+use url::Url;
+
+use super::super::turn::{StepError, Turn};
+use crate::connect::{ConnectError, Fetched, page};
+use crate::domain::campaign::{Campaign, StepId, StepStatus};
+use crate::domain::website::{Page, WebsiteAnalysis, analyse, pages_to_read};
+use crate::store::{Next, Work};
+
+const STEP: StepId = StepId::WebsiteAnalysis;
+
+pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), StepError> {
+    let url = Url::parse(&campaign.settings.website).map_err(|_| not_a_website(&campaign.settings.website))?;
+    turn.advance(STEP, Work::None, vec![format!("reading {url}")], Next::Stay).await?;
+
+    let mut log = Vec::new();
+    let fetch = turn.connectors().fetch.clone();
+    let home = turn.outside(fetch.fetch(&url)).await?;
+    let home = home.map_err(|error| StepError::Connect { error, patient: false })?;
+    let mut pages = vec![read(home, &mut log).await?];
+
+    let others = turn.engine().settings.max_pages.saturating_sub(1);
+    for link in pages_to_read(&pages[0], others) {
+        let Ok(link) = Url::parse(&link) else { continue };
+        match turn.outside(fetch.fetch(&link)).await? {
+            Ok(fetched) => pages.push(read(fetched, &mut log).await?),
+            Err(ConnectError::Passing(why) | ConnectError::Final(why)) => log.push(format!("left out: {why}")),
+        }
+    }
+
+    let analysis = analyse(&pages);
+    log.extend(tell(&analysis));
+    let summary = summary(&analysis);
+    turn.advance(STEP, Work::Analysis(Box::new(analysis)), log, Next::Done { status: StepStatus::Completed, summary }).await
+}
+
+/// Parses a page away from the threads that serve calls: two megabytes of HTML take a while.
+async fn read(fetched: Fetched, log: &mut Vec<String>) -> Result<Page, StepError> {
+    let cut = if fetched.cut { ", cut at the size limit" } else { "" };
+    log.push(format!("read {} ({} kB{cut})", fetched.url, fetched.html.len().div_ceil(1_000)));
+    let parsed = tokio::task::spawn_blocking(move || page::read_page(&fetched.url, &fetched.html)).await;
+    parsed.map_err(|_| StepError::Final("the page could not be parsed".to_owned()))
+}
+
+fn tell(analysis: &WebsiteAnalysis) -> Vec<String> {
+    let facts = [
+        ("name", analysis.business_name.clone()),
+        ("product", analysis.product_type.clone()),
+        ("industry", analysis.industry.clone()),
+        ("audiences", analysis.audiences.iter().map(|a| a.title.as_str()).collect::<Vec<_>>().join("; ")),
+        ("selling points", analysis.selling_points.join("; ")),
+    ];
+    facts.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name}: {value}")).collect()
+}
+
+fn summary(analysis: &WebsiteAnalysis) -> String {
+    let what = if analysis.product_type.is_empty() { String::new() } else { format!(": {}", analysis.product_type) };
+    let pages = analysis.pages.len();
+    format!("{}{what} ({pages} page{} read)", analysis.business_name, if pages == 1 { "" } else { "s" })
+}
+
+fn not_a_website(text: &str) -> StepError {
+    StepError::Final(format!("{text} is no web address"))
+}

@@ -1,0 +1,202 @@
+//! One turn: one bounded piece of work on one campaign, and what follows from how it went.
+
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::board::Job;
+use super::{Engine, steps};
+use crate::connect::{ConnectError, Connectors};
+use crate::crash;
+use crate::domain::campaign::{Campaign, CampaignState, StepId};
+use crate::store::{Advance, CampaignRef, Lease, Next, Scoped, StoreError, Work};
+use crate::tenant::Scope;
+
+/// The turn of a claimed campaign.
+pub(super) struct Turn<'a> {
+    engine: &'a Engine,
+    job: &'a Job,
+    /// The place among the workers; given up while the turn waits for the outside.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// What is to become of the campaign after the turn.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It waits for its next turn.
+    Again,
+    /// Its work failed in passing and is tried again after this time.
+    Later(Duration),
+    /// Nothing to do until a caller acts.
+    Release,
+    /// Another worker has it.
+    Drop,
+}
+
+/// Why a piece of work was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A connector said no. `patient`: for as long as it takes; otherwise the step fails after some tries.
+    #[error("{error}")]
+    Connect { error: ConnectError, patient: bool },
+    /// The step cannot be done.
+    #[error("{0}")]
+    Final(String),
+    /// The server stops.
+    #[error("the server stops")]
+    Stopping,
+}
+
+/// The longest wait between tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+// === impl Turn ===
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(engine: &'a Engine, job: &'a Job, place: OwnedSemaphorePermit) -> Self {
+        Self { engine, job, place: Some(place) }
+    }
+
+    pub(super) async fn run(mut self) -> Verdict {
+        let which = CampaignRef::Id(self.lease().campaign.clone());
+        let campaign = match self.store().campaign(&which).await {
+            Ok(Some(campaign)) => campaign,
+            Ok(None) => return Verdict::Drop,
+            Err(error) => return self.failed(None, error.into()).await,
+        };
+        if campaign.fence != self.lease().fence {
+            return Verdict::Drop;
+        }
+        if campaign.state != CampaignState::Running {
+            return Verdict::Release;
+        }
+        let step = campaign.current_step;
+        match steps::run(&mut self, &campaign).await {
+            Ok(()) => {
+                self.unhold(step).await;
+                Verdict::Again
+            }
+            Err(error) => self.failed(Some(&campaign), error).await,
+        }
+    }
+
+    pub(super) fn scope(&self) -> &'a Scope {
+        &self.job.claim.scope
+    }
+
+    pub(super) fn lease(&self) -> &'a Lease {
+        &self.job.claim.lease
+    }
+
+    pub(super) fn store(&self) -> Scoped<'a> {
+        self.engine.store.scope(&self.job.claim.scope)
+    }
+
+    pub(super) fn engine(&self) -> &'a Engine {
+        self.engine
+    }
+
+    pub(super) fn connectors(&self) -> &'a Connectors {
+        &self.engine.connectors
+    }
+
+    /// Moves the campaign on.
+    pub(super) async fn advance(&self, step: StepId, work: Work, log: Vec<String>, next: Next) -> Result<(), StepError> {
+        let boundary = !matches!(next, Next::Stay);
+        self.store().write(Advance { lease: self.lease().clone(), step, work, log, next }).await?;
+        crash::point(if boundary { steps::crash_point(step) } else { "engine.work_done" });
+        Ok(())
+    }
+
+    /// Waits for the outside world without keeping anybody from their turn. Broken off when the server stops.
+    pub(super) async fn outside<T>(&mut self, call: impl Future<Output = T>) -> Result<T, StepError> {
+        self.place = None;
+        let result = tokio::select! {
+            () = self.engine.stop.cancelled() => Err(StepError::Stopping),
+            result = async {
+                let _permit = self.engine.outside.acquire().await;
+                call.await
+            } => Ok(result),
+        };
+        self.place = self.engine.workers.clone().acquire_owned().await.ok();
+        result
+    }
+
+    async fn failed(&mut self, campaign: Option<&Campaign>, error: StepError) -> Verdict {
+        match error {
+            StepError::Stopping => Verdict::Drop,
+            StepError::Store(StoreError::StaleLease) => Verdict::Drop,
+            StepError::Store(StoreError::NotRunning) => Verdict::Release,
+            StepError::Store(StoreError::Closed) => Verdict::Drop,
+            StepError::Store(error) if error.is_passing() => {
+                tracing::warn!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a campaign is on hold");
+                let reason = if matches!(error, StoreError::DiskFull) { "the disk is full" } else { "the store is busy" };
+                self.hold(campaign, reason).await
+            }
+            StepError::Store(error) => {
+                tracing::error!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a step failed");
+                self.fail(campaign, "an internal error; see the server's log".to_owned()).await
+            }
+            StepError::Connect { error: ConnectError::Passing(reason), patient: true } => self.hold(campaign, &reason).await,
+            StepError::Connect { error: ConnectError::Passing(reason), patient: false } => {
+                if self.job.tries + 1 >= self.engine.settings.tries {
+                    return self.fail(campaign, format!("{reason} (tried {} times)", self.job.tries + 1)).await;
+                }
+                self.note(campaign, format!("{reason}; trying again")).await;
+                Verdict::Later(self.wait())
+            }
+            StepError::Connect { error: ConnectError::Final(reason), .. } | StepError::Final(reason) => {
+                self.fail(campaign, reason).await
+            }
+        }
+    }
+
+    async fn hold(&self, campaign: Option<&Campaign>, reason: &str) -> Verdict {
+        let (tenant, id) = (self.scope().tenant(), &self.lease().campaign);
+        if self.engine.holds.set(tenant, id, reason)
+            && let Some(campaign) = campaign
+        {
+            let work = Work::Hold { reason: reason.to_owned() };
+            if self.advance(campaign.current_step, work, Vec::new(), Next::Stay).await.is_ok() {
+                self.engine.holds.told(tenant, id);
+            }
+        }
+        Verdict::Later(self.wait())
+    }
+
+    /// After a turn that went well.
+    async fn unhold(&self, step: StepId) {
+        if self.engine.holds.clear(self.scope().tenant(), &self.lease().campaign) {
+            let work = Work::Hold { reason: String::new() };
+            // Where the campaign has moved on meanwhile, its next events say so.
+            let _ = self.advance(step, work, Vec::new(), Next::Stay).await;
+        }
+    }
+
+    async fn fail(&self, campaign: Option<&Campaign>, reason: String) -> Verdict {
+        let Some(campaign) = campaign else { return Verdict::Later(self.wait()) };
+        let log = vec![reason.clone()];
+        match self.advance(campaign.current_step, Work::None, log, Next::Fail { reason }).await {
+            Ok(()) => Verdict::Release,
+            Err(StepError::Store(StoreError::StaleLease | StoreError::Closed)) => Verdict::Drop,
+            Err(StepError::Store(StoreError::NotRunning)) => Verdict::Release,
+            Err(error) => {
+                tracing::error!(tenant = %self.scope().tenant(), campaign = %campaign.id, %error, "a failure cannot be recorded");
+                Verdict::Later(self.wait())
+            }
+        }
+    }
+
+    async fn note(&self, campaign: Option<&Campaign>, line: String) {
+        if let Some(campaign) = campaign {
+            let _ = self.advance(campaign.current_step, Work::None, vec![line], Next::Stay).await;
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        let doubled = self.engine.settings.retry.saturating_mul(1 << self.job.tries.min(10));
+        doubled.min(LONGEST_WAIT)
+    }
+}

@@ -1,0 +1,44 @@
+//! Herald: a multi-tenant outreach backend.
+//!
+//! A tenant points Herald at its website, says what it wants, and Herald runs a six-step campaign for it: it reads the
+//! website, works out a search strategy, ranks prospects, writes one e-mail per prospect, waits for a person's approval,
+//! and sends. Every row, file, event and log line has exactly one tenant, and nothing can be reached without a
+//! [`tenant::Scope`], the proof that work may be done for that tenant.
+//!
+//! # Layout
+//!
+//! In reading order; a module imports only from those above it (a test holds that).
+//!
+//! - [`domain`]: the rules, pure: the campaign's state machine, prospects, e-mails, analysis, ranking, paging
+//! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
+//! - [`config`], [`telemetry`], [`pb`]: settings, logs, the generated protobuf types
+//! - [`store`], [`files`]: SQLite behind one door; the tenant's folder
+//! - [`connect`]: the outside world: fetching web pages, handing over mail
+//! - [`engine`]: claims campaigns and runs their steps in fair turns
+//! - [`status`]: the one place where an error becomes a gRPC status
+//! - [`auth`]: credentials to `Caller`, and the access policy
+//! - [`rpc`]: one file per service: convert in, act, convert out
+//! - [`transport`]: the server on its port: layers, limits, the graceful stop
+//! - [`client`]: for other Rust backends: stamps their calls with credentials
+//! - [`app`]: puts the parts together
+//! - [`cli`]: the command line
+
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod connect;
+pub mod crash;
+pub mod domain;
+pub mod engine;
+pub mod files;
+pub mod pb;
+pub mod rpc;
+pub mod status;
+pub mod store;
+pub mod telemetry;
+pub mod tenant;
+pub mod transport;

@@ -1,0 +1,5 @@
+//! Parses the command line and dispatches; nothing else.
+
+fn main() -> std::process::ExitCode {
+    herald::cli::main()
+}

@@ -1,0 +1,213 @@
+//! Campaigns, their steps, events and results.
+
+use super::email;
+use super::enumeration;
+use crate::domain::campaign::{
+    Action, Campaign, CampaignState, Goal, MAX_PROSPECTS, RankedProspect, Step, StepId, StepStatus,
+};
+use crate::domain::error::Error;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::strategy::SearchStrategy;
+use crate::domain::template::Template;
+use crate::domain::website::WebsiteAnalysis;
+use crate::pb;
+
+/// `hold` is why the campaign stands still although it is running; empty otherwise.
+pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
+    let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    let emails = campaign.emails;
+    pb::Campaign {
+        id: campaign.id.to_string(),
+        state: state(campaign.state).into(),
+        settings: Some(pb::CampaignSettings {
+            website: campaign.settings.website,
+            goal: goal(campaign.settings.goal).into(),
+            goal_detail: campaign.settings.goal_detail,
+            template_id: campaign.settings.template_id.map(|t| t.to_string()).unwrap_or_default(),
+            max_prospects: count(campaign.settings.max_prospects),
+        }),
+        steps: campaign.steps.into_iter().map(step_out).collect(),
+        current_step: step(campaign.current_step).into(),
+        emails: Some(pb::EmailCounts {
+            generated: count(emails.generated()),
+            awaiting_approval: count(emails.awaiting_approval),
+            approved: count(emails.approved + emails.sending),
+            rejected: count(emails.rejected),
+            sent: count(emails.sent),
+            failed: count(emails.failed),
+            skipped: count(emails.skipped),
+            unknown: count(emails.unknown),
+        }),
+        prospect_count: count(campaign.prospect_count),
+        last_seq: campaign.seq,
+        hold,
+        failure: campaign.failure,
+        allowed_actions: campaign.state.allowed().iter().map(|a| action(*a).into()).collect(),
+        create_time: Some(campaign.create_time.into()),
+        update_time: Some(campaign.update_time.into()),
+        end_time: campaign.end_time.map(Into::into),
+    }
+}
+
+pub(in crate::rpc) fn step_out(step_in: Step) -> pb::CampaignStep {
+    pb::CampaignStep {
+        id: step(step_in.id).into(),
+        status: step_status(step_in.status).into(),
+        progress: i32::from(step_in.progress),
+        start_time: step_in.start_time.map(Into::into),
+        end_time: step_in.end_time.map(Into::into),
+        summary: step_in.summary,
+    }
+}
+
+pub(in crate::rpc) fn event(event: &Event) -> pb::CampaignEvent {
+    use pb::campaign_event::Kind;
+    let kind = match event.kind.clone() {
+        EventKind::StateChanged { from, to, reason } => {
+            // The state before a pause is not told by its name; its own events tell it.
+            let named = |name: &str| CampaignState::parse(name, Some("RUNNING")).map_or(0, |s| state(s).into());
+            Kind::StateChanged(pb::StateChanged { from: named(&from), to: named(&to), reason })
+        }
+        EventKind::StepChanged { step: id, status, progress, summary } => Kind::StepChanged(pb::StepChanged {
+            step: step(id).into(),
+            status: step_status(status).into(),
+            progress: i32::from(progress),
+            summary,
+        }),
+        EventKind::LogAdded { step: id, text } => Kind::LogAdded(pb::LogAdded { step: step(id).into(), text }),
+        EventKind::EmailChanged { email_id, prospect_id, status } => Kind::EmailChanged(pb::EmailChanged {
+            email_id: email_id.to_string(),
+            prospect_id: prospect_id.to_string(),
+            status: email::status(status).into(),
+        }),
+        EventKind::HoldChanged { reason } => Kind::HoldChanged(pb::HoldChanged { reason }),
+    };
+    pb::CampaignEvent { seq: event.seq, time: Some(event.time.into()), kind: Some(kind) }
+}
+
+pub(in crate::rpc) fn analysis(analysis: WebsiteAnalysis) -> pb::WebsiteAnalysis {
+    let audience = |a: crate::domain::website::Audience| pb::Audience { title: a.title, description: a.description };
+    pb::WebsiteAnalysis {
+        url: analysis.url,
+        business_name: analysis.business_name,
+        logo_url: analysis.logo_url,
+        introduction: analysis.introduction,
+        product_type: analysis.product_type,
+        selling_points: analysis.selling_points,
+        audiences: analysis.audiences.into_iter().map(audience).collect(),
+        language: analysis.language,
+        pages: analysis.pages,
+        industry: analysis.industry,
+    }
+}
+
+pub(in crate::rpc) fn strategy(strategy: SearchStrategy) -> pb::SearchStrategy {
+    pb::SearchStrategy {
+        queries: strategy.queries,
+        industries: strategy.industries,
+        roles: strategy.roles,
+        keywords: strategy.keywords,
+        location: strategy.location,
+    }
+}
+
+pub(in crate::rpc) fn ranked(prospect: RankedProspect) -> pb::RankedProspect {
+    pb::RankedProspect {
+        prospect_id: prospect.prospect_id.to_string(),
+        company: prospect.company,
+        email: prospect.email,
+        score: i32::from(prospect.score),
+        reasons: prospect.reasons,
+    }
+}
+
+pub(in crate::rpc) fn template(template: &Template) -> pb::Template {
+    pb::Template {
+        id: template.id.to_string(),
+        name: template.name.clone(),
+        description: template.description.clone(),
+        subject: template.subject.clone(),
+        body: template.body.clone(),
+    }
+}
+
+/// A required step.
+pub(in crate::rpc) fn step_in(value: i32) -> Result<StepId, Error> {
+    let wanted: pb::StepId = enumeration("step", value)?;
+    StepId::ALL.into_iter().find(|s| step(*s) == wanted).ok_or_else(|| Error::field("step", "is required"))
+}
+
+/// None if unspecified.
+pub(super) fn goal_in(field: &str, value: i32) -> Result<Option<Goal>, Error> {
+    Ok(match enumeration(field, value)? {
+        pb::CampaignGoal::Unspecified => None,
+        pb::CampaignGoal::Partnerships => Some(Goal::Partnerships),
+        pb::CampaignGoal::Customers => Some(Goal::Customers),
+        pb::CampaignGoal::Press => Some(Goal::Press),
+    })
+}
+
+/// The goal of a request; None if it leaves it to the configuration.
+pub(in crate::rpc) fn request_goal(value: i32) -> Result<Option<Goal>, Error> {
+    goal_in("goal", value)
+}
+
+/// 1 to 10,000; 0 means the most.
+pub(in crate::rpc) fn max_prospects(value: i32) -> Result<u32, Error> {
+    match u32::try_from(value) {
+        Ok(0) => Ok(MAX_PROSPECTS),
+        Ok(n) if n <= MAX_PROSPECTS => Ok(n),
+        _ => Err(Error::field("max_prospects", format!("must be between 0 and {MAX_PROSPECTS}"))),
+    }
+}
+
+pub(super) fn goal(goal: Goal) -> pb::CampaignGoal {
+    match goal {
+        Goal::Partnerships => pb::CampaignGoal::Partnerships,
+        Goal::Customers => pb::CampaignGoal::Customers,
+        Goal::Press => pb::CampaignGoal::Press,
+    }
+}
+
+fn state(state: CampaignState) -> pb::CampaignState {
+    match state {
+        CampaignState::Running => pb::CampaignState::Running,
+        CampaignState::Paused { .. } => pb::CampaignState::Paused,
+        CampaignState::WaitingTemplate => pb::CampaignState::WaitingTemplate,
+        CampaignState::WaitingApproval => pb::CampaignState::WaitingApproval,
+        CampaignState::Completed => pb::CampaignState::Completed,
+        CampaignState::Failed => pb::CampaignState::Failed,
+        CampaignState::Cancelled => pb::CampaignState::Cancelled,
+    }
+}
+
+fn action(action: Action) -> pb::CampaignAction {
+    match action {
+        Action::Pause => pb::CampaignAction::Pause,
+        Action::Resume => pb::CampaignAction::Resume,
+        Action::Cancel => pb::CampaignAction::Cancel,
+        Action::SelectTemplate => pb::CampaignAction::SelectTemplate,
+        Action::ReviewEmails => pb::CampaignAction::ReviewEmails,
+    }
+}
+
+fn step(step: StepId) -> pb::StepId {
+    match step {
+        StepId::WebsiteAnalysis => pb::StepId::WebsiteAnalysis,
+        StepId::SearchStrategy => pb::StepId::SearchStrategy,
+        StepId::ProspectSearch => pb::StepId::ProspectSearch,
+        StepId::EmailGeneration => pb::StepId::EmailGeneration,
+        StepId::EmailReview => pb::StepId::EmailReview,
+        StepId::EmailSending => pb::StepId::EmailSending,
+    }
+}
+
+fn step_status(status: StepStatus) -> pb::StepStatus {
+    match status {
+        StepStatus::Pending => pb::StepStatus::Pending,
+        StepStatus::InProgress => pb::StepStatus::InProgress,
+        StepStatus::Completed => pb::StepStatus::Completed,
+        StepStatus::Failed => pb::StepStatus::Failed,
+        StepStatus::Skipped => pb::StepStatus::Skipped,
+    }
+}

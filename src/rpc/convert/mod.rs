@@ -1,0 +1,51 @@
+//! Between protobuf messages and domain types. What comes in is checked here, once; inside there are no raw strings.
+
+pub(super) mod campaign;
+pub(super) mod config;
+pub(super) mod email;
+pub(super) mod prospect;
+
+use prost::Message;
+
+use crate::domain::digest;
+use crate::domain::error::{Error, Violations};
+use crate::domain::id::{CampaignId, IdError, MAX_CHARS};
+use crate::domain::paging::{PageRequest, QueryShape, page_size};
+use crate::domain::text;
+use crate::store::{CampaignRef, RequestId};
+
+/// A required id.
+pub(super) fn id<T>(field: &str, text: &str, parse: impl Fn(&str) -> Result<T, IdError>) -> Result<T, Error> {
+    parse(text).map_err(|error| Error::id(field, error))
+}
+
+/// The campaign that a request names; `empty` is what an empty id means.
+pub(super) fn campaign_ref(text: &str, empty: CampaignRef) -> Result<CampaignRef, Error> {
+    if text.is_empty() { Ok(empty) } else { id("campaign_id", text, CampaignId::parse).map(CampaignRef::Id) }
+}
+
+/// The size and the place of a page.
+pub(super) fn page_request<C: serde::de::DeserializeOwned>(
+    size: i32,
+    token: &str,
+    shape: &QueryShape,
+    default: u32,
+    most: u32,
+) -> Result<PageRequest<C>, Error> {
+    let size = page_size("page_size", size, default, most)?;
+    Ok(PageRequest { size, after: shape.cursor(token)? })
+}
+
+/// The request under its name, if it has one. `body` is the request without the name.
+pub(super) fn request_id(method: &'static str, name: &str, body: &impl Message) -> Result<Option<RequestId>, Error> {
+    let mut violations = Violations::default();
+    let id = text::line(&mut violations, "request_id", name, MAX_CHARS);
+    violations.done()?;
+    let hash = digest::full(&[&body.encode_to_vec()]);
+    Ok((!id.is_empty()).then_some(RequestId { method, id, hash }))
+}
+
+/// An enum value that must be one of the known ones, or unspecified.
+pub(super) fn enumeration<E: TryFrom<i32>>(field: &str, value: i32) -> Result<E, Error> {
+    E::try_from(value).map_err(|_| Error::field(field, format!("has no value {value}")))
+}

@@ -1,0 +1,301 @@
+//! WorkflowService: campaigns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::watch::{self, Limits};
+use super::{caller, convert};
+use crate::domain::agent_config::MAX_GOAL_DETAIL;
+use crate::domain::campaign::{Action, Campaign, Settings};
+use crate::domain::error::{Error, Violations};
+use crate::domain::id::{CampaignId, TemplateId};
+use crate::domain::paging::QueryShape;
+use crate::domain::{template, text};
+use crate::engine::Engine;
+use crate::pb;
+use crate::pb::workflow_service_server::WorkflowService;
+use crate::status::not_found;
+use crate::store::{CampaignRef, Noun, ReviewEmails, Scoped, StartCampaign, Store, StoreError, Transition};
+use crate::tenant::{Caller, TenantId};
+
+const CAMPAIGNS_PAGE: (u32, u32) = (20, 100);
+const EMAILS_PAGE: (u32, u32) = (50, 1_000);
+const RESULTS_PROSPECTS: u32 = 100;
+const LOG_LINES: u32 = 200;
+
+/// WorkflowService.
+pub struct Workflow {
+    store: Arc<Store>,
+    engine: Arc<Engine>,
+    /// Cancelled when the server stops: open streams end.
+    stop: CancellationToken,
+    max_stream: Duration,
+}
+
+impl Workflow {
+    pub fn new(store: Arc<Store>, engine: Arc<Engine>, stop: CancellationToken, max_stream: Duration) -> Self {
+        Self { store, engine, stop, max_stream }
+    }
+
+    fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
+        let hold = self.engine.hold(tenant, &campaign.id).unwrap_or_default();
+        convert::campaign::out(campaign, hold)
+    }
+
+    async fn transition(
+        &self,
+        caller: &Caller,
+        campaign_id: &str,
+        action: Action,
+        template: Option<TemplateId>,
+    ) -> Result<pb::Campaign, Status> {
+        let campaign = convert::campaign_ref(campaign_id, CampaignRef::Live)?;
+        let transition = Transition { campaign, action, template };
+        let campaign = self.store.scope(caller.scope()).write(transition).await?;
+        self.engine.wake();
+        Ok(self.out(caller.tenant(), campaign))
+    }
+}
+
+#[tonic::async_trait]
+impl WorkflowService for Workflow {
+    async fn start_workflow(
+        &self,
+        request: Request<pb::StartWorkflowRequest>,
+    ) -> Result<Response<pb::StartWorkflowResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("StartWorkflow", &name, &request)?;
+        let store = self.store.scope(caller.scope());
+        let settings = settings(&store, &request).await?;
+        let id = CampaignId::make(self.store.ids());
+        let campaign = store.write(StartCampaign { id, settings, request_id }).await?;
+        self.engine.wake();
+        let campaign = Some(self.out(caller.tenant(), campaign));
+        Ok(Response::new(pb::StartWorkflowResponse { campaign }))
+    }
+
+    async fn get_workflow(
+        &self,
+        request: Request<pb::GetWorkflowRequest>,
+    ) -> Result<Response<pb::GetWorkflowResponse>, Status> {
+        let caller = caller(&request)?;
+        let campaign = read(&self.store.scope(caller.scope()), &request.get_ref().campaign_id).await?;
+        let campaign = Some(self.out(caller.tenant(), campaign));
+        Ok(Response::new(pb::GetWorkflowResponse { campaign }))
+    }
+
+    async fn list_workflows(
+        &self,
+        request: Request<pb::ListWorkflowsRequest>,
+    ) -> Result<Response<pb::ListWorkflowsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let shape = QueryShape::new(caller.tenant().as_str(), "campaigns", &[]);
+        let (default, most) = CAMPAIGNS_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let page = self.store.scope(caller.scope()).campaigns(&page).await?;
+        Ok(Response::new(pb::ListWorkflowsResponse {
+            campaigns: page.rows.into_iter().map(|c| self.out(caller.tenant(), c)).collect(),
+            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+        }))
+    }
+
+    async fn pause_workflow(
+        &self,
+        request: Request<pb::PauseWorkflowRequest>,
+    ) -> Result<Response<pb::PauseWorkflowResponse>, Status> {
+        let caller = caller(&request)?;
+        let campaign = self.transition(&caller, &request.get_ref().campaign_id, Action::Pause, None).await?;
+        Ok(Response::new(pb::PauseWorkflowResponse { campaign: Some(campaign) }))
+    }
+
+    async fn resume_workflow(
+        &self,
+        request: Request<pb::ResumeWorkflowRequest>,
+    ) -> Result<Response<pb::ResumeWorkflowResponse>, Status> {
+        let caller = caller(&request)?;
+        let campaign = self.transition(&caller, &request.get_ref().campaign_id, Action::Resume, None).await?;
+        Ok(Response::new(pb::ResumeWorkflowResponse { campaign: Some(campaign) }))
+    }
+
+    async fn cancel_workflow(
+        &self,
+        request: Request<pb::CancelWorkflowRequest>,
+    ) -> Result<Response<pb::CancelWorkflowResponse>, Status> {
+        let caller = caller(&request)?;
+        let campaign = self.transition(&caller, &request.get_ref().campaign_id, Action::Cancel, None).await?;
+        Ok(Response::new(pb::CancelWorkflowResponse { campaign: Some(campaign) }))
+    }
+
+    async fn reset_workflow(
+        &self,
+        request: Request<pb::ResetWorkflowRequest>,
+    ) -> Result<Response<pb::ResetWorkflowResponse>, Status> {
+        let caller = caller(&request)?;
+        let cancel = Transition { campaign: CampaignRef::Live, action: Action::Cancel, template: None };
+        let cancelled = match self.store.scope(caller.scope()).write(cancel).await {
+            Ok(campaign) => Some(self.out(caller.tenant(), campaign)),
+            Err(StoreError::NotFound(Noun::AnyCampaign)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Response::new(pb::ResetWorkflowResponse { cancelled_campaign: cancelled }))
+    }
+
+    async fn get_workflow_results(
+        &self,
+        request: Request<pb::GetWorkflowResultsRequest>,
+    ) -> Result<Response<pb::GetWorkflowResultsResponse>, Status> {
+        let caller = caller(&request)?;
+        let store = self.store.scope(caller.scope());
+        let campaign = read(&store, &request.get_ref().campaign_id).await?;
+        let findings = store.findings(&campaign.id).await?;
+        let prospects = store.ranked_prospects(&campaign.id, RESULTS_PROSPECTS).await?;
+        Ok(Response::new(pb::GetWorkflowResultsResponse {
+            campaign: Some(self.out(caller.tenant(), campaign)),
+            analysis: findings.analysis.map(convert::campaign::analysis),
+            strategy: findings.strategy.map(convert::campaign::strategy),
+            prospects: prospects.into_iter().map(convert::campaign::ranked).collect(),
+        }))
+    }
+
+    async fn get_workflow_step(
+        &self,
+        request: Request<pb::GetWorkflowStepRequest>,
+    ) -> Result<Response<pb::GetWorkflowStepResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let wanted = convert::campaign::step_in(request.step)?;
+        let store = self.store.scope(caller.scope());
+        let campaign = read(&store, &request.campaign_id).await?;
+        let log = store.step_log(&campaign.id, wanted, LOG_LINES).await?;
+        let step = campaign.steps.into_iter().find(|step| step.id == wanted).map(convert::campaign::step_out);
+        Ok(Response::new(pb::GetWorkflowStepResponse {
+            campaign_id: campaign.id.to_string(),
+            step,
+            log: log.into_iter().map(|(time, text)| pb::LogLine { time: Some(time.into()), text }).collect(),
+        }))
+    }
+
+    async fn list_templates(
+        &self,
+        request: Request<pb::ListTemplatesRequest>,
+    ) -> Result<Response<pb::ListTemplatesResponse>, Status> {
+        caller(&request)?;
+        let templates = template::built_in().iter().map(convert::campaign::template).collect();
+        Ok(Response::new(pb::ListTemplatesResponse { templates }))
+    }
+
+    async fn select_template(
+        &self,
+        request: Request<pb::SelectTemplateRequest>,
+    ) -> Result<Response<pb::SelectTemplateResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let template = known_template(&request.template_id)?;
+        let action = Action::SelectTemplate;
+        let campaign = self.transition(&caller, &request.campaign_id, action, Some(template)).await?;
+        Ok(Response::new(pb::SelectTemplateResponse { campaign: Some(campaign) }))
+    }
+
+    async fn list_workflow_emails(
+        &self,
+        request: Request<pb::ListWorkflowEmailsRequest>,
+    ) -> Result<Response<pb::ListWorkflowEmailsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let status = convert::email::status_filter(request.status)?;
+        let filter = request.status.to_string();
+        let store = self.store.scope(caller.scope());
+        let shape = QueryShape::new(caller.tenant().as_str(), "campaign_emails", &[&request.campaign_id, &filter]);
+        let (default, most) = EMAILS_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let campaign = read(&store, &request.campaign_id).await?;
+        let page = store.campaign_emails(&campaign.id, &page, status).await?;
+        Ok(Response::new(pb::ListWorkflowEmailsResponse {
+            emails: page.rows.into_iter().map(convert::email::out).collect(),
+            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+        }))
+    }
+
+    async fn review_emails(
+        &self,
+        request: Request<pb::ReviewEmailsRequest>,
+    ) -> Result<Response<pb::ReviewEmailsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let campaign = convert::campaign_ref(&request.campaign_id, CampaignRef::Live)?;
+        let others = convert::email::decision("others", request.others)?;
+        let reviews = convert::email::reviews(request.reviews)?;
+        if reviews.is_empty() && others.is_none() {
+            return Err(Error::field("reviews", "must hold a decision, unless others does").into());
+        }
+        let reviewed = self.store.scope(caller.scope()).write(ReviewEmails { campaign, reviews, others }).await?;
+        self.engine.wake();
+        Ok(Response::new(pb::ReviewEmailsResponse {
+            campaign: Some(self.out(caller.tenant(), reviewed.campaign)),
+            approved_count: i32::try_from(reviewed.approved).unwrap_or(i32::MAX),
+            rejected_count: i32::try_from(reviewed.rejected).unwrap_or(i32::MAX),
+        }))
+    }
+
+    type WatchWorkflowStream = watch::Updates;
+
+    async fn watch_workflow(
+        &self,
+        request: Request<pb::WatchWorkflowRequest>,
+    ) -> Result<Response<watch::Updates>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        if request.after_seq.is_some_and(|seq| seq < 0) {
+            return Err(Error::field("after_seq", "must not be negative").into());
+        }
+        let campaign = read(&self.store.scope(caller.scope()), &request.campaign_id).await?;
+        let snapshot = request.after_seq.is_none().then(|| self.out(caller.tenant(), campaign.clone()));
+        let after = request.after_seq.unwrap_or(campaign.seq);
+        let limits = Limits::new(self.stop.clone(), self.max_stream, caller.expiry(), self.store.ids().now());
+        Ok(Response::new(watch::updates(self.store.clone(), caller.scope().clone(), campaign.id, snapshot, after, limits)))
+    }
+}
+
+/// The campaign that a read names; an empty id means the newest.
+async fn read(store: &Scoped<'_>, campaign_id: &str) -> Result<Campaign, Status> {
+    let which = convert::campaign_ref(campaign_id, CampaignRef::Newest)?;
+    let noun = if which == CampaignRef::Newest { Noun::AnyCampaign } else { Noun::Campaign };
+    store.campaign(&which).await?.ok_or_else(|| not_found(noun))
+}
+
+/// What a campaign starts with: the request, and where that is silent the configuration.
+async fn settings(store: &Scoped<'_>, request: &pb::StartWorkflowRequest) -> Result<Settings, Status> {
+    let config = store.agent_config().await?.settings;
+    let mut v = Violations::default();
+    let website = if request.website.trim().is_empty() { &config.target_website } else { &request.website };
+    if website.is_empty() {
+        v.add("website", "is required, since the configuration has no target_website");
+    }
+    let website = if website.is_empty() { None } else { v.take("website", text::web_url(website)) };
+    let goal = v.take("goal", convert::campaign::request_goal(request.goal)).flatten();
+    let goal_detail = text::line(&mut v, "goal_detail", &request.goal_detail, MAX_GOAL_DETAIL);
+    let max_prospects = v.take("max_prospects", convert::campaign::max_prospects(request.max_prospects));
+    v.done()?;
+    let template_id = match request.template_id.as_str() {
+        "" => config.template_id,
+        id => Some(known_template(id)?),
+    };
+    Ok(Settings {
+        website: website.map(String::from).unwrap_or_default(),
+        goal: goal.unwrap_or(config.goal),
+        goal_detail: if goal_detail.is_empty() { config.goal_detail } else { goal_detail },
+        template_id,
+        max_prospects: max_prospects.unwrap_or_default(),
+    })
+}
+
+fn known_template(text: &str) -> Result<TemplateId, Status> {
+    let id = convert::id("template_id", text, TemplateId::parse)?;
+    template::find(&id).map(|template| template.id.clone()).ok_or_else(|| not_found(Noun::Template))
+}

@@ -1,0 +1,178 @@
+//! The one place where an error becomes a gRPC status.
+//!
+//! Every error carries google.rpc.ErrorInfo with a stable reason and the domain `herald` (AIP-193), and where it fits
+//! BadRequest, PreconditionFailure or RetryInfo. Messages are for people and may change; reasons do not.
+//! What another tenant has answers with the bytes of what nobody has: no message holds an id or a name.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::domain::campaign::Action;
+use crate::domain::error::{Error as RuleError, Violation, reported};
+use crate::domain::text::cut;
+use crate::store::{Noun, StoreError};
+
+/// The domain of every ErrorInfo.
+pub const DOMAIN: &str = "herald";
+
+/// Longer messages would endanger the header's limit; gRPC sends them percent-encoded in a trailer.
+const MAX_MESSAGE: usize = 500;
+
+/// A status with an ErrorInfo.
+pub fn status(code: Code, reason: &str, message: &str) -> Status {
+    with(code, reason, message, [], ErrorDetails::new())
+}
+
+/// The same, telling when to try again.
+pub fn retry(code: Code, reason: &str, message: &str, after: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_retry_info(Some(after));
+    with(code, reason, message, [], details)
+}
+
+/// UNAUTHENTICATED: no credentials were sent.
+pub fn credentials_missing() -> Status {
+    let message = "send credentials: the metadata `authorization: Bearer <token>`";
+    status(Code::Unauthenticated, "CREDENTIALS_MISSING", message)
+}
+
+/// UNAUTHENTICATED: what was sent proves nothing. The same for every bad credential.
+pub fn credentials_invalid() -> Status {
+    let message = "the credentials are not valid: expired, not signed by a known key, or malformed";
+    status(Code::Unauthenticated, "CREDENTIALS_INVALID", message)
+}
+
+/// UNAUTHENTICATED: the credentials are valid, and name a tenant that cannot be.
+pub fn tenant_id_invalid(message: &str) -> Status {
+    status(Code::Unauthenticated, "TENANT_ID_INVALID", message)
+}
+
+/// PERMISSION_DENIED.
+pub fn role_too_low(has: &str, needs: &str) -> Status {
+    let message = format!("this call needs the role {needs}; the caller is {has}");
+    status(Code::PermissionDenied, "ROLE_TOO_LOW", &message)
+}
+
+/// UNIMPLEMENTED: there is no such method.
+pub fn no_such_method() -> Status {
+    status(Code::Unimplemented, "METHOD_UNKNOWN", "there is no such method; list what there is with gRPC server reflection")
+}
+
+/// UNAVAILABLE: the server has begun to listen, and its store is not ready.
+pub fn starting() -> Status {
+    retry(Code::Unavailable, "STARTING", "the server is starting; try again", Duration::from_secs(1))
+}
+
+/// UNAVAILABLE: the server stops.
+pub fn shutting_down() -> Status {
+    retry(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping; try again", Duration::from_secs(1))
+}
+
+/// UNAVAILABLE: a stream has reached its age.
+pub fn stream_expired() -> Status {
+    let message = "the stream has reached its age; watch again with after_seq set to the last number seen";
+    retry(Code::Unavailable, "STREAM_EXPIRED", message, Duration::ZERO)
+}
+
+fn with<const N: usize>(
+    code: Code,
+    reason: &str,
+    message: &str,
+    metadata: [(&str, String); N],
+    mut details: ErrorDetails,
+) -> Status {
+    let metadata: HashMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    details.set_error_info(reason, DOMAIN, metadata);
+    Status::with_error_details(code, cut(message, MAX_MESSAGE), details)
+}
+
+impl From<RuleError> for Status {
+    fn from(error: RuleError) -> Self {
+        let message = error.to_string();
+        match error {
+            RuleError::Invalid(violations) => invalid(&message, &violations),
+            RuleError::PageToken => {
+                let message = "page_token: must be the next_page_token of a call with the same other fields";
+                status(Code::InvalidArgument, "PAGE_TOKEN_INVALID", message)
+            }
+            RuleError::CampaignState { state, allowed, .. } => {
+                let allowed = allowed.into_iter().map(Action::as_str).collect::<Vec<_>>().join(",");
+                let mut details = ErrorDetails::new();
+                details.add_precondition_failure_violation("CAMPAIGN_STATE", state.as_str(), &message);
+                let metadata = [("state", state.as_str().to_owned()), ("allowed", allowed)];
+                with(Code::FailedPrecondition, "CAMPAIGN_STATE", &message, metadata, details)
+            }
+        }
+    }
+}
+
+fn invalid(message: &str, violations: &[Violation]) -> Status {
+    let (shown, more) = reported(violations);
+    let mut fields: Vec<_> = shown.iter().map(|v| FieldViolation::new(&v.field, cut(&v.description, MAX_MESSAGE))).collect();
+    if more > 0 {
+        fields.push(FieldViolation::new("", format!("and {more} more")));
+    }
+    with(Code::InvalidArgument, "FIELD_INVALID", message, [], ErrorDetails::with_bad_request(fields))
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::NotFound(noun) => not_found(noun),
+            StoreError::Rule(error) => error.into(),
+            StoreError::EtagMismatch => {
+                status(Code::Aborted, "ETAG_MISMATCH", "it has changed since this etag was read: read it again, then change it")
+            }
+            StoreError::EmailTaken => {
+                status(Code::AlreadyExists, "PROSPECT_EMAIL_TAKEN", "another prospect of the tenant has this address")
+            }
+            StoreError::CampaignLive(id) => {
+                let message = "another campaign of the tenant is live: finish or cancel it first";
+                let metadata = [("campaign_id", id.to_string())];
+                let mut details = ErrorDetails::new();
+                details.add_precondition_failure_violation("CAMPAIGN_LIVE", id.as_str(), message);
+                with(Code::FailedPrecondition, "CAMPAIGN_LIVE", message, metadata, details)
+            }
+            StoreError::RequestIdReused => {
+                let message = "request_id: was used for another request within the last day; choose a new one";
+                status(Code::InvalidArgument, "REQUEST_ID_REUSED", message)
+            }
+            StoreError::EmailState { id, status } => {
+                let message = "an e-mail was decided before; nothing of this review was done";
+                let metadata = [("email_id", id.clone()), ("state", status.to_uppercase())];
+                let mut details = ErrorDetails::new();
+                details.add_precondition_failure_violation("EMAIL_STATE", id, format!("it is {status}"));
+                with(Code::FailedPrecondition, "EMAIL_STATE", message, metadata, details)
+            }
+            StoreError::DiskFull => {
+                let message = "the server's disk is full; nothing was changed";
+                retry(Code::ResourceExhausted, "DISK_FULL", message, Duration::from_secs(30))
+            }
+            StoreError::TooManyWrites => {
+                let message = "the tenant has too many changes waiting; nothing was changed";
+                retry(Code::ResourceExhausted, "TOO_MANY_WRITES", message, Duration::from_secs(1))
+            }
+            StoreError::Closed => shutting_down(),
+            StoreError::StaleLease | StoreError::NotRunning | StoreError::Broken(_) | StoreError::Database(_) => {
+                tracing::error!(error = %message, source = ?std::error::Error::source(&error), "rpc.failed");
+                status(Code::Internal, "INTERNAL", "an internal error; the server's log has more")
+            }
+        }
+    }
+}
+
+/// NOT_FOUND, the same for what is another's and for what never was.
+pub fn not_found(noun: Noun) -> Status {
+    let (reason, message) = match noun {
+        Noun::Prospect => ("PROSPECT_NOT_FOUND", "there is no such prospect"),
+        Noun::Email => ("EMAIL_NOT_FOUND", "there is no such e-mail"),
+        Noun::Campaign => ("CAMPAIGN_NOT_FOUND", "there is no such campaign"),
+        Noun::AnyCampaign => ("NO_CAMPAIGN", "the tenant has no such campaign: start one with StartWorkflow"),
+        Noun::Template => ("TEMPLATE_NOT_FOUND", "there is no such template: see ListTemplates"),
+    };
+    status(Code::NotFound, reason, message)
+}

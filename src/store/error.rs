@@ -1,0 +1,88 @@
+//! What can go wrong in the store.
+
+use crate::domain;
+use crate::domain::id::CampaignId;
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// What a row is about, where it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noun {
+    Prospect,
+    Email,
+    /// The campaign of that id.
+    Campaign,
+    /// No id was given, and the tenant has no such campaign.
+    AnyCampaign,
+    Template,
+}
+
+/// Why a read or a write was not done. A write that fails has changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("no such {}", .0.as_str())]
+    NotFound(Noun),
+    #[error(transparent)]
+    Rule(#[from] domain::error::Error),
+    #[error("the row has changed since its etag was read")]
+    EtagMismatch,
+    #[error("another prospect has this address")]
+    EmailTaken,
+    #[error("the campaign {0} is live")]
+    CampaignLive(CampaignId),
+    #[error("the request id was used for another request")]
+    RequestIdReused,
+    #[error("the e-mail {id} is {status}")]
+    EmailState { id: String, status: &'static str },
+    /// Another worker has claimed the campaign since.
+    #[error("the lease on the campaign is no longer held")]
+    StaleLease,
+    /// A user paused or ended the campaign since.
+    #[error("the campaign is no longer running")]
+    NotRunning,
+    #[error("the disk is full")]
+    DiskFull,
+    #[error("the tenant has too many writes waiting")]
+    TooManyWrites,
+    #[error("the store is closed")]
+    Closed,
+    /// A row or a statement that cannot be: a fault of ours, or a database changed by somebody else.
+    #[error("the store is inconsistent: {0}")]
+    Broken(String),
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+}
+
+// === impl Noun ===
+
+impl Noun {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prospect => "prospect",
+            Self::Email => "e-mail",
+            Self::Campaign | Self::AnyCampaign => "campaign",
+            Self::Template => "template",
+        }
+    }
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    /// True if the write may succeed later without anybody changing it: the engine then holds and tries again.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::DiskFull | Self::TooManyWrites | Self::Database(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLite's extended result codes keep the primary code in the low byte.
+        const SQLITE_FULL: i32 = 13;
+        let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
+        match code {
+            Some(code) if code & 0xff == SQLITE_FULL => Self::DiskFull,
+            _ => Self::Database(error),
+        }
+    }
+}

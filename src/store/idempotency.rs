@@ -1,0 +1,61 @@
+//! Request ids (AIP-155): the same request under the same id gives the same result and does nothing again.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::FromRow;
+
+use super::error::{Result, StoreError};
+use super::events::json;
+use super::sql::tenant_sql;
+use super::tx::ScopedTx;
+
+tenant_sql! {
+    FIND =
+        "SELECT request_hash, result
+         FROM idempotency_keys
+         WHERE tenant_id = $1 AND method = $2 AND request_id = $3 AND create_time >= $4";
+    KEEP =
+        "INSERT INTO idempotency_keys (tenant_id, method, request_id, request_hash, result, create_time)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (tenant_id, method, request_id) DO UPDATE
+         SET request_hash = excluded.request_hash, result = excluded.result, create_time = excluded.create_time";
+}
+
+/// How long a request id is remembered.
+pub(super) const KEPT_SECONDS: i64 = 24 * 60 * 60;
+
+/// A request under a name of the caller's choosing.
+#[derive(Debug, Clone)]
+pub struct RequestId {
+    pub method: &'static str,
+    pub id: String,
+    /// Of everything that the request asks for.
+    pub hash: [u8; 32],
+}
+
+#[derive(FromRow)]
+struct Row {
+    request_hash: Vec<u8>,
+    result: String,
+}
+
+impl RequestId {
+    /// What this request gave when it was done before.
+    pub(super) async fn find<T: DeserializeOwned>(&self, tx: &mut ScopedTx<'_>) -> Result<Option<T>> {
+        let since = tx.now().plus_seconds(-KEPT_SECONDS);
+        let row: Option<Row> = tx.query(FIND).bind(self.method).bind(self.id.clone()).bind(since.0).optional().await?;
+        let Some(row) = row else { return Ok(None) };
+        if row.request_hash != self.hash {
+            return Err(StoreError::RequestIdReused);
+        }
+        let result = serde_json::from_str(&row.result)
+            .map_err(|error| StoreError::Broken(format!("a kept result cannot be read: {error}")))?;
+        Ok(Some(result))
+    }
+
+    pub(super) async fn keep<T: Serialize>(&self, tx: &mut ScopedTx<'_>, result: &T) -> Result<()> {
+        let now = tx.now();
+        let keep = tx.query(KEEP).bind(self.method).bind(self.id.clone()).bind(self.hash.to_vec());
+        keep.bind(json(result)).bind(now.0).execute_exactly(1).await
+    }
+}

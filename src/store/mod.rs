@@ -1,0 +1,189 @@
+//! The tenants' rows, in SQLite.
+//!
+//! The one door is [`Store::scope`]: every read and write of a tenant goes through a [`Scope`], and every SQL text binds
+//! the scope's tenant as `$1` ([`sql`]). Reads use a pool of read-only connections; writes go through the one writer,
+//! which commits in groups and answers only after the commit ([`writer`]). WAL, `synchronous=FULL`: what was answered is
+//! on the disk.
+//!
+//! Deliberately absent: a generic layer over databases, and any way to run a text that is not a registered constant.
+
+mod agent_configs;
+mod campaigns;
+mod emails;
+mod error;
+mod events;
+mod idempotency;
+mod master_key;
+mod progress;
+mod prospects;
+pub mod sql;
+mod system;
+mod tail;
+mod tx;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlitePool};
+use tokio::task::JoinHandle;
+
+pub use agent_configs::UpdateAgentConfig;
+pub use campaigns::{CampaignRef, ReviewEmails, Reviewed, StartCampaign, Transition};
+pub use idempotency::RequestId;
+pub use error::{Noun, StoreError};
+pub use events::Feed;
+pub use master_key::{MasterKey, MasterKeyError};
+pub use progress::{Advance, Next, Outcome, SendBegin, SendDone, Work, WrittenEmail};
+pub use prospects::{CreateProspects, Created, UpdateProspect};
+pub use system::{Claim, Lease};
+pub use tx::ScopedTx;
+pub use writer::Write;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::id::Ids;
+use crate::tenant::{Scope, TenantId};
+use error::Result;
+use sql::{Bound, Door, TenantSql};
+
+/// Read connections; four measured best on two cores.
+const READERS: u32 = 4;
+
+/// All tenants' rows.
+pub struct Store {
+    readers: SqlitePool,
+    queue: Arc<writer::Queue>,
+    tails: Arc<tail::Tails>,
+    ids: Ids,
+    writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+/// One tenant's rows.
+#[derive(Clone)]
+pub struct Scoped<'a> {
+    store: &'a Store,
+    tenant: &'a TenantId,
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot open the database {path}")]
+    Open { path: String, source: sqlx::Error },
+    #[error("cannot bring the database {path} to this version's schema")]
+    Migrate { path: String, source: sqlx::migrate::MigrateError },
+    #[error("the master key does not open this data folder: set HERALD_MASTER_KEY to the key that it was made with")]
+    WrongMasterKey,
+    #[error("cannot read the database")]
+    Read(#[from] StoreError),
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens the database, brings its schema up to date, and starts the writer. Frees all leases.
+    ///
+    /// The caller holds the data folder's lock: nobody else writes, so migrations cannot race and no lease is alive.
+    pub async fn open(path: &Path, master_key: MasterKey, ids: Ids) -> Result<Arc<Self>, OpenError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .disable_statement_logging();
+        let failed = |source| OpenError::Open { path: path.display().to_string(), source };
+        let mut connection = options.clone().optimize_on_close(true, 400).connect().await.map_err(failed)?;
+        sqlx::migrate!("migrations/sqlite")
+            .run(&mut connection)
+            .await
+            .map_err(|source| OpenError::Migrate { path: path.display().to_string(), source })?;
+        if !system::opens(&master_key, &mut connection).await? {
+            return Err(OpenError::WrongMasterKey);
+        }
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(1)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(failed)?;
+
+        let queue = Arc::new(writer::Queue::new());
+        let tails = Arc::new(tail::Tails::default());
+        let task = writer::Writer::new(connection, queue.clone(), tails.clone(), ids.clone(), master_key);
+        let writer = tokio::sync::Mutex::new(Some(tokio::spawn(task.run())));
+        let store = Arc::new(Self { readers, queue, tails, ids, writer });
+        store.queue.write_system(system::FreeLeases).await?;
+        Ok(store)
+    }
+
+    /// The door to one tenant's rows.
+    pub fn scope<'a>(&'a self, scope: &'a Scope) -> Scoped<'a> {
+        Scoped { store: self, tenant: scope.tenant() }
+    }
+
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Claims at most `most` running campaigns whose lease is free or has run out, the longest waiting first.
+    pub async fn claim_due(&self, worker: &str, lease: Duration, most: u32) -> Result<Vec<Claim>> {
+        let (now, until) = self.lease_times(lease);
+        self.queue.write_system(system::ClaimDue { worker: worker.to_owned(), now, until, most }).await
+    }
+
+    /// Claims the campaigns that are not running and have e-mails in the middle of sending: a crash left them so.
+    pub async fn claim_interrupted(&self, worker: &str, lease: Duration) -> Result<Vec<Claim>> {
+        let (_, until) = self.lease_times(lease);
+        self.queue.write_system(system::ClaimInterrupted { worker: worker.to_owned(), until }).await
+    }
+
+    /// Keeps the worker's leases for another `lease`.
+    pub async fn renew_leases(&self, worker: &str, lease: Duration) -> Result<()> {
+        let (now, until) = self.lease_times(lease);
+        self.queue.write_system(system::RenewLeases { worker: worker.to_owned(), now, until }).await
+    }
+
+    /// Forgets the request ids that are older than a day.
+    pub async fn purge_request_ids(&self) -> Result<u64> {
+        let before = self.ids.now().plus_seconds(-idempotency::KEPT_SECONDS);
+        self.queue.write_system(system::PurgeIdempotency { before }).await
+    }
+
+    /// Writes what waits, and closes the database.
+    pub async fn close(&self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.lock().await.take() {
+            let _ = writer.await;
+        }
+        self.readers.close().await;
+    }
+
+    fn lease_times(&self, lease: Duration) -> (Timestamp, Timestamp) {
+        let now = self.ids.now();
+        (now, now.plus_seconds(i64::try_from(lease.as_secs()).unwrap_or(i64::MAX)))
+    }
+}
+
+// === impl Scoped ===
+
+impl<'a> Scoped<'a> {
+    pub fn tenant(&self) -> &'a TenantId {
+        self.tenant
+    }
+
+    /// Waits until the write is on the disk.
+    pub async fn write<W: Write>(&self, write: W) -> Result<W::Out> {
+        self.store.queue.write(self.tenant, write).await
+    }
+
+    fn query(&self, sql: TenantSql) -> Bound<'a> {
+        sql.on(Door::Read(&self.store.readers), self.tenant)
+    }
+}

@@ -1,0 +1,487 @@
+//! What the engine writes while it works on a campaign.
+//!
+//! Every write here carries a lease and changes nothing once another worker has claimed the campaign: the first
+//! statement finds the campaign by its fence. State, cursor and events go into one transaction. A write that moves the
+//! work on is also refused once a user has paused or ended the campaign; only what became of an e-mail that was already
+//! handed to the mail connector is always recorded.
+
+use sqlx::FromRow;
+
+use super::campaigns::{self, CampaignRef, percent, set_current_step, set_state, set_step};
+use super::emails::{EmailRow, email_columns};
+use super::error::{Result, StoreError};
+use super::events::{json, record};
+use super::prospects::ProspectRow;
+use super::sql::tenant_sql;
+use super::system::Lease;
+use super::tx::ScopedTx;
+use super::writer::Write;
+use super::Scoped;
+use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
+use crate::domain::email::{Email, EmailStatus, Mailbox};
+use crate::domain::event::EventKind;
+use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
+use crate::domain::prospect::Prospect;
+use crate::domain::strategy::SearchStrategy;
+use crate::domain::website::WebsiteAnalysis;
+
+tenant_sql! {
+    FENCE =
+        "SELECT fence
+         FROM campaigns
+         WHERE tenant_id = $1 AND id = $2";
+    RELEASE =
+        "UPDATE campaigns
+         SET lease_owner = NULL, lease_until = 0
+         WHERE tenant_id = $1 AND id = $2 AND fence = $3";
+    SET_ANALYSIS =
+        "UPDATE campaigns
+         SET analysis = $3
+         WHERE tenant_id = $1 AND id = $2";
+    SET_STRATEGY =
+        "UPDATE campaigns
+         SET strategy = $3
+         WHERE tenant_id = $1 AND id = $2";
+    SET_PROSPECT_COUNT =
+        "UPDATE campaigns
+         SET prospect_count = $3
+         WHERE tenant_id = $1 AND id = $2";
+    SET_CURSOR =
+        "UPDATE campaigns
+         SET cursor = $3
+         WHERE tenant_id = $1 AND id = $2";
+    INSERT_PROSPECTS =
+        "INSERT INTO campaign_prospects (tenant_id, campaign_id, position, prospect_id, score, reasons)
+         SELECT $1, $2, key, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]'
+         FROM json_each($3)";
+    PROSPECTS_FROM =
+        "SELECT p.id, p.email, p.company, p.contact_name, p.position, p.industry, p.location, p.business_size, p.source,
+             p.source_url, p.notes, p.tags, p.language, p.status, p.emails_sent, p.last_contact_time, p.create_time,
+             p.update_time, p.revision
+         FROM campaign_prospects c
+         JOIN prospects p ON p.tenant_id = $1 AND p.id = c.prospect_id
+         WHERE c.tenant_id = $1 AND c.campaign_id = $2 AND c.position >= $3
+         ORDER BY c.position
+         LIMIT $4";
+    INSERT_EMAILS =
+        "INSERT INTO emails (
+             tenant_id, id, prospect_id, campaign_id, position, template_id, subject, body, from_name, from_address,
+             to_name, to_address, unsubscribe, status, note, message_id, create_time, update_time)
+         SELECT $1, value ->> '$[0]', value ->> '$[1]', $2, $3 + key, value ->> '$[2]', value ->> '$[3]', value ->> '$[4]',
+             value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]', value ->> '$[9]', value ->> '$[10]',
+             value ->> '$[11]', value ->> '$[12]', $4, $4
+         FROM json_each($5)";
+    APPROVE_ALL =
+        "UPDATE emails
+         SET status = 'approved', update_time = $3
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'awaiting_approval'
+         RETURNING id, prospect_id";
+    BEGIN_SENDING = concat!(
+        "UPDATE emails
+         SET status = 'sending', update_time = $3
+         WHERE tenant_id = $1 AND id = (
+             SELECT id
+             FROM emails
+             WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved'
+             ORDER BY position
+             LIMIT 1)
+         RETURNING ", email_columns!());
+    IN_SENDING = concat!(
+        "SELECT ", email_columns!(), "
+         FROM emails
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'sending'
+         ORDER BY position");
+    DONE_SENDING =
+        "UPDATE emails
+         SET status = $4, note = $5, sent_time = $6, update_time = $7
+         WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status = 'sending'
+         RETURNING prospect_id";
+    CONTACTED =
+        "UPDATE prospects
+         SET emails_sent = emails_sent + 1, last_contact_time = $3, update_time = $3, revision = revision + 1,
+             status = CASE status WHEN 'discovered' THEN 'contacted' ELSE status END
+         WHERE tenant_id = $1 AND id = $2";
+}
+
+/// Moves a campaign on by one piece of work. Only while it is running.
+pub struct Advance {
+    pub lease: Lease,
+    pub step: StepId,
+    pub work: Work,
+    /// Lines for the step's log.
+    pub log: Vec<String>,
+    pub next: Next,
+}
+
+/// A piece of work that was done.
+pub enum Work {
+    /// Nothing but the log and what is next.
+    None,
+    Analysis(Box<WebsiteAnalysis>),
+    Strategy(SearchStrategy),
+    /// The best first.
+    Prospects(Vec<RankedProspect>),
+    /// For the prospects from position `from` on, in their order.
+    Emails { from: u32, of: u32, emails: Vec<WrittenEmail> },
+    /// The tenant's configuration approves all e-mails.
+    ApproveAll,
+    Hold { reason: String },
+}
+
+/// What follows a piece of work.
+pub enum Next {
+    /// The step goes on.
+    Stay,
+    /// The step is done; the campaign goes on with the next one, or is complete.
+    Done { status: StepStatus, summary: String },
+    /// The step is done, and before the next one a person must act.
+    DoneThenWait { summary: String, state: CampaignState },
+    /// The step waits for a person.
+    Wait { summary: String, state: CampaignState },
+    /// The step failed for good.
+    Fail { reason: String },
+}
+
+/// An e-mail as it was written.
+#[derive(Debug, Clone)]
+pub struct WrittenEmail {
+    pub id: EmailId,
+    pub prospect_id: ProspectId,
+    pub template_id: TemplateId,
+    pub subject: String,
+    pub body: String,
+    pub from: Mailbox,
+    pub to: Mailbox,
+    pub unsubscribe: String,
+    /// `AwaitingApproval`, or `Skipped` where the template gave no e-mail.
+    pub status: EmailStatus,
+    pub note: String,
+    pub message_id: String,
+}
+
+/// Marks the next approved e-mail as being sent, before the talk with the mail connector. None if none is left.
+pub struct SendBegin {
+    pub lease: Lease,
+}
+
+/// Records what became of an e-mail, and marks the next one if there is to be one and the campaign still runs.
+pub struct SendDone {
+    pub lease: Lease,
+    pub email: EmailId,
+    pub outcome: Outcome,
+    pub begin_next: bool,
+}
+
+/// What became of an e-mail that was handed to the mail connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Sent,
+    /// Refused for good.
+    Failed(String),
+    /// It was certainly not sent; it may be tried again.
+    NotSent,
+    /// It may have been sent, and nobody can tell.
+    Unknown,
+}
+
+/// Gives the lease back.
+pub(super) struct Release {
+    lease: Lease,
+}
+
+#[derive(FromRow)]
+struct Changed {
+    id: EmailId,
+    prospect_id: ProspectId,
+}
+
+impl Scoped<'_> {
+    /// The prospects that a campaign has chosen, from a position on.
+    pub async fn chosen_prospects(&self, campaign: &CampaignId, from: u32, most: u32) -> Result<Vec<Prospect>> {
+        let query = self.query(PROSPECTS_FROM).bind(campaign.clone()).bind(from).bind(most);
+        let rows: Vec<ProspectRow> = query.all().await?;
+        rows.into_iter().map(ProspectRow::prospect).collect()
+    }
+
+    /// The campaign's e-mails that were handed to the mail connector and have no outcome.
+    pub async fn emails_in_sending(&self, campaign: &CampaignId) -> Result<Vec<Email>> {
+        let rows: Vec<EmailRow> = self.query(IN_SENDING).bind(campaign.clone()).all().await?;
+        rows.into_iter().map(EmailRow::email).collect()
+    }
+
+    /// Gives the lease back; nothing happens if it is no longer held.
+    pub async fn release(&self, lease: &Lease) -> Result<()> {
+        self.write(Release { lease: lease.clone() }).await
+    }
+}
+
+/// The campaign, if the lease is still held.
+async fn held(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
+    let campaign = campaigns::get(tx, &CampaignRef::Id(lease.campaign.clone())).await?;
+    if campaign.fence == lease.fence { Ok(campaign) } else { Err(StoreError::StaleLease) }
+}
+
+/// The campaign, if the lease is still held and it is running.
+async fn held_running(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
+    let campaign = held(tx, lease).await?;
+    if campaign.state == CampaignState::Running { Ok(campaign) } else { Err(StoreError::NotRunning) }
+}
+
+// === impl Advance ===
+
+impl Write for Advance {
+    type Out = ();
+
+    fn weight(&self) -> usize {
+        match &self.work {
+            Work::Prospects(list) => list.len(),
+            Work::Emails { emails, .. } => 2 * emails.len(),
+            Work::ApproveAll => 1_000,
+            _ => 1,
+        }
+    }
+
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        let campaign = held_running(tx, &self.lease).await?;
+        if campaign.current_step != self.step {
+            return Err(StoreError::Broken(format!("work on {:?} while at {:?}", self.step, campaign.current_step)));
+        }
+        let standing = campaign.steps.iter().find(|s| s.id == self.step);
+        let mut progress = standing.map_or(0, |s| s.progress);
+        let mut events = Vec::new();
+        if standing.is_some_and(|s| s.status == StepStatus::Pending) && !matches!(self.next, Next::Fail { .. }) {
+            events.push(set_step(tx, &campaign.id, self.step, StepStatus::InProgress, progress, "").await?);
+        }
+        events.extend(self.log.iter().map(|line| EventKind::log(self.step, line)));
+        if let Some(more) = self.do_work(tx, &campaign, &mut events).await?
+            && more > progress
+        {
+            progress = more;
+            if matches!(self.next, Next::Stay) {
+                events.push(set_step(tx, &campaign.id, self.step, StepStatus::InProgress, progress, "").await?);
+            }
+        }
+        self.go_on(tx, &campaign, progress, &mut events).await?;
+        record(tx, &campaign.id, events).await
+    }
+}
+
+impl Advance {
+    /// Writes the work; gives the step's progress where the work tells it.
+    async fn do_work(
+        &self,
+        tx: &mut ScopedTx<'_>,
+        campaign: &Campaign,
+        events: &mut Vec<EventKind>,
+    ) -> Result<Option<u8>> {
+        let id = &campaign.id;
+        let now = tx.now();
+        match &self.work {
+            Work::None => {}
+            Work::Analysis(analysis) => {
+                tx.query(SET_ANALYSIS).bind(id.clone()).bind(json(analysis)).execute_exactly(1).await?;
+            }
+            Work::Strategy(strategy) => {
+                tx.query(SET_STRATEGY).bind(id.clone()).bind(json(strategy)).execute_exactly(1).await?;
+            }
+            Work::Prospects(list) => {
+                let rows: Vec<_> = list.iter().map(|p| (&p.prospect_id, p.score, json(&p.reasons))).collect();
+                tx.query(INSERT_PROSPECTS).bind(id.clone()).bind(json(&rows)).execute_exactly(rows.len()).await?;
+                let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+                tx.query(SET_PROSPECT_COUNT).bind(id.clone()).bind(count).execute_exactly(1).await?;
+            }
+            Work::Emails { from, of, emails } => {
+                let rows: Vec<_> = emails.iter().map(WrittenEmail::values).collect();
+                let insert = tx.query(INSERT_EMAILS).bind(id.clone()).bind(*from).bind(now.0);
+                insert.bind(json(&rows)).execute_exactly(rows.len()).await?;
+                tx.count("emails", rows.len()).await?;
+                let done = from + u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                tx.query(SET_CURSOR).bind(id.clone()).bind(done).execute_exactly(1).await?;
+                events.extend(emails.iter().map(WrittenEmail::event));
+                return Ok(Some(percent(done, *of)));
+            }
+            Work::ApproveAll => {
+                let rows: Vec<Changed> = tx.query(APPROVE_ALL).bind(id.clone()).bind(now.0).all().await?;
+                events.extend(rows.into_iter().map(|row| row.event(EmailStatus::Approved)));
+            }
+            Work::Hold { reason } => events.push(EventKind::HoldChanged { reason: reason.clone() }),
+        }
+        Ok(None)
+    }
+
+    async fn go_on(
+        &self,
+        tx: &mut ScopedTx<'_>,
+        campaign: &Campaign,
+        progress: u8,
+        events: &mut Vec<EventKind>,
+    ) -> Result<()> {
+        let id = &campaign.id;
+        match &self.next {
+            Next::Stay => {}
+            Next::Done { status, summary } => {
+                events.push(set_step(tx, id, self.step, *status, 100, summary).await?);
+                match self.step.next() {
+                    Some(next) => set_current_step(tx, id, next).await?,
+                    None => events.push(set_state(tx, campaign, CampaignState::Completed, summary).await?),
+                }
+            }
+            Next::DoneThenWait { summary, state } => {
+                events.push(set_step(tx, id, self.step, StepStatus::Completed, 100, summary).await?);
+                if let Some(next) = self.step.next() {
+                    set_current_step(tx, id, next).await?;
+                }
+                events.push(set_state(tx, campaign, *state, "").await?);
+            }
+            Next::Wait { summary, state } => {
+                events.push(set_step(tx, id, self.step, StepStatus::InProgress, progress, summary).await?);
+                events.push(set_state(tx, campaign, *state, "").await?);
+            }
+            Next::Fail { reason } => {
+                events.push(set_step(tx, id, self.step, StepStatus::Failed, progress, reason).await?);
+                events.push(set_state(tx, campaign, CampaignState::Failed, reason).await?);
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl WrittenEmail ===
+
+impl WrittenEmail {
+    /// In the order that INSERT_EMAILS reads them.
+    fn values(&self) -> [&str; 13] {
+        [
+            self.id.as_str(),
+            self.prospect_id.as_str(),
+            self.template_id.as_str(),
+            &self.subject,
+            &self.body,
+            &self.from.name,
+            &self.from.address,
+            &self.to.name,
+            &self.to.address,
+            &self.unsubscribe,
+            self.status.as_str(),
+            &self.note,
+            &self.message_id,
+        ]
+    }
+
+    fn event(&self) -> EventKind {
+        let (email_id, prospect_id) = (self.id.clone(), self.prospect_id.clone());
+        EventKind::EmailChanged { email_id, prospect_id, status: self.status }
+    }
+}
+
+impl Changed {
+    fn event(self, status: EmailStatus) -> EventKind {
+        EventKind::EmailChanged { email_id: self.id, prospect_id: self.prospect_id, status }
+    }
+}
+
+// === impl SendBegin ===
+
+impl Write for SendBegin {
+    type Out = Option<Email>;
+
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
+        let campaign = held_running(tx, &self.lease).await?;
+        let mut events = Vec::new();
+        let pending = |s: &crate::domain::campaign::Step| s.id == StepId::EmailSending && s.status == StepStatus::Pending;
+        if campaign.steps.iter().any(pending) {
+            events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, 0, "").await?);
+        }
+        let email = begin_next(tx, &campaign.id, &mut events).await?;
+        record(tx, &campaign.id, events).await?;
+        Ok(email)
+    }
+}
+
+async fn begin_next(
+    tx: &mut ScopedTx<'_>,
+    campaign: &CampaignId,
+    events: &mut Vec<EventKind>,
+) -> Result<Option<Email>> {
+    let now = tx.now();
+    let row: Option<EmailRow> = tx.query(BEGIN_SENDING).bind(campaign.clone()).bind(now.0).optional().await?;
+    let email = row.map(EmailRow::email).transpose()?;
+    if let Some(email) = &email {
+        let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
+        events.push(EventKind::EmailChanged { email_id, prospect_id, status: EmailStatus::Sending });
+    }
+    Ok(email)
+}
+
+// === impl SendDone ===
+
+impl Write for SendDone {
+    type Out = Option<Email>;
+
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
+        let campaign = held(tx, &self.lease).await?;
+        let now = tx.now();
+        let (status, note) = self.outcome.status();
+        let sent = (status == EmailStatus::Sent).then_some(now.0);
+        let query = tx.query(DONE_SENDING).bind(self.email.clone()).bind(campaign.id.clone()).bind(status.as_str());
+        let row: Option<(ProspectId,)> = query.bind(note.to_owned()).bind(sent).bind(now.0).optional().await?;
+        let Some((prospect_id,)) = row else {
+            return Err(StoreError::Broken(format!("e-mail {} was not in the middle of sending", self.email)));
+        };
+        let mut events =
+            vec![EventKind::EmailChanged { email_id: self.email.clone(), prospect_id: prospect_id.clone(), status }];
+        if status == EmailStatus::Sent {
+            tx.query(CONTACTED).bind(prospect_id).bind(now.0).execute_exactly(1).await?;
+            tx.count("emails_sent", 1).await?;
+        }
+        let mut next = None;
+        if campaign.state == CampaignState::Running {
+            events.extend(self.progress(tx, &campaign).await?);
+            if self.begin_next {
+                next = begin_next(tx, &campaign.id, &mut events).await?;
+            }
+        }
+        record(tx, &campaign.id, events).await?;
+        Ok(next)
+    }
+}
+
+impl SendDone {
+    /// The step's progress, where it has moved by a whole percent.
+    async fn progress(&self, tx: &mut ScopedTx<'_>, before: &Campaign) -> Result<Option<EventKind>> {
+        let to_send = before.emails.approved + before.emails.sending;
+        let done = before.emails.sent + before.emails.failed + before.emails.unknown;
+        let progress = percent(done + 1, done + to_send);
+        let step = before.steps.iter().find(|s| s.id == StepId::EmailSending);
+        if self.outcome == Outcome::NotSent || step.is_none_or(|s| s.progress >= progress) {
+            return Ok(None);
+        }
+        set_step(tx, &before.id, StepId::EmailSending, StepStatus::InProgress, progress, "").await.map(Some)
+    }
+}
+
+impl Outcome {
+    fn status(&self) -> (EmailStatus, &str) {
+        match self {
+            Self::Sent => (EmailStatus::Sent, ""),
+            Self::Failed(why) => (EmailStatus::Failed, why),
+            Self::NotSent => (EmailStatus::Approved, ""),
+            Self::Unknown => (EmailStatus::Unknown, "the server stopped while it was being sent"),
+        }
+    }
+}
+
+// === impl Release ===
+
+impl Write for Release {
+    type Out = ();
+
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        let fence: Option<(i64,)> = tx.query(FENCE).bind(self.lease.campaign.clone()).optional().await?;
+        if fence == Some((self.lease.fence,)) {
+            let release = tx.query(RELEASE).bind(self.lease.campaign.clone());
+            release.bind(self.lease.fence).execute_exactly(1).await?;
+        }
+        Ok(())
+    }
+}

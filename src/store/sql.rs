@@ -1,0 +1,219 @@
+//! SQL texts: constants, checked when they are compiled, and registered so that tests can ask SQLite about each.
+//!
+//! Architecture invariant: no SQL is put together at run time. A tenant's text names `tenant_id`, and its `$1` is the
+//! tenant, bound by the executor and by nobody else. How many parameters a text has is counted here, and the executor
+//! refuses to run it with fewer, since SQLite would silently take NULL.
+
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Encode, FromRow, Sqlite, SqliteConnection, SqlitePool, Type};
+
+use super::error::{Result, StoreError};
+use crate::tenant::TenantId;
+
+/// A text that sees one tenant's rows.
+#[derive(Debug, Clone, Copy)]
+pub struct TenantSql {
+    pub name: &'static str,
+    pub text: &'static str,
+    parameters: u8,
+}
+
+/// A text that crosses tenants, or concerns none. In `system.rs` and `writer.rs` alone.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemSql {
+    pub name: &'static str,
+    pub text: &'static str,
+    parameters: u8,
+}
+
+/// Declares tenant texts and registers them.
+macro_rules! tenant_sql {
+    ($($(#[$meta:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$meta])* const $name: crate::store::sql::TenantSql = crate::store::sql::TenantSql::new(stringify!($name), $text);)*
+        pub(in crate::store) const REGISTERED: &[crate::store::sql::TenantSql] = &[$($name),*];
+    };
+}
+
+/// Declares system texts and registers them.
+macro_rules! system_sql {
+    ($($(#[$meta:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$meta])* const $name: crate::store::sql::SystemSql = crate::store::sql::SystemSql::new(stringify!($name), $text);)*
+        pub(in crate::store) const REGISTERED_SYSTEM: &[crate::store::sql::SystemSql] = &[$($name),*];
+    };
+}
+
+pub(super) use {system_sql, tenant_sql};
+
+/// Every tenant text there is.
+pub fn tenant_texts() -> Vec<TenantSql> {
+    [
+        super::agent_configs::REGISTERED,
+        super::campaigns::REGISTERED,
+        super::emails::REGISTERED,
+        super::events::REGISTERED,
+        super::idempotency::REGISTERED,
+        super::progress::REGISTERED,
+        super::prospects::REGISTERED,
+        super::tx::REGISTERED,
+    ]
+    .concat()
+}
+
+/// Every text that crosses tenants.
+pub fn system_texts() -> Vec<SystemSql> {
+    super::system::REGISTERED_SYSTEM.to_vec()
+}
+
+/// Where a text is run.
+pub(super) enum Door<'a> {
+    Read(&'a SqlitePool),
+    Write(&'a mut SqliteConnection),
+}
+
+/// A text with its parameters.
+pub(super) struct Bound<'a> {
+    door: Door<'a>,
+    query: sqlx::query::Query<'a, Sqlite, SqliteArguments>,
+    name: &'static str,
+    parameters: u8,
+    bound: u8,
+}
+
+// === impl TenantSql ===
+
+impl TenantSql {
+    pub(super) const fn new(name: &'static str, text: &'static str) -> Self {
+        assert!(contains(text, "tenant_id"), "a tenant text must name tenant_id");
+        assert!(contains(text, "$1"), "a tenant text must bind the tenant as $1");
+        Self { name, text, parameters: parameters(text) }
+    }
+
+    pub(super) fn on<'a>(self, door: Door<'a>, tenant: &TenantId) -> Bound<'a> {
+        let bound = Bound { door, query: sqlx::query(self.text), name: self.name, parameters: self.parameters, bound: 0 };
+        bound.bind(tenant.as_str().to_owned())
+    }
+}
+
+// === impl SystemSql ===
+
+impl SystemSql {
+    pub(super) const fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, parameters: parameters(text) }
+    }
+
+    pub(super) fn on(self, door: Door<'_>) -> Bound<'_> {
+        Bound { door, query: sqlx::query(self.text), name: self.name, parameters: self.parameters, bound: 0 }
+    }
+}
+
+// === impl Bound ===
+
+impl<'a> Bound<'a> {
+    /// Binds the next parameter.
+    pub(super) fn bind<T: Encode<'a, Sqlite> + Type<Sqlite> + 'a>(mut self, value: T) -> Self {
+        self.query = self.query.bind(value);
+        self.bound += 1;
+        self
+    }
+
+    pub(super) async fn optional<R: for<'r> FromRow<'r, SqliteRow>>(self) -> Result<Option<R>> {
+        self.complete()?;
+        let row = match self.door {
+            Door::Read(pool) => self.query.fetch_optional(pool).await,
+            Door::Write(connection) => self.query.fetch_optional(connection).await,
+        };
+        row?.map(|row| R::from_row(&row)).transpose().map_err(StoreError::from)
+    }
+
+    pub(super) async fn all<R: for<'r> FromRow<'r, SqliteRow>>(self) -> Result<Vec<R>> {
+        self.complete()?;
+        let rows = match self.door {
+            Door::Read(pool) => self.query.fetch_all(pool).await,
+            Door::Write(connection) => self.query.fetch_all(connection).await,
+        };
+        rows?.iter().map(|row| R::from_row(row).map_err(StoreError::from)).collect()
+    }
+
+    /// How many rows were changed.
+    pub(super) async fn execute(self) -> Result<u64> {
+        self.complete()?;
+        let done = match self.door {
+            Door::Read(pool) => self.query.execute(pool).await,
+            Door::Write(connection) => self.query.execute(connection).await,
+        };
+        Ok(done?.rows_affected())
+    }
+
+    /// Runs a write that must change exactly `rows` rows.
+    pub(super) async fn execute_exactly(self, rows: usize) -> Result<()> {
+        let name = self.name;
+        let changed = self.execute().await?;
+        if changed == rows as u64 {
+            Ok(())
+        } else {
+            Err(StoreError::Broken(format!("{name} changed {changed} rows instead of {rows}")))
+        }
+    }
+
+    fn complete(&self) -> Result<()> {
+        if self.bound == self.parameters {
+            return Ok(());
+        }
+        Err(StoreError::Broken(format!("{} has {} parameters, {} were bound", self.name, self.parameters, self.bound)))
+    }
+}
+
+/// The highest `$n` in the text.
+const fn parameters(text: &str) -> u8 {
+    let bytes = text.as_bytes();
+    let (mut i, mut most) = (0, 0);
+    while i < bytes.len() {
+        if bytes[i] == b'$' {
+            let mut n = 0;
+            i += 1;
+            while i < bytes.len() && bytes[i].is_ascii_digit() {
+                n = n * 10 + (bytes[i] - b'0');
+                i += 1;
+            }
+            if n > most {
+                most = n;
+            }
+        } else {
+            i += 1;
+        }
+    }
+    most
+}
+
+const fn contains(text: &str, part: &str) -> bool {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    let mut i = 0;
+    while i + part.len() <= text.len() {
+        let mut j = 0;
+        while j < part.len() && text[i + j] == part[j] {
+            j += 1;
+        }
+        if j == part.len() {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_counted_by_their_highest_number() {
+        assert_eq!(parameters("a = $1 AND b = $12 OR c = $2"), 12);
+        assert_eq!(parameters("nothing"), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "must name tenant_id")]
+    fn a_text_without_its_tenant_is_refused() {
+        let _ = TenantSql::new("X", "SELECT 1 FROM prospects WHERE id = $1");
+    }
+}

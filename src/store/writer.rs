@@ -1,0 +1,334 @@
+//! The one writer: takes the writes that wait, in turns by tenant, and commits them in groups.
+//!
+//! One commit with fsync serves a whole group, and each write is answered only after it. A write that fails fails alone:
+//! each runs in a savepoint of its own. Where SQLite itself rolled the whole transaction back (a full disk, an I/O
+//! error), every write of the group is tried again alone, so that only the ones at fault fail.
+//!
+//! Never anything but SQL happens inside a transaction.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use sqlx::SqliteConnection;
+use tokio::sync::{Notify, oneshot};
+
+use super::error::{Result, StoreError};
+use super::master_key::MasterKey;
+use super::system;
+use super::tail::Tails;
+use super::tx::{Effects, ScopedTx};
+use crate::domain::fair_queue::FairQueue;
+use crate::domain::id::Ids;
+use crate::tenant::TenantId;
+
+/// A change of one tenant's rows.
+///
+/// It may be run more than once (each earlier run was rolled back), so it takes `&self` and has no effect but through
+/// the transaction.
+pub trait Write: Send + Sync + 'static {
+    type Out: Send + 'static;
+
+    /// About how many rows it touches; bounds what one commit takes.
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> impl Future<Output = Result<Self::Out>> + Send;
+}
+
+/// A change that crosses tenants: claims, leases, purging. In `system.rs` alone.
+pub(super) trait SystemWrite: Send + Sync + 'static {
+    type Out: Send + 'static;
+
+    fn run(&self, connection: &mut SqliteConnection) -> impl Future<Output = Result<Self::Out>> + Send;
+}
+
+/// The writes that one commit takes at most, and the rows they may touch.
+const GROUP_WRITES: usize = 256;
+const GROUP_ROWS: usize = 2_000;
+/// The writes of one tenant that may wait.
+const WAITING_PER_TENANT: usize = 2_000;
+
+/// Where writes wait.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// None is the turn of what crosses tenants.
+    waiting: FairQueue<Option<TenantId>, Box<dyn Job>>,
+    closed: bool,
+}
+
+/// The task that owns the writing connection.
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    queue: Arc<Queue>,
+    tails: Arc<Tails>,
+    ids: Ids,
+    master_key: MasterKey,
+    /// The tenants whose row is known to be there.
+    known: HashSet<TenantId>,
+}
+
+/// A write whose type is forgotten: it runs, keeps its answer, and gives it once the group is committed.
+trait Job: Send {
+    fn weight(&self) -> usize;
+    fn succeeded(&self) -> bool;
+    fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>>;
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+/// What a job works with.
+struct Session<'a> {
+    connection: &'a mut SqliteConnection,
+    tenant: Option<&'a TenantId>,
+    ids: &'a Ids,
+    effects: &'a mut Effects,
+}
+
+/// The job failed; it keeps the reason for its answer.
+struct Failure;
+
+struct Waiting<W, O> {
+    write: W,
+    out: Option<Result<O>>,
+    reply: oneshot::Sender<Result<O>>,
+}
+
+struct Scoped<W>(W);
+struct System<W>(W);
+
+type Entry = (Option<TenantId>, Box<dyn Job>);
+
+// === impl Queue ===
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::default(), arrived: Notify::new() }
+    }
+
+    /// Waits for the write to be committed, and gives its answer.
+    pub(super) async fn write<W: Write>(&self, tenant: &TenantId, write: W) -> Result<W::Out> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Some(tenant.clone()), Box::new(Waiting { write: Scoped(write), out: None, reply }))?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same for a change that crosses tenants.
+    pub(super) async fn write_system<W: SystemWrite>(&self, write: W) -> Result<W::Out> {
+        let (reply, answer) = oneshot::channel();
+        self.push(None, Box::new(Waiting { write: System(write), out: None, reply }))?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Lets what waits be written, and refuses what comes after.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    fn push(&self, tenant: Option<TenantId>, job: Box<dyn Job>) -> Result<()> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        if tenant.is_some() && state.waiting.waiting(&tenant) >= WAITING_PER_TENANT {
+            return Err(StoreError::TooManyWrites);
+        }
+        state.waiting.push(tenant, job);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// The next group; None once the queue is closed and empty.
+    async fn group(&self) -> Option<Vec<Entry>> {
+        loop {
+            {
+                let mut state = self.lock();
+                let (mut group, mut rows) = (Vec::new(), 0);
+                while group.len() < GROUP_WRITES && rows < GROUP_ROWS {
+                    let Some((tenant, job)) = state.waiting.pop() else { break };
+                    rows += job.weight();
+                    group.push((tenant, job));
+                }
+                if !group.is_empty() {
+                    return Some(group);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(
+        connection: SqliteConnection,
+        queue: Arc<Queue>,
+        tails: Arc<Tails>,
+        ids: Ids,
+        master_key: MasterKey,
+    ) -> Self {
+        Self { connection, queue, tails, ids, master_key, known: HashSet::new() }
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub(super) async fn run(mut self) {
+        while let Some(mut group) = self.queue.clone().group().await {
+            match self.commit(&mut group).await {
+                Ok(effects) => self.finish(group, effects),
+                Err(error) if group.len() == 1 => answer_all(group, error),
+                Err(error) => {
+                    tracing::warn!(error = %error, writes = group.len(), "a group commit failed; trying each write alone");
+                    for entry in group {
+                        let mut alone = vec![entry];
+                        match self.commit(&mut alone).await {
+                            Ok(effects) => self.finish(alone, effects),
+                            Err(error) => answer_all(alone, error),
+                        }
+                    }
+                }
+            }
+        }
+        if let Err(error) = system::checkpoint(&mut self.connection).await {
+            tracing::warn!(error = %error, "the write-ahead log was not folded in at the end; the next start does it");
+        }
+    }
+
+    /// Runs the group in one transaction. An error means that nothing of it was committed.
+    async fn commit(&mut self, group: &mut [Entry]) -> Result<Effects> {
+        let mut effects = Effects::default();
+        system::begin(&mut self.connection).await?;
+        let outcome = self.run_jobs(group, &mut effects).await;
+        let outcome = match outcome {
+            Ok(()) => system::commit(&mut self.connection).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            // Already rolled back where SQLite did it by itself; then this has nothing to do.
+            let _ = system::rollback(&mut self.connection).await;
+            return Err(error);
+        }
+        Ok(effects)
+    }
+
+    async fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
+        for (tenant, job) in group {
+            system::savepoint(&mut self.connection).await?;
+            let told = effects.events.len();
+            if let Some(tenant) = tenant.as_ref().filter(|t| !self.known.contains(*t)) {
+                system::ensure_tenant(&mut self.connection, tenant, &self.master_key, &self.ids).await?;
+            }
+            let session =
+                Session { connection: &mut self.connection, tenant: tenant.as_ref(), ids: &self.ids, effects };
+            match job.run(session).await {
+                Ok(()) => system::release(&mut self.connection).await?,
+                Err(Failure) => {
+                    effects.events.truncate(told);
+                    // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
+                    system::rollback_to_savepoint(&mut self.connection).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
+        // Watchers first: a reader that has its answer finds the events told.
+        self.tails.publish(effects.events);
+        for (tenant, job) in group {
+            // A write that failed was rolled back, with its tenant's row if that was new.
+            if let Some(tenant) = tenant.filter(|_| job.succeeded()) {
+                self.known.insert(tenant);
+            }
+            job.answer(Ok(()));
+        }
+    }
+}
+
+fn answer_all(group: Vec<Entry>, error: StoreError) {
+    let mut error = Some(error);
+    for (_, job) in group {
+        job.answer(Err(error.take().unwrap_or(StoreError::Closed)));
+    }
+}
+
+// === impl Waiting ===
+
+impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
+    fn weight(&self) -> usize {
+        self.write.0.weight()
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.out, Some(Ok(_)))
+    }
+
+    fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>> {
+        async move {
+            let Some(tenant) = session.tenant else { return Err(Failure) };
+            let mut tx = ScopedTx::new(session.connection, tenant, session.ids.now(), session.effects);
+            self.out = Some(caught(self.write.0.run(&mut tx)).await);
+            if self.succeeded() { Ok(()) } else { Err(Failure) }
+        }
+        .boxed()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        reply(*self, committed);
+    }
+}
+
+impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.out, Some(Ok(_)))
+    }
+
+    fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>> {
+        async move {
+            self.out = Some(caught(self.write.0.run(session.connection)).await);
+            if self.succeeded() { Ok(()) } else { Err(Failure) }
+        }
+        .boxed()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        reply(*self, committed);
+    }
+}
+
+/// A write that panics fails alone, and the writer goes on for everybody else.
+async fn caught<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())))
+}
+
+fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
+    let answer = match (committed, job.out) {
+        // The write's own failure says more than the group's.
+        (_, Some(Err(error))) => Err(error),
+        (Ok(()), Some(out)) => out,
+        (Err(error), _) => Err(error),
+        (Ok(()), None) => Err(StoreError::Closed),
+    };
+    // Nobody waits if the call was cancelled; the write stands all the same.
+    let _ = job.reply.send(answer);
+}

@@ -1,0 +1,88 @@
+//! Who is calling.
+
+use super::{Scope, TenantId};
+use crate::domain::clock::Timestamp;
+
+/// What a caller may do inside its tenant. Each role includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    Viewer,
+    Editor,
+    Admin,
+}
+
+/// How the caller proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    Token,
+    DevHeader,
+    DevAnonymous,
+}
+
+/// A verified caller. Made only by `auth`, from verified credentials.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    scope: Scope,
+    subject: String,
+    role: Role,
+    proof: Proof,
+    /// When the credential stops being valid; None if it does not.
+    expiry: Option<Timestamp>,
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// For `auth` alone, which has verified what it says here: the scope is the proof.
+    pub(crate) fn verified(
+        scope: Scope,
+        subject: String,
+        role: Role,
+        proof: Proof,
+        expiry: Option<Timestamp>,
+    ) -> Self {
+        Self { scope, subject, role, proof, expiry }
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub fn tenant(&self) -> &TenantId {
+        self.scope.tenant()
+    }
+
+    /// The user or service that calls.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// When the credential stops being valid; None if it does not.
+    pub fn expiry(&self) -> Option<Timestamp> {
+        self.expiry
+    }
+}
+
+// === impl Role ===
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Viewer, Self::Editor, Self::Admin].into_iter().find(|role| role.as_str() == name)
+    }
+}

@@ -1,0 +1,123 @@
+//! The port: gRPC and gRPC-Web, its layers and limits, and the graceful stop.
+//!
+//! Order of the layers, outside in: CORS (errors need its headers too), gRPC-Web (errors must come in its content type),
+//! authentication, the services. Until the application is ready, health says NOT_SERVING and every other call answers
+//! UNAVAILABLE.
+
+mod connection;
+mod gate;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+pub use gate::Gate;
+
+use crate::auth::{Guard, TENANT_HEADER, authenticate};
+use crate::config;
+use crate::status;
+
+/// What cannot be answered by a running server.
+#[derive(Debug, thiserror::Error)]
+#[error("the server failed")]
+pub struct ServeError(#[from] tonic::transport::Error);
+
+/// The services with their layers. `open` are health and reflection, which are there before the application is.
+pub fn app(open: Routes, gate: Gate, guard: Guard, settings: &config::Server, dev: bool) -> Router {
+    let open = open.into_axum_router();
+    let ours = any(move |request| {
+        let gate = gate.clone();
+        async move { gate.call(request).await }
+    });
+    let services = ["AgentService", "TenantService", "WorkflowService"];
+    let router = services
+        .iter()
+        .fold(open, |router, service| router.route(&format!("/herald.v1.{service}/{{method}}"), ours.clone()));
+    router
+        .route_layer(from_fn_with_state(guard, authenticate))
+        .route_layer(tonic_web::GrpcWebLayer::new())
+        .reset_fallback()
+        .fallback(no_such_page)
+        .layer(cors(&settings.cors_origins, dev))
+}
+
+/// Serves until `stop` is cancelled, and then for at most `settings.stop_seconds` lets calls end.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    settings: &config::Server,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let keepalive = Duration::from_secs(settings.keepalive_seconds);
+    let first_byte = Duration::from_secs(settings.first_byte_timeout_seconds);
+    let server = Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(Some(settings.max_streams_per_connection))
+        .http2_max_header_list_size(Some(settings.max_header_bytes))
+        .http2_keepalive_interval(Some(keepalive))
+        .http2_keepalive_timeout(Some(keepalive))
+        .timeout(Duration::from_secs(settings.request_timeout_seconds))
+        .add_routes(Routes::from(app))
+        .serve_with_incoming_shutdown(connection::incoming(listener, first_byte), stop.clone().cancelled_owned());
+    tokio::select! {
+        served = server => Ok(served?),
+        () = deadline(stop, Duration::from_secs(settings.stop_seconds)) => {
+            tracing::warn!("calls had not ended when the server's time to stop was up; they were cut");
+            Ok(())
+        }
+    }
+}
+
+async fn deadline(stop: CancellationToken, after: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(after).await;
+}
+
+/// Which browsers may call: the configured origins, and under `dev` any origin on this machine.
+fn cors(origins: &[String], dev: bool) -> CorsLayer {
+    let origins: Vec<String> = origins.to_vec();
+    let allowed = move |origin: &HeaderValue, _: &_| {
+        let Ok(origin) = origin.to_str() else { return false };
+        origins.iter().any(|o| o == origin) || (dev && is_localhost(origin))
+    };
+    let names = |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_methods([Method::POST])
+        .allow_headers(names(&[
+            "authorization",
+            "content-type",
+            "grpc-timeout",
+            "traceparent",
+            "x-grpc-web",
+            "x-user-agent",
+            "x-user-id",
+        ]))
+        .expose_headers(names(&["grpc-status", "grpc-message", "grpc-status-details-bin", TENANT_HEADER]))
+        .max_age(Duration::from_secs(2 * 60 * 60))
+}
+
+fn is_localhost(origin: &str) -> bool {
+    let url = url::Url::parse(origin).ok();
+    url.is_some_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
+}
+
+/// What is neither a service nor a page.
+async fn no_such_page(request: Request<axum::body::Body>) -> Response {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("application/grpc") {
+        return status::no_such_method().into_http();
+    }
+    let text = "Herald speaks gRPC and gRPC-Web on this port. List what it offers with server reflection.\n";
+    (StatusCode::NOT_FOUND, text).into_response()
+}
