@@ -96,11 +96,13 @@ impl Store {
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
         let failed = |source| OpenError::Open { path: path.display().to_string(), source };
-        let mut connection = options.clone().optimize_on_close(true, 400).connect().await.map_err(failed)?;
+        let migrating = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
         sqlx::migrate!("migrations/sqlite")
-            .run(&mut connection)
+            .run(&migrating)
             .await
             .map_err(|source| OpenError::Migrate { path: path.display().to_string(), source })?;
+        migrating.close().await;
+        let mut connection = options.clone().optimize_on_close(true, 400).connect().await.map_err(failed)?;
         if !system::opens(&master_key, &mut connection).await? {
             return Err(OpenError::WrongMasterKey);
         }

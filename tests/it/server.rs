@@ -1,0 +1,229 @@
+//! The port and the process: health, limits, CORS, the graceful stop, the data folder's lock, the start's refusals.
+
+use std::time::{Duration, Instant};
+
+use herald::pb;
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+
+use crate::support::process::{herald as binary, serve};
+use crate::support::site::{self, Answer};
+use crate::support::{TestApp, config, folder, reason, seams, start_campaign};
+
+#[tokio::test]
+async fn health_says_not_serving_until_the_store_is_ready_and_calls_are_told_to_wait() {
+    let data = folder();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
+    // A database that is being written by somebody else cannot be opened yet.
+    TestApp::with(folder(), config(&data), seams()).await.stop().await;
+    let url = format!("sqlite://{}", data.path().join("herald.db").display());
+    let mut blocker = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.expect("the database");
+    sqlx::query("DELETE FROM _sqlx_migrations").execute(&mut blocker).await.expect("deleted");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut blocker).await.expect("locked");
+
+    let mut command = binary();
+    command.args(["serve", "--dev", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(data.path());
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("started");
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URL");
+    let channel = loop {
+        match endpoint.connect().await {
+            Ok(channel) => break channel,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let mut health = HealthClient::new(channel.clone());
+    let mut tenant = pb::tenant_service_client::TenantServiceClient::new(channel);
+    for service in ["", "herald.v1.AgentService", "herald.v1.WorkflowService"] {
+        let check = HealthCheckRequest { service: service.to_owned() };
+        let status = health.check(check).await.expect("health answers").into_inner().status();
+        assert_eq!(status, ServingStatus::NotServing, "{service:?}");
+    }
+    let refused = tenant.get_caller(pb::GetCallerRequest {}).await.expect_err("not yet");
+    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, "STARTING".to_owned()));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+}
+
+#[tokio::test]
+async fn health_says_serving_once_ready() {
+    let app = TestApp::start().await;
+    let channel = Endpoint::from_shared(format!("http://{}", app.address)).expect("a URL").connect().await.expect("up");
+    let check = HealthCheckRequest { service: "herald.v1.WorkflowService".to_owned() };
+    let status = HealthClient::new(channel).check(check).await.expect("health answers").into_inner().status();
+    assert_eq!(status, ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn a_stop_with_open_streams_and_calls_under_way_ends_within_its_deadline() {
+    let website = site::pages([("/", Answer::Silence)]).await;
+    let data = folder();
+    let mut server = serve(data.path(), &[("HERALD_SERVER_STOP_SECONDS", "3")]);
+    let mut api = server.user("user_a").await;
+    start_campaign(&mut api, &website).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let request = pb::WatchWorkflowRequest::default();
+        streams.push(api.workflow.watch_workflow(request).await.expect("a stream").into_inner());
+    }
+    // A connection that never speaks, and one in the middle of its request.
+    let _silent = TcpStream::connect(&server.address).await.expect("connected");
+    let mut half = TcpStream::connect(&server.address).await.expect("connected");
+    half.write_all(b"POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\n").await.expect("written");
+    let begun = Instant::now();
+    server.signal(Signal::TERM);
+    for stream in &mut streams {
+        let status = loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream tells why it ends"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((status.code(), reason(&status)), (Code::Unavailable, "SHUTTING_DOWN".to_owned()));
+    }
+    let status = server.ended().await;
+    let took = begun.elapsed();
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(6), "it took {took:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_never_speaks_is_closed() {
+    let data = folder();
+    let mut config = config(&data);
+    config.server.first_byte_timeout_seconds = 1;
+    let app = TestApp::with(data, config, seams()).await;
+    let mut silent = TcpStream::connect(app.address).await.expect("connected");
+    let mut buffer = [0; 16];
+    let read = tokio::time::timeout(Duration::from_secs(5), silent.read(&mut buffer)).await.expect("closed in time");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let notes = "x".repeat(5 * 1024 * 1024);
+    let prospects = vec![pb::Prospect { email: "a@example.com".into(), notes, ..Default::default() }];
+    let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
+    let refused = api.agent.batch_create_prospects(request).await.expect_err("too large");
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+}
+
+async fn raw(app: &TestApp, request: &str) -> String {
+    let mut stream = TcpStream::connect(app.address).await.expect("connected");
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).to_lowercase()
+}
+
+#[tokio::test]
+async fn browsers_may_call_from_localhost_under_dev_and_from_configured_origins() {
+    let data = folder();
+    let mut config = config(&data);
+    config.server.cors_origins = vec!["https://app.example.com".into()];
+    let app = TestApp::with(data, config, seams()).await;
+    let preflight = |origin: &str| {
+        format!(
+            "OPTIONS /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\nconnection: close\r\n\
+             access-control-request-method: POST\r\naccess-control-request-headers: x-grpc-web,authorization\r\n\r\n"
+        )
+    };
+    for origin in ["http://localhost:3000", "https://app.example.com"] {
+        let answer = raw(&app, &preflight(origin)).await;
+        assert!(answer.contains(&format!("access-control-allow-origin: {origin}")), "{answer}");
+        assert!(answer.contains("x-grpc-web"), "{answer}");
+    }
+    for origin in ["https://evil.example", "https://app.example.com.evil.example", "http://localhost.evil.example"] {
+        let answer = raw(&app, &preflight(origin)).await;
+        assert!(!answer.contains("access-control-allow-origin"), "{origin}: {answer}");
+    }
+    // A refusal reaches the browser: in gRPC-Web's content type, with the headers that let a page read it.
+    let body = "\0\0\0\0\0";
+    let answer = raw(
+        &app,
+        &format!(
+            "POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\norigin: http://localhost:3000\r\n\
+             connection: close\r\ncontent-type: application/grpc-web+proto\r\nauthorization: Bearer x\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    )
+    .await;
+    assert!(answer.contains("content-type: application/grpc-web"), "{answer}");
+    assert!(answer.contains("access-control-allow-origin: http://localhost:3000"), "{answer}");
+    assert!(answer.contains("grpc-status"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_method_is_unimplemented_and_a_page_is_told_what_this_is() {
+    let app = TestApp::start().await;
+    let answer = raw(&app, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("http/1.1 404") && answer.contains("grpc"), "{answer}");
+    let call = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/grpc-web+proto\r\n\
+             content-length: 5\r\n\r\n\0\0\0\0\0"
+        )
+    };
+    let answer = raw(&app, &call("/herald.v1.AgentService/NoSuchMethod")).await;
+    assert!(answer.contains("grpc-status: 12") || answer.contains("grpc-status:12"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_folder_is_refused_by_name() {
+    let data = folder();
+    let _first = serve(data.path(), &[]);
+    let mut command = binary();
+    command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
+    let second = command.output().expect("it ends");
+    assert!(!second.status.success());
+    let told = String::from_utf8_lossy(&second.stderr);
+    assert!(told.contains("another Herald works in the data folder"), "{told}");
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_work_says_what_to_do() {
+    let data = folder();
+    let run = |args: &[&str], env: &[(&str, &str)]| {
+        let mut command = binary();
+        command.arg("serve").args(args).arg("--data-dir").arg(data.path()).envs(env.iter().copied());
+        let output = command.output().expect("it ends");
+        assert!(!output.status.success(), "{args:?} {env:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let secret = ("HERALD_AUTH_HS256_SECRET", "0123456789abcdef0123456789abcdef");
+    assert!(run(&["--dev", "--listen", "0.0.0.0:0"], &[]).contains("loopback"));
+    assert!(run(&["--listen", "127.0.0.1:0"], &[]).contains("HERALD_AUTH_HS256_SECRET"));
+    assert!(run(&["--listen", "127.0.0.1:0"], &[secret]).contains("HERALD_MASTER_KEY"));
+    assert!(run(&["--listen", "127.0.0.1:0"], &[secret, ("HERALD_MASTER_KEY", "short")]).contains("32 random bytes"));
+    assert!(run(&["--dev", "--config", "/nowhere.toml"], &[]).contains("/nowhere.toml"));
+    assert!(run(&["--dev", "--listen", "nowhere"], &[]).contains("--listen"));
+    assert!(run(&["--dev"], &[("HERALD_LISTN", "x")]).contains("HERALD_LISTN"));
+
+    // A master key that is not the folder's.
+    let key = |byte: u8| base64_of(&[byte; 32]);
+    let own = folder();
+    let mut first = binary();
+    first.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(own.path());
+    let server = serve(own.path(), &[("HERALD_MASTER_KEY", &key(1))]);
+    let mut api = server.user("user_a").await;
+    crate::support::add_prospects(&mut api, 1).await;
+    drop(server);
+    let mut command = binary();
+    command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(own.path()).env("HERALD_MASTER_KEY", key(2));
+    let output = command.output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("HERALD_MASTER_KEY"), "{told}");
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

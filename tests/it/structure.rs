@@ -1,0 +1,160 @@
+//! What holds for the code as a whole: every SQL text finds its rows through an index that begins with the tenant, every
+//! method has an access option, scopes are minted in the named places alone, modules import only from below.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use herald::auth::{Access, Policy, PolicyError};
+use herald::store::sql::{system_texts, tenant_texts};
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+use crate::support::TestApp;
+
+#[tokio::test]
+async fn every_tenant_query_reaches_every_table_through_an_index_on_the_tenant() {
+    let app = TestApp::start().await;
+    let url = format!("sqlite://{}", app.data.path().join("herald.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.expect("the database");
+    let texts = tenant_texts();
+    assert!(texts.len() > 30, "the texts are registered: {}", texts.len());
+    for sql in texts {
+        #[expect(clippy::disallowed_types, reason = "EXPLAIN before a registered text; nothing is run")]
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sql.text));
+        let plan = sqlx::query(explain).fetch_all(&mut connection).await.unwrap_or_else(|e| panic!("{}: {e}", sql.name));
+        for row in plan {
+            let detail: String = row.get("detail");
+            let by_tenant = detail.starts_with("SEARCH") && detail.contains("(tenant_id=?");
+            // What is no table: the parameter's JSON, a subquery's own result, the order of evaluation.
+            let no_table = detail.contains("VIRTUAL TABLE") || detail.contains("SUBQUERY") || detail.contains("CO-ROUTINE");
+            let made = detail.starts_with("SCAN (subquery") || detail.starts_with("USE TEMP B-TREE FOR ORDER BY");
+            let fk = detail.starts_with("LIST SUBQUERY") || detail.contains("CONSTANT ROW");
+            assert!(by_tenant || no_table || made || fk, "{} does not go by tenant: {detail}\n{}", sql.name, sql.text);
+        }
+    }
+}
+
+#[test]
+fn texts_that_cross_tenants_are_few_and_return_no_data() {
+    let names: Vec<_> = system_texts().iter().map(|sql| sql.name).collect();
+    let known = [
+        "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "ROLLBACK_TO_SAVEPOINT", "CHECKPOINT", "TENANT_EXISTS",
+        "TENANT_INSERT", "ANY_DATA_KEY", "CLAIM_DUE", "CLAIM_INTERRUPTED", "RENEW_LEASES", "FREE_LEASES", "PURGE_IDEMPOTENCY",
+    ];
+    assert_eq!(names, known, "a new text that crosses tenants is looked at by a person, who then adds it here");
+}
+
+#[test]
+fn every_method_has_an_access_option() {
+    let policy = Policy::load().expect("every method has one");
+    assert_eq!(policy.methods().count(), 23);
+    assert_eq!(policy.access("/grpc.health.v1.Health/Check"), Some(Access::Open));
+    assert_eq!(policy.access("/herald.v1.AgentService/NoSuchMethod"), None);
+
+    // Without its option, a method is found out by name.
+    let mut set = prost_types::FileDescriptorSet::decode(herald::pb::DESCRIPTORS).expect("descriptors");
+    for file in set.file.iter_mut().filter(|f| f.name() == "herald/v1/tenant.proto") {
+        file.service[0].method[0].options = None;
+    }
+    // prost drops the extensions of the other methods too, so that one of them is named.
+    let error = Policy::read(&set.encode_to_vec()).expect_err("an option is missing");
+    assert!(matches!(&error, PolicyError::Missing(path) if path.starts_with("/herald.v1.")), "{error}");
+    assert!(error.to_string().contains("add `option (access)"), "{error}");
+}
+
+#[test]
+fn every_id_field_of_a_request_says_what_it_names() {
+    let pool = DescriptorPool::decode(herald::pb::DESCRIPTORS).expect("descriptors");
+    let names = pool.get_extension_by_name("herald.v1.names").expect("the option");
+    for message in pool.all_messages().filter(|m| m.full_name().starts_with("herald.v1.")) {
+        for field in message.fields() {
+            let is_id = field.name() == "id" || field.name().ends_with("_id");
+            // The campaign step's id is an enum; the caller's tenant is no id that a request may hold.
+            let exempt = field.kind().as_enum().is_some() || ["tenant_id", "request_id", "message_id"].contains(&field.name());
+            if is_id && !exempt {
+                assert!(field.options().has_extension(&names), "{} needs `[(names) = NOUN_…]`", field.full_name());
+            }
+        }
+        let request = message.name().ends_with("Request");
+        let tells_tenant = message.fields().any(|f| f.name().contains("tenant") || f.name().contains("user_id"));
+        assert!(!(request && tells_tenant), "{} names a tenant; identity comes from credentials", message.full_name());
+    }
+}
+
+#[test]
+fn scopes_are_minted_in_the_named_places_alone() {
+    let mints: Vec<_> = sources().into_iter().filter(|(_, text)| text.contains("Scope::mint(")).map(|(path, _)| path).collect();
+    assert_eq!(mints, ["src/auth/mod.rs", "src/engine/board.rs", "src/store/system.rs"], "engine/board.rs: in its tests");
+    let callers: Vec<_> = sources().into_iter().filter(|(_, text)| text.contains("Caller::verified(")).map(|(path, _)| path).collect();
+    assert_eq!(callers, ["src/auth/mod.rs"]);
+}
+
+#[test]
+fn sql_stays_in_the_store_and_paths_in_files() {
+    for (path, text) in sources() {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if !path.starts_with("src/store/") {
+            assert!(!code.contains("sqlx::query") && !code.contains("SELECT "), "{path} has SQL");
+        }
+        if !path.starts_with("src/files/") {
+            assert!(!code.contains("\"users\""), "{path} makes a tenant's path");
+        }
+        if path != "src/store/sql.rs" {
+            assert!(!code.contains("TenantSql::new("), "{path} makes a text that is not registered");
+        }
+    }
+}
+
+/// The ranks, from below; a module imports only from ranks below its own, or from itself.
+const RANKS: &[&[&str]] = &[
+    &["domain", "crash"],
+    &["tenant"],
+    &["config", "telemetry", "pb"],
+    &["store", "files"],
+    &["connect"],
+    &["engine"],
+    &["status"],
+    &["auth"],
+    &["rpc", "client"],
+    &["transport"],
+    &["app"],
+    &["cli"],
+];
+
+#[test]
+fn modules_import_only_from_ranks_below() {
+    let rank: BTreeMap<_, _> = RANKS.iter().enumerate().flat_map(|(i, row)| row.iter().map(move |name| (*name, i))).collect();
+    for (path, text) in sources() {
+        let own = path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default().to_owned();
+        let Some(mine) = rank.get(own.as_str()) else { continue };
+        let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
+        for part in code.split("crate::").skip(1) {
+            let used: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let Some(theirs) = rank.get(used.as_str()) else { continue };
+            assert!(used == own || theirs < mine, "{path} imports crate::{used}, which does not stand below {own}");
+        }
+    }
+}
+
+/// The path, from the project's folder, and the text of every source file, sorted.
+fn sources() -> Vec<(String, String)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut out = Vec::new();
+    collect(&root, &root.join("src"), &mut out);
+    out.sort();
+    assert!(out.len() > 40, "the sources are found");
+    out
+}
+
+fn collect(root: &Path, dir: &Path, out: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(root, &path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let name = path.strip_prefix(root).expect("below the root").display().to_string();
+            out.push((name, std::fs::read_to_string(&path).expect("a text")));
+        }
+    }
+}

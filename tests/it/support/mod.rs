@@ -1,0 +1,216 @@
+//! What the suites share: a server of their own each, its clients, a website, and child processes.
+
+pub mod process;
+pub mod site;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald::app::{self, AppError, Ready, Seams};
+use herald::cli::{Api, Connection};
+use herald::config::{Config, Secret};
+use herald::domain::clock::{SystemClock, SystemRandom};
+use herald::pb;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+pub const SECRET: &str = "a secret of the tests, long enough for HS256";
+
+/// A server in this process, with a data folder and a port of its own.
+pub struct TestApp {
+    pub address: SocketAddr,
+    pub ready: Ready,
+    pub data: TempDir,
+    config: Config,
+    stop: CancellationToken,
+    served: JoinHandle<Result<(), AppError>>,
+}
+
+/// A development server's settings in the folder: quick retries, private addresses allowed.
+pub fn config(data: &TempDir) -> Config {
+    let mut config = Config { listen: loopback(), data_dir: data.path().to_owned(), dev: true, ..Config::default() };
+    config.auth.hs256_secret = Secret::new(SECRET);
+    config.fetch.allow_private = true;
+    config.engine.retry_millis = 20;
+    config
+}
+
+pub fn seams() -> Seams {
+    Seams { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, run_engine: true }
+}
+
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        let data = folder();
+        let config = config(&data);
+        Self::with(data, config, seams()).await
+    }
+
+    pub async fn with(data: TempDir, config: Config, seams: Seams) -> Self {
+        let listener = TcpListener::bind(config.listen).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let (tell, told) = oneshot::channel();
+        let run = app::run(config.clone(), seams, listener, stop.clone(), |ready| {
+            let _ = tell.send(ready);
+        });
+        let served = tokio::spawn(run);
+        let ready = told.await.expect("the server becomes ready");
+        Self { address, ready, data, config, stop, served }
+    }
+
+    /// The services, as the development user `user`.
+    pub async fn user(&self, user: &str) -> Api {
+        self.api(None, Some(user)).await
+    }
+
+    pub async fn token(&self, token: &str) -> Api {
+        self.api(Some(token), None).await
+    }
+
+    pub async fn api(&self, token: Option<&str>, user: Option<&str>) -> Api {
+        let connection = Connection {
+            server: format!("http://{}", self.address),
+            token: token.map(str::to_owned),
+            user: user.map(str::to_owned),
+        };
+        connection.open().await.expect("the server can be reached")
+    }
+
+    /// Stops, and gives back the folder.
+    pub async fn stop(self) -> (TempDir, Config) {
+        self.stop.cancel();
+        self.served.await.expect("no panic").expect("a clean stop");
+        (self.data, self.config)
+    }
+
+    /// Stops and starts again on the same folder.
+    pub async fn restart(self) -> Self {
+        let (data, config) = self.stop().await;
+        Self::with(data, config, seams()).await
+    }
+
+    pub fn outbox(&self, tenant: &str) -> PathBuf {
+        outbox(self.data.path(), tenant)
+    }
+}
+
+pub fn outbox(data: &std::path::Path, tenant: &str) -> PathBuf {
+    data.join("users").join(tenant).join("outbox")
+}
+
+/// The names of the .eml files in a folder, sorted; none if the folder is not there.
+pub fn eml_files(outbox: &std::path::Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(outbox) else { return Vec::new() };
+    let names = entries.map(|e| e.expect("an entry").file_name().into_string().expect("a plain name"));
+    let mut names: Vec<_> = names.filter(|n| !n.starts_with('.')).collect();
+    names.sort();
+    names
+}
+
+pub fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// The reason of a refusal's ErrorInfo.
+pub fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap_or_else(|| panic!("{status:?} has no ErrorInfo"));
+    assert_eq!(info.domain, "herald");
+    info.reason.clone()
+}
+
+/// `count` prospects, the first with a good fit.
+pub fn prospects(count: usize) -> Vec<pb::Prospect> {
+    let one = |n: usize| pb::Prospect {
+        email: format!("person{n}@company{n}.example"),
+        company: format!("Company {n}"),
+        contact_name: format!("Person {n}"),
+        industry: if n % 2 == 0 { "Horticulture".to_owned() } else { "Banking".to_owned() },
+        position: "Head of Operations".to_owned(),
+        ..Default::default()
+    };
+    (0..count).map(one).collect()
+}
+
+pub async fn add_prospects(api: &mut Api, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for chunk in prospects(count).chunks(1_000) {
+        let request = pb::BatchCreateProspectsRequest { prospects: chunk.to_vec(), request_id: String::new() };
+        let answer = api.agent.batch_create_prospects(request).await.expect("created").into_inner();
+        ids.extend(answer.results.into_iter().map(|r| r.prospect_id));
+    }
+    ids
+}
+
+pub const TEMPLATE: &str = "professional_partnership";
+
+/// Starts a campaign with a template, on the website at `website`.
+pub async fn start_campaign(api: &mut Api, website: &str) -> pb::Campaign {
+    let request = pb::StartWorkflowRequest {
+        website: website.to_owned(),
+        template_id: TEMPLATE.to_owned(),
+        ..Default::default()
+    };
+    campaign(api.workflow.start_workflow(request).await.expect("started").into_inner().campaign)
+}
+
+pub async fn auto_approve(api: &mut Api) {
+    let config = pb::AgentConfig { auto_approve: true, ..Default::default() };
+    let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
+    api.agent.update_agent_config(request).await.expect("configured");
+}
+
+pub async fn approve_all(api: &mut Api) -> pb::Campaign {
+    let request = pb::ReviewEmailsRequest { others: pb::ReviewDecision::Approve.into(), ..Default::default() };
+    campaign(api.workflow.review_emails(request).await.expect("reviewed").into_inner().campaign)
+}
+
+/// The newest campaign.
+pub async fn newest(api: &mut Api) -> pb::Campaign {
+    let request = pb::GetWorkflowRequest { campaign_id: String::new() };
+    campaign(api.workflow.get_workflow(request).await.expect("there is one").into_inner().campaign)
+}
+
+/// Waits until the newest campaign is in the state.
+pub async fn reaches(api: &mut Api, state: pb::CampaignState) -> pb::Campaign {
+    let mut last = None;
+    for _ in 0..1_500 {
+        let now = newest(api).await;
+        if now.state() == state {
+            return now;
+        }
+        last = Some(now);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the campaign does not become {state:?}: {last:#?}");
+}
+
+pub fn campaign(campaign: Option<pb::Campaign>) -> pb::Campaign {
+    campaign.expect("an answer holds its campaign")
+}
+
+/// The whole history of a campaign that has ended, from after `after`.
+pub async fn history(api: &mut Api, campaign_id: &str, after: i64) -> Vec<pb::CampaignEvent> {
+    let request = pb::WatchWorkflowRequest { campaign_id: campaign_id.to_owned(), after_seq: Some(after) };
+    let mut stream = api.workflow.watch_workflow(request).await.expect("a stream").into_inner();
+    let mut events = Vec::new();
+    while let Some(message) = stream.message().await.expect("the stream ends well") {
+        match message.update {
+            Some(pb::watch_workflow_response::Update::Event(event)) => events.push(event),
+            other => panic!("an event was expected: {other:?}"),
+        }
+    }
+    events
+}

@@ -1,0 +1,65 @@
+//! The real binary as a child process, which a test may kill.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use herald::cli::{Api, Connection};
+
+/// The binary, with an environment of its own.
+pub fn herald() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HERALD_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A development server; killed when dropped.
+pub struct Server {
+    child: Child,
+    pub address: String,
+}
+
+/// Starts a development server on the folder, with further environment.
+pub fn serve(data: &Path, env: &[(&str, &str)]) -> Server {
+    let mut command = herald();
+    command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+    command.env("HERALD_FETCH_ALLOW_PRIVATE", "true").env("HERALD_LOG", "warn").envs(env.iter().copied());
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+    let address = line.trim().rsplit(' ').next().expect("an address").to_owned();
+    assert!(address.contains(':'), "the ready line names the address: {line:?}");
+    Server { child, address }
+}
+
+impl Server {
+    pub async fn user(&self, user: &str) -> Api {
+        let server = format!("http://{}", self.address);
+        Connection { server, token: None, user: Some(user.to_owned()) }.open().await.expect("the server can be reached")
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it is there");
+    }
+
+    /// Waits for its end, a while.
+    pub async fn ended(&mut self) -> ExitStatus {
+        for _ in 0..3_000 {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return status;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the server does not end");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

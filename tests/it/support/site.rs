@@ -1,0 +1,85 @@
+//! Websites for the tests, on loopback: the example company, and pages made on the spot.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How a path is answered.
+#[derive(Clone)]
+pub enum Answer {
+    /// Status, content type, body.
+    Page(u16, &'static str, Vec<u8>),
+    Redirect(String),
+    /// Never.
+    Silence,
+    /// Takes this long.
+    Slow(Duration, Vec<u8>),
+}
+
+/// The address of the example company's website, served until the test ends.
+pub async fn example() -> String {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/site");
+    serve(HashMap::new(), Some(root)).await
+}
+
+/// A website of these pages.
+pub async fn pages(pages: impl IntoIterator<Item = (&'static str, Answer)>) -> String {
+    serve(pages.into_iter().collect(), None).await
+}
+
+pub fn html(body: &str) -> Answer {
+    Answer::Page(200, "text/html; charset=utf-8", body.as_bytes().to_vec())
+}
+
+async fn serve(pages: HashMap<&'static str, Answer>, root: Option<PathBuf>) -> String {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let (pages, root) = (Arc::new(pages), root.map(Arc::new));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, pages.clone(), root.clone()));
+        }
+    });
+    format!("http://{address}/")
+}
+
+async fn answer(mut stream: TcpStream, pages: Arc<HashMap<&'static str, Answer>>, root: Option<Arc<PathBuf>>) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(n) => request.extend_from_slice(&buffer[..n]),
+        }
+    }
+    let head = String::from_utf8_lossy(&request);
+    let path = head.split_whitespace().nth(1).unwrap_or("/").to_owned();
+    let found = pages.get(path.as_str()).cloned().or_else(|| file(root.as_deref()?, &path));
+    let (status, extra, body) = match found {
+        Some(Answer::Page(status, kind, body)) => (status, format!("content-type: {kind}\r\n"), body),
+        Some(Answer::Redirect(to)) => (302, format!("location: {to}\r\n"), Vec::new()),
+        Some(Answer::Slow(time, body)) => {
+            tokio::time::sleep(time).await;
+            (200, "content-type: text/html\r\n".to_owned(), body)
+        }
+        Some(Answer::Silence) => return tokio::time::sleep(Duration::from_secs(60)).await,
+        None => (404, "content-type: text/html\r\n".to_owned(), b"not here".to_vec()),
+    };
+    let head = format!("HTTP/1.1 {status} X\r\n{extra}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(&body).await;
+}
+
+fn file(root: &Path, path: &str) -> Option<Answer> {
+    let mut file = root.join(path.trim_start_matches('/'));
+    if file.is_dir() {
+        file = file.join("index.html");
+    }
+    let kind = if file.extension()? == "html" { "text/html; charset=utf-8" } else { "application/octet-stream" };
+    Some(Answer::Page(200, kind, std::fs::read(&file).ok()?))
+}
