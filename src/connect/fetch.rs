@@ -115,7 +115,7 @@ impl WebFetch {
                 break;
             }
         }
-        Ok(Fetched { html: decode(&bytes, &content_type), url, cut })
+        Ok(Fetched { html: decode(&bytes, &content_type, cut), url, cut })
     }
 }
 
@@ -164,12 +164,12 @@ fn content_type(headers: &HeaderMap) -> String {
 
 /// The text in the charset that the header names, or a byte order mark, or the page's own meta element; else UTF-8 if it
 /// is that, else windows-1252, as browsers do.
-fn decode(bytes: &[u8], content_type: &str) -> String {
+fn decode(bytes: &[u8], content_type: &str, cut: bool) -> String {
     let named = label(content_type).or_else(|| {
         let head = &bytes[..bytes.len().min(1024)];
         label(&String::from_utf8_lossy(head).to_ascii_lowercase())
     });
-    let guess = || if is_utf8(bytes) { UTF_8 } else { WINDOWS_1252 };
+    let guess = || if is_utf8(bytes, cut) { UTF_8 } else { WINDOWS_1252 };
     named.unwrap_or_else(guess).decode(bytes).0.into_owned()
 }
 
@@ -181,11 +181,11 @@ fn label(text: &str) -> Option<&'static Encoding> {
     Encoding::for_label(rest[..end].as_bytes())
 }
 
-/// Valid, or cut in the middle of its last character.
-fn is_utf8(bytes: &[u8]) -> bool {
+/// Whether the bytes are UTF-8; those of a page that was cut may end in the middle of a character.
+fn is_utf8(bytes: &[u8], cut: bool) -> bool {
     match std::str::from_utf8(bytes) {
         Ok(_) => true,
-        Err(error) => error.error_len().is_none(),
+        Err(error) => cut && error.error_len().is_none(),
     }
 }
 
@@ -196,13 +196,13 @@ mod tests {
     #[test]
     fn pages_are_read_in_the_charset_that_they_say() {
         let gbk: &[u8] = &[0xd6, 0xd0, 0xce, 0xc4];
-        assert_eq!(decode(gbk, "text/html; charset=gbk"), "中文");
+        assert_eq!(decode(gbk, "text/html; charset=gbk", false), "中文");
         let page = [b"<meta charset=\"GB2312\">".as_slice(), gbk].concat();
-        assert!(decode(&page, "text/html").ends_with("中文"));
-        assert_eq!(decode("中文".as_bytes(), "text/html"), "中文");
-        assert_eq!(decode(b"caf\xe9", "text/html"), "café");
-        assert_eq!(decode(&"中文".as_bytes()[..5], ""), "中\u{fffd}");
+        assert!(decode(&page, "text/html", false).ends_with("中文"));
+        assert_eq!(decode("中文".as_bytes(), "text/html", false), "中文");
+        assert_eq!(decode(b"caf\xe9", "text/html", false), "café");
+        assert_eq!(decode(&"中文".as_bytes()[..5], "", true), "中\u{fffd}");
         let meta = b"<meta http-equiv=content-type content='text/html; charset = iso-8859-1'>\xe9";
-        assert!(decode(meta, "").ends_with('é'));
+        assert!(decode(meta, "", false).ends_with('é'));
     }
 }

@@ -83,8 +83,13 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 fn same_word(a: &str, b: &str) -> bool {
-    let stem = |w: &str| w.strip_suffix('s').filter(|s| s.len() > 2).unwrap_or(w).to_owned();
     stem(a) == stem(b)
+}
+
+/// Without the ending of an English plural: tomatoes, boxes, growers.
+fn stem(word: &str) -> &str {
+    let es = word.strip_suffix("es").filter(|stem| stem.ends_with(['o', 'x', 's', 'h']));
+    es.or_else(|| word.strip_suffix('s')).filter(|stem| stem.len() > 2).unwrap_or(word)
 }
 
 #[cfg(test)]
