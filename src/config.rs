@@ -183,7 +183,8 @@ impl Config {
             if !name.starts_with("HERALD_") || NOT_SETTINGS.contains(&name.as_str()) {
                 continue;
             }
-            let path = paths.get(&name).ok_or_else(|| ConfigError(format!("{name} is no setting of Herald; see README")))?;
+            let path =
+                paths.get(&name).ok_or_else(|| ConfigError(format!("{name} is no setting of Herald; see README")))?;
             set(&mut values, path, &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
         }
         for (path, value) in flags {
@@ -204,7 +205,9 @@ impl Config {
         }
         let secret = self.auth.hs256_secret.expose();
         if !self.dev && secret.is_empty() {
-            return refuse("no credentials are configured: set HERALD_AUTH_HS256_SECRET, or use --dev on your own machine");
+            return refuse(
+                "no credentials are configured: set HERALD_AUTH_HS256_SECRET, or use --dev on your own machine",
+            );
         }
         if !secret.is_empty() && secret.len() < 32 {
             return refuse("auth.hs256_secret must have at least 32 bytes: make one with `openssl rand -base64 48`");
@@ -218,7 +221,9 @@ impl Config {
         for origin in &self.server.cors_origins {
             let fits = url::Url::parse(origin).is_ok_and(|u| u.origin().ascii_serialization() == *origin);
             if !fits {
-                return refuse(&format!("server.cors_origins: {origin:?} is no origin such as https://app.example.com"));
+                return refuse(&format!(
+                    "server.cors_origins: {origin:?} is no origin such as https://app.example.com"
+                ));
             }
         }
         let positive = [

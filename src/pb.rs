@@ -1,6 +1,10 @@
 //! The protobuf types and services generated from `proto/`, and their descriptors.
 
-#![expect(clippy::doc_markdown, clippy::doc_lazy_continuation, reason = "generated; the protos carry the documentation")]
+#![expect(
+    clippy::doc_markdown,
+    clippy::doc_lazy_continuation,
+    reason = "generated; the protos carry the documentation"
+)]
 
 tonic::include_proto!("herald.v1");
 

@@ -58,7 +58,11 @@ pub fn role_too_low(has: &str, needs: &str) -> Status {
 
 /// UNIMPLEMENTED: there is no such method.
 pub fn no_such_method() -> Status {
-    status(Code::Unimplemented, "METHOD_UNKNOWN", "there is no such method; list what there is with gRPC server reflection")
+    status(
+        Code::Unimplemented,
+        "METHOD_UNKNOWN",
+        "there is no such method; list what there is with gRPC server reflection",
+    )
 }
 
 /// UNAVAILABLE: the server has begun to listen, and its store is not ready.
@@ -111,7 +115,8 @@ impl From<RuleError> for Status {
 
 fn invalid(message: &str, violations: &[Violation]) -> Status {
     let (shown, more) = reported(violations);
-    let mut fields: Vec<_> = shown.iter().map(|v| FieldViolation::new(&v.field, cut(&v.description, MAX_MESSAGE))).collect();
+    let mut fields: Vec<_> =
+        shown.iter().map(|v| FieldViolation::new(&v.field, cut(&v.description, MAX_MESSAGE))).collect();
     if more > 0 {
         fields.push(FieldViolation::new("", format!("and {more} more")));
     }
@@ -124,9 +129,11 @@ impl From<StoreError> for Status {
         match error {
             StoreError::NotFound(noun) => not_found(noun),
             StoreError::Rule(error) => error.into(),
-            StoreError::EtagMismatch => {
-                status(Code::Aborted, "ETAG_MISMATCH", "it has changed since this etag was read: read it again, then change it")
-            }
+            StoreError::EtagMismatch => status(
+                Code::Aborted,
+                "ETAG_MISMATCH",
+                "it has changed since this etag was read: read it again, then change it",
+            ),
             StoreError::EmailTaken => {
                 status(Code::AlreadyExists, "PROSPECT_EMAIL_TAKEN", "another prospect of the tenant has this address")
             }

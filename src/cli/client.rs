@@ -47,7 +47,8 @@ impl Connection {
             bail!("--server {server}: this version speaks http:// only; put TLS in front of it, or use a tunnel");
         }
         let endpoint = Endpoint::from_shared(server.clone()).ok().filter(|_| server.starts_with("http://"));
-        let endpoint = endpoint.with_context(|| format!("--server {server}: must be a URL such as http://127.0.0.1:50051"))?;
+        let endpoint =
+            endpoint.with_context(|| format!("--server {server}: must be a URL such as http://127.0.0.1:50051"))?;
         let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
         let channel = endpoint.connect().await;
         let channel = channel.with_context(|| format!("cannot reach {server}: is `herald serve` running there?"))?;
@@ -59,7 +60,8 @@ impl Connection {
         Ok(Api {
             agent: AgentServiceClient::with_interceptor(channel.clone(), credentials.clone())
                 .max_decoding_message_size(MAX_ANSWER),
-            workflow: WorkflowServiceClient::with_interceptor(channel, credentials).max_decoding_message_size(MAX_ANSWER),
+            workflow: WorkflowServiceClient::with_interceptor(channel, credentials)
+                .max_decoding_message_size(MAX_ANSWER),
         })
     }
 }

@@ -245,7 +245,9 @@ mod tests {
     #[test]
     fn faults_are_told_by_line_and_column() {
         let long = "x".repeat(201);
-        let text = format!("email,company,language\na@example.com,A,en\nnobody,B,en\nc@example.com,{long},english?\nd@example.com,D\n");
+        let text = format!(
+            "email,company,language\na@example.com,A,en\nnobody,B,en\nc@example.com,{long},english?\nd@example.com,D\n"
+        );
         let told = check(text.as_bytes()).expect_err("three bad rows");
         for fault in [
             "nothing of it was",
@@ -266,7 +268,9 @@ mod tests {
 
     #[test]
     fn wrong_columns_are_told() {
-        assert!(check(b"mail,company\n").expect_err("no such column").contains("/p.csv:1: column 1: \"mail\" is no column"));
+        assert!(
+            check(b"mail,company\n").expect_err("no such column").contains("/p.csv:1: column 1: \"mail\" is no column")
+        );
         assert!(check(b"company\nA\n").expect_err("no email").contains("no column \"email\""));
         assert!(check(b"email;company\n").expect_err("semicolons").contains("separate columns with commas"));
         assert!(check(b"email,email\n").expect_err("twice").contains("twice"));

@@ -64,7 +64,8 @@ impl WebFetch {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             self.check(&url)?;
-            let request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5");
+            let request =
+                self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5");
             let response = request.send().await.map_err(|error| failure(&url, &error))?;
             if !response.status().is_redirection() {
                 return self.read(url, response).await;
@@ -98,7 +99,8 @@ impl WebFetch {
         let status = response.status();
         if !status.is_success() {
             let text = format!("{url} answers {status}");
-            let passing = status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+            let passing = status.is_server_error()
+                || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
             return Err(if passing { ConnectError::Passing(text) } else { ConnectError::Final(text) });
         }
         let content_type = content_type(response.headers());

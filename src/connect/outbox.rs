@@ -80,7 +80,8 @@ fn write_numbered(outbox: &Path, id: &str, bytes: &[u8]) -> std::io::Result<()> 
 /// and no two ids meet.
 fn file_name(id: &str, attempt: u32) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
-    let id: String = id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
+    let id: String =
+        id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
     if attempt == 1 { format!("{id}.eml") } else { format!("{id}.{attempt}.eml") }
 }
 

@@ -99,10 +99,8 @@ impl AgentSettings {
                 *value = text::line(v, &format!("config.{name}"), value, text::SHORT);
             }
         }
-        let addresses: [(&str, &mut String); 2] = [
-            ("sender.email", &mut out.sender.email),
-            ("sender.unsubscribe_email", &mut out.sender.unsubscribe_email),
-        ];
+        let addresses: [(&str, &mut String); 2] =
+            [("sender.email", &mut out.sender.email), ("sender.unsubscribe_email", &mut out.sender.unsubscribe_email)];
         for (name, value) in addresses {
             if mask.has(name) && !value.trim().is_empty() {
                 *value = v.take(&format!("config.{name}"), email::parse_address(value)).unwrap_or_default();

@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn addresses_that_a_mail_server_takes_are_taken() {
-        for good in ["anna@example.com", " Anna.Berg+news@mail.example.co.uk ", "o'neil@example.org", "李雷@例子.example"] {
+        for good in
+            ["anna@example.com", " Anna.Berg+news@mail.example.co.uk ", "o'neil@example.org", "李雷@例子.example"]
+        {
             assert_eq!(parse_address(good).as_deref(), Ok(good.trim()), "{good}");
         }
     }
@@ -172,8 +174,17 @@ mod tests {
         assert_eq!(parse_address("  "), Err(AddressError::Empty));
         assert_eq!(parse_address(&long), Err(AddressError::TooLong));
         for bad in [
-            "anna", "@example.com", "anna@", "anna@localhost", "a b@example.com", "anna@exa mple.com", "anna@.example.com",
-            "anna@example..com", "anna@example.com\r\nBcc: x@example.com", "Anna <anna@example.com>", "a@b@example.com",
+            "anna",
+            "@example.com",
+            "anna@",
+            "anna@localhost",
+            "a b@example.com",
+            "anna@exa mple.com",
+            "anna@.example.com",
+            "anna@example..com",
+            "anna@example.com\r\nBcc: x@example.com",
+            "Anna <anna@example.com>",
+            "a@b@example.com",
             "anna@example.com,bert@example.com",
         ] {
             assert_eq!(parse_address(bad), Err(AddressError::Malformed), "{bad}");

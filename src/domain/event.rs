@@ -20,12 +20,30 @@ pub struct Event {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EventKind {
     /// The names of the states; `from` is empty for the first event.
-    StateChanged { from: String, to: String, reason: String },
-    StepChanged { step: StepId, status: StepStatus, progress: u8, summary: String },
-    LogAdded { step: StepId, text: String },
-    EmailChanged { email_id: EmailId, prospect_id: ProspectId, status: EmailStatus },
+    StateChanged {
+        from: String,
+        to: String,
+        reason: String,
+    },
+    StepChanged {
+        step: StepId,
+        status: StepStatus,
+        progress: u8,
+        summary: String,
+    },
+    LogAdded {
+        step: StepId,
+        text: String,
+    },
+    EmailChanged {
+        email_id: EmailId,
+        prospect_id: ProspectId,
+        status: EmailStatus,
+    },
     /// Empty: the campaign goes on.
-    HoldChanged { reason: String },
+    HoldChanged {
+        reason: String,
+    },
 }
 
 // === impl EventKind ===

@@ -83,7 +83,8 @@ impl Mask {
         for path in paths {
             let path = path.trim();
             let before = chosen.len();
-            let under = |k: &&str| path == "*" || *k == path || k.strip_prefix(path).is_some_and(|r| r.starts_with('.'));
+            let under =
+                |k: &&str| path == "*" || *k == path || k.strip_prefix(path).is_some_and(|r| r.starts_with('.'));
             chosen.extend(known.iter().copied().filter(under));
             if chosen.len() == before {
                 let path = text::cut(path, 100);
@@ -185,12 +186,17 @@ impl ProspectFields {
     /// The name to greet by: the first word of the contact's name, or all of it where the family name comes first.
     pub fn first_name(&self) -> &str {
         let name = self.contact_name.trim();
-        let east_asian = name.chars().any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'));
+        let east_asian = name
+            .chars()
+            .any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'));
         if east_asian {
             return name;
         }
         let is_title = |word: &&str| {
-            matches!(word.trim_end_matches('.').to_lowercase().as_str(), "dr" | "prof" | "mr" | "mrs" | "ms" | "herr" | "frau")
+            matches!(
+                word.trim_end_matches('.').to_lowercase().as_str(),
+                "dr" | "prof" | "mr" | "mrs" | "ms" | "herr" | "frau"
+            )
         };
         match name.split_whitespace().find(|word| !is_title(word)) {
             // "Dr. Okafor": with only a family name after the title, the title stays.

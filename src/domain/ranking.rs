@@ -37,7 +37,8 @@ pub fn fit(prospect: &Prospect, strategy: &SearchStrategy) -> Fit {
         count(25 - rank.min(5), Some(format!("{} fits the role {role}", text::cut(&fields.position, 80))));
     }
 
-    let matching: Vec<_> = strategy.keywords.iter().filter(|k| has_word(&about, k) || has_word(&tags, k)).take(4).collect();
+    let matching: Vec<_> =
+        strategy.keywords.iter().filter(|k| has_word(&about, k) || has_word(&tags, k)).take(4).collect();
     if !matching.is_empty() {
         let list = matching.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
         count(5 * u8::try_from(matching.len()).unwrap_or(4), Some(format!("mentions {list}")));
@@ -64,7 +65,9 @@ fn best(list: &[String], matches: impl Fn(&str) -> bool) -> Option<(u8, &str)> {
 /// Whether one text's words are all among the other's: "Head of Marketing" and "marketing" match.
 fn same_words(a: &str, b: &str) -> bool {
     let (a, b) = (a.to_lowercase(), b.to_lowercase());
-    let split = |t: &str| t.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let split = |t: &str| {
+        t.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
     let (a, b) = (split(&a), split(&b));
     let within = |x: &[String], y: &[String]| !x.is_empty() && x.iter().all(|w| y.iter().any(|v| same_word(v, w)));
     within(&a, &b) || within(&b, &a)
@@ -88,7 +91,8 @@ fn same_word(a: &str, b: &str) -> bool {
 
 /// Without the ending of an English plural: tomatoes, boxes, growers.
 fn stem(word: &str) -> &str {
-    let es = word.strip_suffix("es").filter(|stem| stem.ends_with(['o', 'x', 's', 'h']));
+    let takes_es = |stem: &&str| ["o", "x", "ch", "sh", "ss"].iter().any(|end| stem.ends_with(end));
+    let es = word.strip_suffix("es").filter(takes_es);
     es.or_else(|| word.strip_suffix('s')).filter(|stem| stem.len() > 2).unwrap_or(word)
 }
 

@@ -131,7 +131,8 @@ fn wrong(error: minijinja::Error) -> TemplateError {
 /// Reads `name:`, `description:` and `subject:` lines, a line `---`, and the body.
 fn parse(id: &str, text: &str) -> Option<Template> {
     let (head, body) = text.split_once("\n---\n")?;
-    let field = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(|v| v.trim().to_owned());
+    let field =
+        |name: &str| head.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(|v| v.trim().to_owned());
     Some(Template {
         id: TemplateId::parse(id).ok()?,
         name: field("name")?,
@@ -173,7 +174,8 @@ mod tests {
 
     #[test]
     fn every_built_in_template_reads_well_with_everything_and_with_nothing() {
-        let sender = Sender { company: "Fernwick".into(), email: "hello@fernwick.example".into(), ..Default::default() };
+        let sender =
+            Sender { company: "Fernwick".into(), email: "hello@fernwick.example".into(), ..Default::default() };
         let named = Sender { name: "Ruth Adler".into(), position: "Founder".into(), ..sender.clone() };
         let bare = WebsiteAnalysis { url: "https://fernwick.example/".into(), ..Default::default() };
         let told = WebsiteAnalysis {

@@ -72,7 +72,9 @@ mod tests {
         for good in ["https://example.com", "http://127.0.0.1:8080/a?b#c", " https://例子.example/页 "] {
             assert!(web_url(good).is_ok(), "{good}");
         }
-        for bad in ["", "example.com", "ftp://example.com", "https://", "javascript:alert(1)", "https://u:p@example.com"] {
+        for bad in
+            ["", "example.com", "ftp://example.com", "https://", "javascript:alert(1)", "https://u:p@example.com"]
+        {
             assert!(web_url(bad).is_err(), "{bad}");
         }
         assert!(web_url(&format!("https://example.com/{}", "a".repeat(2_000))).is_err());

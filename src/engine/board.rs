@@ -113,7 +113,8 @@ mod tests {
         for (tenant, campaign, fence) in [("a", "1", 1), ("a", "2", 1), ("b", "3", 1), ("a", "1", 2)] {
             board.put(job(tenant, campaign, fence));
         }
-        let take = || board.take().map(|j| (j.key().0.to_string(), j.claim.lease.campaign.to_string(), j.claim.lease.fence));
+        let take =
+            || board.take().map(|j| (j.key().0.to_string(), j.claim.lease.campaign.to_string(), j.claim.lease.fence));
         let mine = |t: &str, c: &str, f| Some((t.to_owned(), c.to_owned(), f));
         assert_eq!(take(), mine("a", "1", 1));
         assert_eq!(take(), mine("b", "3", 1));

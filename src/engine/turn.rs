@@ -103,7 +103,13 @@ impl<'a> Turn<'a> {
     }
 
     /// Moves the campaign on.
-    pub(super) async fn advance(&self, step: StepId, work: Work, log: Vec<String>, next: Next) -> Result<(), StepError> {
+    pub(super) async fn advance(
+        &self,
+        step: StepId,
+        work: Work,
+        log: Vec<String>,
+        next: Next,
+    ) -> Result<(), StepError> {
         let boundary = !matches!(next, Next::Stay);
         self.store().write(Advance { lease: self.lease().clone(), step, work, log, next }).await?;
         crash::point(if boundary { steps::crash_point(step) } else { "engine.work_done" });
@@ -132,14 +138,17 @@ impl<'a> Turn<'a> {
             StepError::Store(StoreError::Closed) => Verdict::Drop,
             StepError::Store(error) if error.is_passing() => {
                 tracing::warn!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a campaign is on hold");
-                let reason = if matches!(error, StoreError::DiskFull) { "the disk is full" } else { "the store is busy" };
+                let reason =
+                    if matches!(error, StoreError::DiskFull) { "the disk is full" } else { "the store is busy" };
                 self.hold(campaign, reason).await
             }
             StepError::Store(error) => {
                 tracing::error!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a step failed");
                 self.fail(campaign, "an internal error; see the server's log".to_owned()).await
             }
-            StepError::Connect { error: ConnectError::Passing(reason), patient: true } => self.hold(campaign, &reason).await,
+            StepError::Connect { error: ConnectError::Passing(reason), patient: true } => {
+                self.hold(campaign, &reason).await
+            }
             StepError::Connect { error: ConnectError::Passing(reason), patient: false } => {
                 if self.job.tries + 1 >= self.engine.settings.tries {
                     return self.fail(campaign, format!("{reason} (tried {} times)", self.job.tries + 1)).await;

@@ -141,10 +141,7 @@ impl AgentService for Agent {
         }))
     }
 
-    async fn get_email(
-        &self,
-        request: Request<pb::GetEmailRequest>,
-    ) -> Result<Response<pb::GetEmailResponse>, Status> {
+    async fn get_email(&self, request: Request<pb::GetEmailRequest>) -> Result<Response<pb::GetEmailResponse>, Status> {
         let caller = caller(&request)?;
         let id = convert::id("email_id", &request.get_ref().email_id, EmailId::parse)?;
         let email = self.store.scope(caller.scope()).email(&id).await?;

@@ -258,7 +258,14 @@ impl WorkflowService for Workflow {
         let snapshot = request.after_seq.is_none().then(|| self.out(caller.tenant(), campaign.clone()));
         let after = request.after_seq.unwrap_or(campaign.seq);
         let limits = Limits::new(self.stop.clone(), self.max_stream, caller.expiry(), self.store.ids().now());
-        Ok(Response::new(watch::updates(self.store.clone(), caller.scope().clone(), campaign.id, snapshot, after, limits)))
+        Ok(Response::new(watch::updates(
+            self.store.clone(),
+            caller.scope().clone(),
+            campaign.id,
+            snapshot,
+            after,
+            limits,
+        )))
     }
 }
 

@@ -194,7 +194,8 @@ impl Scoped<'_> {
     }
 
     pub async fn findings(&self, campaign: &CampaignId) -> Result<Findings> {
-        let row: Option<(Option<String>, Option<String>)> = self.query(FINDINGS).bind(campaign.clone()).optional().await?;
+        let row: Option<(Option<String>, Option<String>)> =
+            self.query(FINDINGS).bind(campaign.clone()).optional().await?;
         let (analysis, strategy) = row.unwrap_or_default();
         Ok(Findings {
             analysis: analysis.map(|text| read("analysis", &text)).transpose()?,
@@ -472,5 +473,6 @@ fn step((id, status, progress, start, end, summary): StepTuple) -> Step {
 }
 
 fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| StoreError::Broken(format!("the {what} of a campaign cannot be read: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Broken(format!("the {what} of a campaign cannot be read: {error}")))
 }

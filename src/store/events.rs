@@ -72,8 +72,7 @@ pub(super) async fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: 
     let (last,) = last.ok_or(StoreError::NotFound(Noun::Campaign))?;
     let first = last - count as i64 + 1;
 
-    let rows: Vec<(Option<&str>, String)> =
-        kinds.iter().map(|k| (k.log_step().map(StepId::as_str), json(k))).collect();
+    let rows: Vec<(Option<&str>, String)> = kinds.iter().map(|k| (k.log_step().map(StepId::as_str), json(k))).collect();
     let append = tx.query(APPEND).bind(campaign.clone()).bind(first).bind(now.0).bind(json(&rows));
     append.execute_exactly(count).await?;
 

@@ -32,9 +32,9 @@ use tokio::task::JoinHandle;
 
 pub use agent_configs::UpdateAgentConfig;
 pub use campaigns::{CampaignRef, ReviewEmails, Reviewed, StartCampaign, Transition};
-pub use idempotency::RequestId;
 pub use error::{Noun, StoreError};
 pub use events::Feed;
+pub use idempotency::RequestId;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{Advance, Next, Outcome, SendBegin, SendDone, Work, WrittenEmail};
 pub use prospects::{CreateProspects, Created, UpdateProspect};
@@ -96,7 +96,8 @@ impl Store {
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
         let failed = |source| OpenError::Open { path: path.display().to_string(), source };
-        let migrating = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+        let migrating =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
         sqlx::migrate!("migrations/sqlite")
             .run(&migrating)
             .await

@@ -7,6 +7,7 @@
 
 use sqlx::FromRow;
 
+use super::Scoped;
 use super::campaigns::{self, CampaignRef, percent, set_current_step, set_state, set_step};
 use super::emails::{EmailRow, email_columns};
 use super::error::{Result, StoreError};
@@ -16,7 +17,6 @@ use super::sql::tenant_sql;
 use super::system::Lease;
 use super::tx::ScopedTx;
 use super::writer::Write;
-use super::Scoped;
 use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
 use crate::domain::email::{Email, EmailStatus, Mailbox};
 use crate::domain::event::EventKind;
@@ -122,10 +122,16 @@ pub enum Work {
     /// The best first.
     Prospects(Vec<RankedProspect>),
     /// For the prospects from position `from` on, in their order.
-    Emails { from: u32, of: u32, emails: Vec<WrittenEmail> },
+    Emails {
+        from: u32,
+        of: u32,
+        emails: Vec<WrittenEmail>,
+    },
     /// The tenant's configuration approves all e-mails.
     ApproveAll,
-    Hold { reason: String },
+    Hold {
+        reason: String,
+    },
 }
 
 /// What follows a piece of work.
@@ -388,7 +394,8 @@ impl Write for SendBegin {
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
         let campaign = held_running(tx, &self.lease).await?;
         let mut events = Vec::new();
-        let pending = |s: &crate::domain::campaign::Step| s.id == StepId::EmailSending && s.status == StepStatus::Pending;
+        let pending =
+            |s: &crate::domain::campaign::Step| s.id == StepId::EmailSending && s.status == StepStatus::Pending;
         if campaign.steps.iter().any(pending) {
             events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, 0, "").await?);
         }

@@ -89,7 +89,8 @@ impl TenantSql {
     }
 
     pub(super) fn on<'a>(self, door: Door<'a>, tenant: &TenantId) -> Bound<'a> {
-        let bound = Bound { door, query: sqlx::query(self.text), name: self.name, parameters: self.parameters, bound: 0 };
+        let bound =
+            Bound { door, query: sqlx::query(self.text), name: self.name, parameters: self.parameters, bound: 0 };
         bound.bind(tenant.as_str().to_owned())
     }
 }

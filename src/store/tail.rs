@@ -37,14 +37,17 @@ pub(super) struct Tail {
 
 impl Tails {
     /// The campaign's tail, and what tells that it grew. Exists as long as somebody holds it.
-    pub(super) fn watch(self: &Arc<Self>, tenant: &TenantId, campaign: &CampaignId) -> (Arc<Tail>, watch::Receiver<i64>) {
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        campaign: &CampaignId,
+    ) -> (Arc<Tail>, watch::Receiver<i64>) {
         let key = (tenant.clone(), campaign.clone());
         let mut watched = lock(&self.watched);
         let there = watched.get(&key).and_then(Weak::upgrade);
         let tail = there.unwrap_or_else(|| {
             let (newest, _) = watch::channel(0);
-            let tail =
-                Arc::new(Tail { tails: Arc::downgrade(self), key: key.clone(), kept: Mutex::default(), newest });
+            let tail = Arc::new(Tail { tails: Arc::downgrade(self), key: key.clone(), kept: Mutex::default(), newest });
             watched.insert(key, Arc::downgrade(&tail));
             tail
         });

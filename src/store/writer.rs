@@ -318,7 +318,10 @@ impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
 
 /// A write that panics fails alone, and the writer goes on for everybody else.
 async fn caught<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())))
+    AssertUnwindSafe(run)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())))
 }
 
 fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {

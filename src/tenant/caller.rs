@@ -34,13 +34,7 @@ pub struct Caller {
 
 impl Caller {
     /// For `auth` alone, which has verified what it says here: the scope is the proof.
-    pub(crate) fn verified(
-        scope: Scope,
-        subject: String,
-        role: Role,
-        proof: Proof,
-        expiry: Option<Timestamp>,
-    ) -> Self {
+    pub(crate) fn verified(scope: Scope, subject: String, role: Role, proof: Proof, expiry: Option<Timestamp>) -> Self {
         Self { scope, subject, role, proof, expiry }
     }
 

@@ -23,7 +23,8 @@ impl TenantId {
     pub fn parse(text: &str) -> Result<Self, TenantIdError> {
         let bytes = text.as_bytes();
         let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"_-.@|+".contains(b);
-        let fits = (1..=Self::MAX).contains(&bytes.len()) && bytes[0].is_ascii_alphanumeric() && bytes.iter().all(allowed);
+        let fits =
+            (1..=Self::MAX).contains(&bytes.len()) && bytes[0].is_ascii_alphanumeric() && bytes.iter().all(allowed);
         if fits { Ok(Self(text.into())) } else { Err(TenantIdError) }
     }
 
@@ -67,7 +68,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for bad in ["", "_a", "-a", ".a", "..", "a/b", "a:b", "a b", "a\n", "a\0", "é", "a*", "a\\b", " a", "a ", "%61"] {
+        for bad in ["", "_a", "-a", ".a", "..", "a/b", "a:b", "a b", "a\n", "a\0", "é", "a*", "a\\b", " a", "a ", "%61"]
+        {
             assert_eq!(TenantId::parse(bad), Err(TenantIdError), "{bad:?}");
         }
         assert!(TenantId::parse(&"a".repeat(129)).is_err());

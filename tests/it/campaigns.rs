@@ -48,7 +48,10 @@ async fn a_full_campaign_goes_through_template_and_approval_to_fifty_eml_files()
         email_id: emails[0].id.clone(),
         decision: pb::ReviewDecision::Approve.into(),
         subject: Some("Ünïcode: 你好".into()),
-        body: Some("A line.\n\n.A line that begins with a dot, and one of more than a thousand characters: ".to_owned() + &"x".repeat(1_200)),
+        body: Some(
+            "A line.\n\n.A line that begins with a dot, and one of more than a thousand characters: ".to_owned()
+                + &"x".repeat(1_200),
+        ),
     };
     let reviews = vec![edited.clone()];
     let others = pb::ReviewDecision::Approve.into();
@@ -155,7 +158,13 @@ async fn private_addresses_are_refused_unless_configured_by_name_by_literal_and_
     add_prospects(&mut api, 1).await;
     let site = site::pages([("/", html("<title>Secret</title>"))]).await;
     let by_name = site.replace("127.0.0.1", "localhost");
-    for url in [site.as_str(), by_name.as_str(), "http://[::1]:9/", "http://169.254.169.254/latest/meta-data/", "http://2130706433/"] {
+    for url in [
+        site.as_str(),
+        by_name.as_str(),
+        "http://[::1]:9/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://2130706433/",
+    ] {
         start_campaign(&mut api, url).await;
         let failed = reaches(&mut api, CampaignState::Failed).await;
         assert!(failed.failure.contains("not on the public internet"), "{url}: {}", failed.failure);
@@ -396,7 +405,8 @@ async fn the_same_request_id_starts_one_campaign_and_creates_prospects_once() {
     let other = api.workflow.start_workflow(start("https://other.example")).await.expect_err("another request");
     assert_eq!((other.code(), reason(&other)), (Code::InvalidArgument, "REQUEST_ID_REUSED".to_owned()));
 
-    let create = || pb::BatchCreateProspectsRequest { prospects: crate::support::prospects(2), request_id: "r1".into() };
+    let create =
+        || pb::BatchCreateProspectsRequest { prospects: crate::support::prospects(2), request_id: "r1".into() };
     let first = api.agent.batch_create_prospects(create()).await.expect("created").into_inner();
     let again = api.agent.batch_create_prospects(create()).await.expect("the same").into_inner();
     assert_eq!(first, again);
@@ -437,7 +447,8 @@ async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
     ];
     for work in works {
         let (work, next) = work();
-        let stale = Advance { lease: first.lease.clone(), step: StepId::WebsiteAnalysis, work, log: vec!["x".into()], next };
+        let stale =
+            Advance { lease: first.lease.clone(), step: StepId::WebsiteAnalysis, work, log: vec!["x".into()], next };
         let refused = store.scope(&first.scope).write(stale).await;
         assert!(matches!(refused, Err(StoreError::StaleLease)), "{refused:?}");
     }

@@ -13,7 +13,11 @@ fn example_csv() -> std::path::PathBuf {
 
 async fn campaign(server: &Server, user: &str, args: &[&str]) -> Output {
     let mut command = herald();
-    command.arg("campaign").args(args).env("HERALD_SERVER", format!("http://{}", server.address)).env("HERALD_USER", user);
+    command
+        .arg("campaign")
+        .args(args)
+        .env("HERALD_SERVER", format!("http://{}", server.address))
+        .env("HERALD_USER", user);
     tokio::task::spawn_blocking(move || command.output().expect("it ends")).await.expect("no panic")
 }
 
@@ -27,7 +31,16 @@ async fn the_example_campaign_runs_to_its_end_and_prints_its_results() {
     let data = folder();
     let server = serve(data.path(), &[]);
     let csv = example_csv();
-    let run = ["run", "--website", &website, "--prospects", csv.to_str().expect("a path"), "--template", "modern_tech", "--approve-all"];
+    let run = [
+        "run",
+        "--website",
+        &website,
+        "--prospects",
+        csv.to_str().expect("a path"),
+        "--template",
+        "modern_tech",
+        "--approve-all",
+    ];
     let output = campaign(&server, "user_a", &run).await;
     let (out, progress) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}{progress}");
@@ -100,7 +113,9 @@ async fn what_cannot_be_reached_or_read_is_told_with_what_to_do() {
         assert!(!output.status.success(), "{args:?}");
         text(&output.stderr)
     };
-    assert!(told(&["campaign", "status", "--server", "http://127.0.0.1:1"]).contains("is `herald serve` running there?"));
+    assert!(
+        told(&["campaign", "status", "--server", "http://127.0.0.1:1"]).contains("is `herald serve` running there?")
+    );
     assert!(told(&["campaign", "status", "--server", "localhost"]).contains("must be a URL"));
     let missing = told(&["campaign", "run", "--website", "https://example.com", "--prospects", "/nowhere.csv"]);
     assert!(missing.contains("cannot open /nowhere.csv"), "{missing}");

@@ -74,7 +74,10 @@ async fn what_a_crash_leaves_in_the_middle_of_sending_is_settled_in_a_paused_cam
     // As if the pause had come just before the crash: nothing may run again, and what was sent must be known.
     let database = format!("sqlite://{}", data.path().join("herald.db").display());
     let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&database).await.expect("the database");
-    sqlx::query("UPDATE campaigns SET state = 'PAUSED', resume_to = 'RUNNING'").execute(&mut connection).await.expect("set");
+    sqlx::query("UPDATE campaigns SET state = 'PAUSED', resume_to = 'RUNNING'")
+        .execute(&mut connection)
+        .await
+        .expect("set");
     sqlx::Connection::close(connection).await.expect("closed");
 
     let server = serve(data.path(), &[]);

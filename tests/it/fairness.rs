@@ -38,7 +38,9 @@ async fn two_hundred_small_campaigns_finish_beside_a_big_one_and_do_not_wait_for
     let done = reaches(&mut big, CampaignState::Completed).await;
     let big_took = begun.elapsed();
     assert_eq!(done.emails.expect("counts").sent, 2_000);
-    println!("200 small campaigns took {small_took:?}, the big one {big_took:?}; it had sent {of_big} when they were done");
+    println!(
+        "200 small campaigns took {small_took:?}, the big one {big_took:?}; it had sent {of_big} when they were done"
+    );
 
     assert_eq!(eml_files(&app.outbox("big")).len(), 2_000);
     for (n, api) in small.iter_mut().enumerate() {

@@ -13,12 +13,20 @@ fn clients() -> PathBuf {
 }
 
 async fn run(mut command: Command) -> (bool, String, String) {
-    let output = tokio::task::spawn_blocking(move || command.output().expect("installed by `make test`")).await.expect("no panic");
+    let output = tokio::task::spawn_blocking(move || command.output().expect("installed by `make test`"))
+        .await
+        .expect("no panic");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
-async fn buf_curl(app: &TestApp, protocol: &str, method: &str, data: &str, user: Option<&str>) -> (bool, String, String) {
+async fn buf_curl(
+    app: &TestApp,
+    protocol: &str,
+    method: &str,
+    data: &str,
+    user: Option<&str>,
+) -> (bool, String, String) {
     let mut command = Command::new(clients().join("node_modules/.bin/buf"));
     command.args(["curl", "--protocol", protocol, "--data", data]);
     if protocol == "grpc" {

@@ -22,7 +22,8 @@ async fn two_users_prospects_are_apart() {
     // Each sees its own, and neither can read or change the other's.
     for id in &of_a {
         a.agent.get_prospect(pb::GetProspectRequest { prospect_id: id.clone() }).await.expect("its own");
-        let refused = b.agent.get_prospect(pb::GetProspectRequest { prospect_id: id.clone() }).await.expect_err("foreign");
+        let refused =
+            b.agent.get_prospect(pb::GetProspectRequest { prospect_id: id.clone() }).await.expect_err("foreign");
         assert_eq!((refused.code(), reason(&refused)), (Code::NotFound, "PROSPECT_NOT_FOUND".to_owned()));
         let prospect = pb::Prospect { id: id.clone(), company: "Taken".into(), ..Default::default() };
         let change = pb::UpdateProspectRequest { prospect: Some(prospect), update_mask: None };
@@ -34,7 +35,9 @@ async fn two_users_prospects_are_apart() {
 
 #[tokio::test]
 async fn pausing_user_as_campaign_leaves_user_bs_running() {
-    let site = site::pages([("/", site::Answer::Slow(std::time::Duration::from_secs(2), b"<title>Slow</title>".to_vec()))]).await;
+    let site =
+        site::pages([("/", site::Answer::Slow(std::time::Duration::from_secs(2), b"<title>Slow</title>".to_vec()))])
+            .await;
     let app = TestApp::start().await;
     let (mut a, mut b) = (app.user("user_a").await, app.user("user_b").await);
     for api in [&mut a, &mut b] {

@@ -139,7 +139,13 @@ async fn prospects_that_cannot_be_are_refused_field_by_field_and_nothing_is_writ
     rows[2].source_url = "javascript:alert(1)".into();
     rows[3].language = "english language".into();
     rows[3].status = 99;
-    let bad = ["prospects[1].email", "prospects[2].company", "prospects[2].source_url", "prospects[3].status", "prospects[3].language"];
+    let bad = [
+        "prospects[1].email",
+        "prospects[2].company",
+        "prospects[2].source_url",
+        "prospects[3].status",
+        "prospects[3].language",
+    ];
     bad_fields(api.agent.batch_create_prospects(batch(rows)).await, &bad);
     bad_fields(api.agent.batch_create_prospects(batch(Vec::new())).await, &["prospects"]);
     bad_fields(api.agent.batch_create_prospects(batch(prospects(1_001))).await, &["prospects"]);
@@ -147,7 +153,10 @@ async fn prospects_that_cannot_be_are_refused_field_by_field_and_nothing_is_writ
     assert!(api.agent.list_prospects(list.clone()).await.expect("a list").into_inner().prospects.is_empty());
 
     // The largest batch fits, twice is a duplicate, upper and lower case alike.
-    assert_eq!(api.agent.batch_create_prospects(batch(prospects(1_000))).await.expect("fits").into_inner().created_count, 1_000);
+    assert_eq!(
+        api.agent.batch_create_prospects(batch(prospects(1_000))).await.expect("fits").into_inner().created_count,
+        1_000
+    );
     let mut again = prospects(2);
     again[0].email = again[0].email.to_uppercase();
     again[1].email = "new@example.com".into();
@@ -189,7 +198,8 @@ async fn updates_check_mask_etag_and_address() {
     let stale = update(prospect("A", "", "stale"), &["company"]);
     refused(api.agent.update_prospect(stale).await, Code::Aborted, "ETAG_MISMATCH");
 
-    let changed = api.agent.update_prospect(update(prospect("A", "", ""), &["company", "notes"])).await.expect("changed");
+    let changed =
+        api.agent.update_prospect(update(prospect("A", "", ""), &["company", "notes"])).await.expect("changed");
     let changed = changed.into_inner().prospect.expect("a prospect");
     assert_eq!((changed.company.as_str(), changed.email.as_str()), ("A", "person0@company0.example"));
     let with_etag = update(prospect("B", "", &changed.etag), &["company"]);
@@ -211,7 +221,11 @@ async fn updates_check_mask_etag_and_address() {
     bad_fields(api.agent.update_agent_config(config(bad, &["*"])).await, &fields);
     bad_fields(api.agent.update_agent_config(config(pb::AgentConfig::default(), &["smtp"])).await, &["update_mask"]);
     let unknown = pb::AgentConfig { template_id: "none".into(), ..Default::default() };
-    refused(api.agent.update_agent_config(config(unknown, &["template_id"])).await, Code::NotFound, "TEMPLATE_NOT_FOUND");
+    refused(
+        api.agent.update_agent_config(config(unknown, &["template_id"])).await,
+        Code::NotFound,
+        "TEMPLATE_NOT_FOUND",
+    );
     let none = pb::UpdateAgentConfigRequest { config: None, update_mask: None };
     bad_fields(api.agent.update_agent_config(none).await, &["config"]);
 }
@@ -257,7 +271,11 @@ async fn pages_have_their_limits_and_tokens_their_query() {
     refused(api.agent.list_prospect_emails(emails("pr_none", 0)).await, Code::NotFound, "PROSPECT_NOT_FOUND");
     bad_fields(api.agent.list_prospect_emails(emails(&ids[0], 1_001)).await, &["page_size"]);
     bad_fields(api.agent.get_email(pb::GetEmailRequest { email_id: String::new() }).await, &["email_id"]);
-    refused(api.agent.get_email(pb::GetEmailRequest { email_id: "em".into() }).await, Code::NotFound, "EMAIL_NOT_FOUND");
+    refused(
+        api.agent.get_email(pb::GetEmailRequest { email_id: "em".into() }).await,
+        Code::NotFound,
+        "EMAIL_NOT_FOUND",
+    );
     let workflows = pb::ListWorkflowsRequest { page_size: 101, page_token: String::new() };
     bad_fields(api.workflow.list_workflows(workflows).await, &["page_size"]);
 }
@@ -268,10 +286,21 @@ async fn campaigns_that_cannot_be_are_refused() {
     let mut api = app.user("user_a").await;
     let w = &mut api.workflow;
     let start = |website: &str| pb::StartWorkflowRequest { website: website.into(), ..Default::default() };
-    for website in ["", "example.com", "ftp://example.com", "https://user:pass@example.com", &format!("https://e.com/{}", "x".repeat(2_000))] {
+    for website in [
+        "",
+        "example.com",
+        "ftp://example.com",
+        "https://user:pass@example.com",
+        &format!("https://e.com/{}", "x".repeat(2_000)),
+    ] {
         bad_fields(w.start_workflow(start(website)).await, &["website"]);
     }
-    let many = pb::StartWorkflowRequest { goal: 9, goal_detail: "x".repeat(1_001), max_prospects: 10_001, ..start("https://example.com") };
+    let many = pb::StartWorkflowRequest {
+        goal: 9,
+        goal_detail: "x".repeat(1_001),
+        max_prospects: 10_001,
+        ..start("https://example.com")
+    };
     bad_fields(w.start_workflow(many).await, &["goal", "goal_detail", "max_prospects"]);
     let template = pb::StartWorkflowRequest { template_id: "none".into(), ..start("https://example.com") };
     refused(w.start_workflow(template).await, Code::NotFound, "TEMPLATE_NOT_FOUND");
@@ -293,7 +322,8 @@ async fn campaigns_that_cannot_be_are_refused() {
     let negative = pb::WatchWorkflowRequest { campaign_id: String::new(), after_seq: Some(-1) };
     bad_fields(w.watch_workflow(negative).await.map(|_| ()), &["after_seq"]);
 
-    let select = |template_id: &str| pb::SelectTemplateRequest { template_id: template_id.into(), ..Default::default() };
+    let select =
+        |template_id: &str| pb::SelectTemplateRequest { template_id: template_id.into(), ..Default::default() };
     bad_fields(w.select_template(select("")).await, &["template_id"]);
     refused(w.select_template(select("none")).await, Code::NotFound, "TEMPLATE_NOT_FOUND");
 
@@ -303,7 +333,8 @@ async fn campaigns_that_cannot_be_are_refused() {
     bad_fields(w.review_emails(review(vec![one("a", 1); 1_001])).await, &["reviews"]);
     let empty = pb::EmailReview { subject: Some(String::new()), body: Some("x".repeat(20_001)), ..one("c", 2) };
     let rows = vec![one("a", 0), one("", 1), one("a", 1), empty];
-    let fields = ["reviews[0].decision", "reviews[1].email_id", "reviews[2].email_id", "reviews[3].subject", "reviews[3].body"];
+    let fields =
+        ["reviews[0].decision", "reviews[1].email_id", "reviews[2].email_id", "reviews[3].subject", "reviews[3].body"];
     bad_fields(w.review_emails(review(rows)).await, &fields);
     bad_fields(w.review_emails(pb::ReviewEmailsRequest { others: 7, ..Default::default() }).await, &["others"]);
 }
@@ -319,14 +350,21 @@ async fn an_email_is_decided_once_and_a_review_is_done_whole_or_not_at_all() {
     let emails = api.workflow.list_workflow_emails(pb::ListWorkflowEmailsRequest::default()).await.expect("a list");
     let ids: Vec<_> = emails.into_inner().emails.into_iter().map(|e| e.id).collect();
     let review = |ids: &[&String], decision| pb::ReviewEmailsRequest {
-        reviews: ids.iter().map(|id| pb::EmailReview { email_id: (*id).clone(), decision, ..Default::default() }).collect(),
+        reviews: ids
+            .iter()
+            .map(|id| pb::EmailReview { email_id: (*id).clone(), decision, ..Default::default() })
+            .collect(),
         ..Default::default()
     };
     api.workflow.review_emails(review(&[&ids[0]], 2)).await.expect("one is rejected");
     let twice = api.workflow.review_emails(review(&[&ids[1], &ids[0]], 1)).await;
     refused(twice, Code::FailedPrecondition, "EMAIL_STATE");
     let now = crate::support::newest(&mut api).await.emails.expect("counts");
-    assert_eq!((now.awaiting_approval, now.rejected, now.approved), (2, 1, 0), "nothing of the refused review was done");
+    assert_eq!(
+        (now.awaiting_approval, now.rejected, now.approved),
+        (2, 1, 0),
+        "nothing of the refused review was done"
+    );
     let unknown = api.workflow.review_emails(review(&[&"em_none".to_owned()], 1)).await;
     refused(unknown, Code::NotFound, "EMAIL_NOT_FOUND");
     // Once the last is decided the campaign goes on; with all rejected there is nothing to send.

@@ -18,24 +18,27 @@ use crate::support::{TestApp, config, folder, reason, seams, start_campaign};
 #[tokio::test]
 async fn health_says_not_serving_until_the_store_is_ready_and_calls_are_told_to_wait() {
     let data = folder();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
-    // A database that is being written by somebody else cannot be opened yet.
-    TestApp::with(folder(), config(&data), seams()).await.stop().await;
-    let url = format!("sqlite://{}", data.path().join("herald.db").display());
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
+    // A database that is locked by somebody else cannot be opened yet.
+    let url = format!("sqlite://{}?mode=rwc", data.path().join("herald.db").display());
     let mut blocker = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.expect("the database");
-    sqlx::query("DELETE FROM _sqlx_migrations").execute(&mut blocker).await.expect("deleted");
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut blocker).await.expect("locked");
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut blocker).await.expect("locked");
 
     let mut command = binary();
     command.args(["serve", "--dev", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(data.path());
-    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("started");
+    let mut child =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("started");
     let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URL");
-    let channel = loop {
-        match endpoint.connect().await {
-            Ok(channel) => break channel,
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+    let mut channel = endpoint.connect().await;
+    for _ in 0..200 {
+        if channel.is_ok() {
+            break;
         }
-    };
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        channel = endpoint.connect().await;
+    }
+    let channel = channel.expect("it listens");
     let mut health = HealthClient::new(channel.clone());
     let mut tenant = pb::tenant_service_client::TenantServiceClient::new(channel);
     for service in ["", "herald.v1.AgentService", "herald.v1.WorkflowService"] {
@@ -45,17 +48,21 @@ async fn health_says_not_serving_until_the_store_is_ready_and_calls_are_told_to_
     }
     let refused = tenant.get_caller(pb::GetCallerRequest {}).await.expect_err("not yet");
     assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, "STARTING".to_owned()));
+
+    sqlx::query("COMMIT").execute(&mut blocker).await.expect("unlocked");
+    let check = HealthCheckRequest { service: "herald.v1.WorkflowService".to_owned() };
+    let mut status = ServingStatus::NotServing;
+    for _ in 0..300 {
+        status = health.check(check.clone()).await.expect("health answers").into_inner().status();
+        if status == ServingStatus::Serving {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status, ServingStatus::Serving);
+    tenant.get_caller(pb::GetCallerRequest {}).await.expect("now");
     child.kill().expect("killed");
     child.wait().expect("ended");
-}
-
-#[tokio::test]
-async fn health_says_serving_once_ready() {
-    let app = TestApp::start().await;
-    let channel = Endpoint::from_shared(format!("http://{}", app.address)).expect("a URL").connect().await.expect("up");
-    let check = HealthCheckRequest { service: "herald.v1.WorkflowService".to_owned() };
-    let status = HealthClient::new(channel).check(check).await.expect("health answers").into_inner().status();
-    assert_eq!(status, ServingStatus::Serving);
 }
 
 #[tokio::test]
@@ -204,7 +211,7 @@ async fn a_start_that_cannot_work_says_what_to_do() {
     assert!(run(&["--listen", "127.0.0.1:0"], &[secret]).contains("HERALD_MASTER_KEY"));
     assert!(run(&["--listen", "127.0.0.1:0"], &[secret, ("HERALD_MASTER_KEY", "short")]).contains("32 random bytes"));
     assert!(run(&["--dev", "--config", "/nowhere.toml"], &[]).contains("/nowhere.toml"));
-    assert!(run(&["--dev", "--listen", "nowhere"], &[]).contains("--listen"));
+    assert!(run(&["--dev", "--listen", "nowhere"], &[]).contains("socket address"));
     assert!(run(&["--dev"], &[("HERALD_LISTN", "x")]).contains("HERALD_LISTN"));
 
     // A master key that is not the folder's.
@@ -217,7 +224,10 @@ async fn a_start_that_cannot_work_says_what_to_do() {
     crate::support::add_prospects(&mut api, 1).await;
     drop(server);
     let mut command = binary();
-    command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(own.path()).env("HERALD_MASTER_KEY", key(2));
+    command
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(own.path())
+        .env("HERALD_MASTER_KEY", key(2));
     let output = command.output().expect("it ends");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && told.contains("HERALD_MASTER_KEY"), "{told}");

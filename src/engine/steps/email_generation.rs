@@ -52,7 +52,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
 impl<'a> Letterhead<'a> {
     fn new(campaign: &'a Campaign, sender: Sender, website: WebsiteAnalysis) -> Result<Self, StepError> {
         let id = campaign.settings.template_id.as_ref();
-        let template = id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
+        let template =
+            id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
         let renderer = Renderer::new(template).map_err(|error| StepError::Final(error.to_string()))?;
         let sender = fill(sender, &website);
         Ok(Self { campaign, template, renderer, sender, website })

@@ -34,7 +34,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let analysis = analyse(&pages);
     log.extend(tell(&analysis));
     let summary = summary(&analysis);
-    turn.advance(STEP, Work::Analysis(Box::new(analysis)), log, Next::Done { status: StepStatus::Completed, summary }).await
+    turn.advance(STEP, Work::Analysis(Box::new(analysis)), log, Next::Done { status: StepStatus::Completed, summary })
+        .await
 }
 
 /// Parses a page away from the threads that serve calls: two megabytes of HTML take a while.

@@ -1,0 +1,93 @@
+//! What kind of company a website belongs to, by the words that it uses.
+
+use super::Page;
+use crate::domain::strategy::words;
+
+/// An industry, what its companies sell, JSON-LD types that say so outright, and words that hint at it.
+struct Industry {
+    name: &'static str,
+    product: &'static str,
+    types: &'static [&'static str],
+    words: &'static [&'static str],
+}
+
+/// Below this many points the words do not tell clearly.
+const CLEAR: u32 = 4;
+
+/// The industry and the product type that the pages' words fit best; empty where none fits clearly.
+pub(super) fn classify(pages: &[Page]) -> (String, String) {
+    let best = INDUSTRIES.iter().map(|i| (score(i, pages), i)).max_by_key(|(score, _)| *score);
+    match best {
+        Some((score, industry)) if score >= CLEAR => (industry.name.to_owned(), industry.product.to_owned()),
+        _ => (String::new(), String::new()),
+    }
+}
+
+/// Twenty for a type of JSON-LD, four for a word in the title, three in the description or a product, two in a heading,
+/// one in a text. What is said of the customers does not count.
+fn score(industry: &Industry, pages: &[Page]) -> u32 {
+    let mut score = 0;
+    for page in pages {
+        let kinds = page.organizations.iter().chain(&page.products).map(|e| e.kind.as_str());
+        score += 20 * u32::from(kinds.into_iter().any(|kind| industry.types.contains(&kind)));
+        let names = page.products.iter().map(|p| format!("{} {}", p.name, p.description)).collect::<Vec<_>>().join(" ");
+        score += 4 * hits(industry, &page.title) + 3 * hits(industry, &format!("{} {names}", page.description));
+        let headings = page.own_sections().map(|s| s.heading.as_str()).collect::<Vec<_>>().join(" ");
+        score += 2 * hits(industry, &headings);
+        score += hits(industry, &page.paragraphs.join(" "));
+    }
+    score
+}
+
+/// How many of the industry's words the text has; whole words in scripts with spaces, anywhere in Chinese.
+fn hits(industry: &Industry, text: &str) -> u32 {
+    let lower = text.to_lowercase();
+    let has = words(&lower);
+    let hit = |word: &&&str| {
+        if word.is_ascii() {
+            has.iter().any(|w| w == **word || w.strip_suffix('s') == Some(**word))
+        } else {
+            lower.contains(**word)
+        }
+    };
+    u32::try_from(industry.words.iter().filter(hit).count()).unwrap_or(u32::MAX)
+}
+
+macro_rules! industries {
+    ($($name:literal, $product:literal, [$($kind:literal),*], [$($word:literal),*];)*) => {
+        const INDUSTRIES: &[Industry] = &[$(Industry {
+            name: $name, product: $product, types: &[$($kind),*], words: &[$($word),*],
+        }),*];
+    };
+}
+
+industries! {
+    "Software", "Software", ["SoftwareApplication", "WebApplication", "MobileApplication"], ["software", "saas", "platform", "dashboard", "workflow", "integrations", "developers", "cloud", "软件", "平台", "云"];
+    "Agriculture and horticulture", "Agricultural technology", [], ["agriculture", "horticulture", "greenhouse", "grower", "crop", "farm", "soil", "irrigation", "harvest", "农业", "农场", "灌溉", "土壤"];
+    "Manufacturing", "Machinery and components", [], ["manufacturer", "manufacturing", "machinery", "machine", "factory", "maschinenbau", "precision", "fertigung", "机械", "机床", "零部件"];
+    "Electronics", "Electronics and sensors", [], ["electronics", "sensor", "wireless", "circuit", "semiconductor", "instrument", "传感器", "电子", "芯片"];
+    "Bakery and food craft", "Bread and baked goods", ["Bakery"], ["bakery", "bread", "sourdough", "pastry", "pastries", "cake", "bäckerei", "面包", "烘焙"];
+    "Restaurants", "Restaurant", ["Restaurant", "CafeOrCoffeeShop", "BarOrPub", "FoodEstablishment"], ["restaurant", "dishes", "chef", "cuisine", "reservation", "dining", "cafe", "餐厅", "美食", "菜"];
+    "Food and drink", "Food and drink", ["Brewery", "Winery"], ["food", "beverage", "brewery", "winery", "coffee", "roastery", "食品", "饮料"];
+    "Legal services", "Legal advice", ["LegalService", "Attorney"], ["lawyer", "attorney", "solicitor", "legal", "litigation", "counsel", "rechtsanwalt", "kanzlei", "律师", "法律"];
+    "Healthcare", "Medical care", ["Hospital", "MedicalClinic", "Physician", "Dentist", "MedicalOrganization", "MedicalBusiness"], ["hospital", "clinic", "patient", "medical", "doctor", "health", "dental", "医院", "医疗", "患者"];
+    "Pharmaceuticals and biotech", "Medicines and biotechnology", [], ["pharmaceutical", "biotech", "clinical", "therapeutics", "vaccine", "制药", "生物"];
+    "Education", "Education", ["CollegeOrUniversity", "School", "EducationalOrganization"], ["university", "school", "student", "course", "campus", "faculty", "education", "learning", "大学", "学校", "教育", "课程"];
+    "Retail", "Goods in a shop", ["Store", "OnlineStore", "ClothingStore", "ElectronicsStore"], ["shop", "store", "retail", "delivery", "collection", "商店", "购物", "零售"];
+    "Fashion", "Clothing", [], ["fashion", "clothing", "apparel", "garment", "shoes", "textile", "服装", "时尚"];
+    "Finance", "Financial services", ["BankOrCreditUnion", "FinancialService"], ["bank", "finance", "financial", "investment", "loan", "payment", "credit", "银行", "金融", "投资", "支付"];
+    "Insurance", "Insurance", ["InsuranceAgency"], ["insurance", "insurer", "claims", "versicherung", "保险"];
+    "Accounting", "Accounting and tax advice", ["AccountingService"], ["accounting", "accountant", "bookkeeping", "steuerberater", "audit", "会计", "税务"];
+    "Real estate", "Property", ["RealEstateAgent"], ["property", "properties", "estate", "apartment", "tenants", "immobilien", "房地产", "房产"];
+    "Construction", "Construction", ["GeneralContractor", "HomeAndConstructionBusiness"], ["construction", "contractor", "building", "architecture", "renovation", "roofing", "建筑", "施工"];
+    "Energy", "Energy", [], ["energy", "solar", "wind", "battery", "charging", "photovoltaic", "能源", "太阳能", "光伏"];
+    "Logistics", "Transport and logistics", ["MovingCompany"], ["logistics", "freight", "shipping", "warehouse", "transport", "spedition", "物流", "运输", "仓储"];
+    "Automotive", "Vehicles and parts", ["AutoDealer", "AutoRepair", "AutomotiveBusiness"], ["automotive", "vehicle", "garage", "tyre", "汽车", "车辆"];
+    "Travel and hospitality", "Travel and accommodation", ["Hotel", "LodgingBusiness", "TravelAgency", "Resort"], ["hotel", "travel", "booking", "guests", "holiday", "tours", "酒店", "旅游"];
+    "Marketing and design", "Marketing and design services", [], ["marketing", "branding", "agency", "design", "advertising", "campaigns", "营销", "广告", "设计"];
+    "Media and publishing", "Publications", ["NewsMediaOrganization"], ["magazine", "publishing", "newspaper", "journalism", "podcast", "媒体", "出版"];
+    "Consulting", "Consulting", ["ProfessionalService"], ["consulting", "consultancy", "advisory", "strategy", "beratung", "咨询"];
+    "Non-profit", "Charitable work", ["NGO"], ["charity", "donate", "donation", "volunteer", "nonprofit", "foundation", "慈善", "公益"];
+    "Sport and fitness", "Sport and fitness", ["SportsActivityLocation", "HealthClub", "ExerciseGym"], ["fitness", "gym", "yoga", "training", "sport", "健身", "运动"];
+    "Beauty", "Beauty care", ["BeautySalon", "HairSalon", "DaySpa"], ["beauty", "salon", "cosmetics", "skincare", "hair", "美容", "化妆品"];
+}
