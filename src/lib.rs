@@ -23,8 +23,6 @@
 //! - [`app`]: puts the parts together
 //! - [`cli`]: the command line
 
-#![forbid(unsafe_code)]
-
 pub mod app;
 pub mod auth;
 pub mod cli;

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use crate::domain::error::Violations;
@@ -51,23 +51,21 @@ pub(super) struct Batches {
     left_over: Option<pb::Prospect>,
 }
 
+/// A row, or what is wrong with it.
+type Row = Result<pb::Prospect, Vec<String>>;
+
 impl<'a> ProspectsCsv<'a> {
     /// Checks the whole file. The error names each fault, `file:line: column "name": what is wrong`.
     pub(super) fn check(path: &'a Path) -> anyhow::Result<Self> {
         let mut batches = Batches::open(path)?;
         let (mut rows, mut faults, mut count) = (0, Vec::new(), 0);
-        loop {
-            let (found, more) = batches.row()?;
-            match found {
-                Ok(Some(_)) => rows += 1,
-                Ok(None) => {}
+        while let Some(row) = batches.row()? {
+            match row {
+                Ok(_) => rows += 1,
                 Err(found) => {
                     count += found.len();
                     faults.extend(found.into_iter().take(MOST_FAULTS - faults.len()));
                 }
-            }
-            if !more {
-                break;
             }
         }
         if count > faults.len() {
@@ -106,37 +104,30 @@ impl Batches {
             batch.push(row);
         }
         while batch.len() < BATCH_ROWS {
-            let (found, more) = self.row()?;
-            match found {
-                Ok(Some(row)) => {
-                    bytes += prost::Message::encoded_len(&row);
-                    if bytes > BATCH_BYTES {
-                        self.left_over = Some(row);
-                        break;
-                    }
-                    batch.push(row);
-                }
-                Ok(None) => {}
-                Err(faults) => bail!("{} has changed while it was read: {}", self.name, faults.join("; ")),
-            }
-            if !more {
+            let Some(row) = self.row()? else { break };
+            let row =
+                row.map_err(|faults| anyhow!("{} has changed while it was read: {}", self.name, faults.join("; ")))?;
+            bytes += prost::Message::encoded_len(&row);
+            if bytes > BATCH_BYTES && !batch.is_empty() {
+                self.left_over = Some(row);
                 break;
             }
+            batch.push(row);
         }
         Ok((!batch.is_empty()).then_some(batch))
     }
 
-    /// The next row or its faults, and whether more may follow. An empty line is no row.
-    fn row(&mut self) -> anyhow::Result<(Result<Option<pb::Prospect>, Vec<String>>, bool)> {
+    /// The next row, or its faults; None at the end of the file. An empty line is no row.
+    fn row(&mut self) -> anyhow::Result<Option<Row>> {
         let more = self.reader.read_byte_record(&mut self.record);
         if !more.with_context(|| format!("cannot read {}", self.name))? {
-            return Ok((Ok(None), false));
+            return Ok(None);
         }
         let line = self.record.position().map_or(0, csv::Position::line);
-        Ok((self.parse(line), true))
+        Ok(Some(self.parse(line)))
     }
 
-    fn parse(&self, line: u64) -> Result<Option<pb::Prospect>, Vec<String>> {
+    fn parse(&self, line: u64) -> Row {
         let at = |column: &str, what: &str| format!("{}:{line}: column {column:?}: {what}", self.name);
         if self.record.len() != self.columns.len() {
             let what = format!("has {} fields, the header {}", self.record.len(), self.columns.len());
@@ -161,7 +152,7 @@ impl Batches {
                 faults = list.iter().map(|v| at(&v.field, &v.description)).collect();
             }
         }
-        if faults.is_empty() { Ok(Some(row)) } else { Err(faults) }
+        if faults.is_empty() { Ok(row) } else { Err(faults) }
     }
 }
 

@@ -41,7 +41,7 @@ const NOT_PUBLIC_V6: [(Ipv6Addr, u8); 5] = [
 ];
 
 /// Whether the address is on the public internet.
-pub fn is_public(address: IpAddr) -> bool {
+pub(super) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => !NOT_PUBLIC_V4.iter().any(|net| in_v4(v4, *net)),
         IpAddr::V6(v6) => in_v6(v6, GLOBAL_V6) && !NOT_PUBLIC_V6.iter().any(|net| in_v6(v6, *net)),

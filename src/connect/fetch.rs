@@ -180,7 +180,7 @@ fn label(text: &str) -> Option<&'static Encoding> {
     let (_, rest) = text.split_once("charset")?;
     let rest = rest.trim_start().strip_prefix('=')?.trim_start().trim_start_matches(['"', '\'']);
     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_:.".contains(c))).unwrap_or(rest.len());
-    Encoding::for_label(rest[..end].as_bytes())
+    Encoding::for_label(&rest.as_bytes()[..end])
 }
 
 /// Whether the bytes are UTF-8; those of a page that was cut may end in the middle of a character.

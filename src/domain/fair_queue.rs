@@ -96,7 +96,8 @@ mod tests {
                     got[usize::from(key)] += 1;
                     last.push(key);
                 }
-                prop_assert_eq!(queue.len() as u32, put.iter().sum::<u32>() - got.iter().sum::<u32>());
+                let waiting = put.iter().sum::<u32>() - got.iter().sum::<u32>();
+                prop_assert_eq!(queue.len(), usize::try_from(waiting).unwrap());
             }
             let before: Vec<u8> = (0..5).filter(|k| queue.waiting(k) > 0).collect();
             let round: Vec<u8> = (0..before.len()).filter_map(|_| queue.pop()).map(|(k, _)| k).collect();

@@ -25,7 +25,7 @@ use crate::store::{CampaignRef, Feed, Store};
 use crate::tenant::Scope;
 
 /// What a watcher is sent.
-pub type Updates = Pin<Box<dyn Stream<Item = Result<pb::WatchWorkflowResponse, Status>> + Send>>;
+pub(super) type Updates = Pin<Box<dyn Stream<Item = Result<pb::WatchWorkflowResponse, Status>> + Send>>;
 
 /// When a stream ends, whatever happens.
 pub(super) struct Limits {

@@ -3,7 +3,7 @@
 use crate::domain;
 use crate::domain::id::CampaignId;
 
-pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// What a row is about, where it is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -67,24 +67,25 @@ pub(super) async fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: 
     }
     let now = tx.now();
     let count = kinds.len();
-    let number = tx.query(NUMBER).bind(campaign.clone()).bind(count as i64).bind(now.0);
+    let added = i64::try_from(count).unwrap_or(i64::MAX);
+    let number = tx.query(NUMBER).bind(campaign.clone()).bind(added).bind(now.0);
     let last: Option<(i64,)> = number.optional().await?;
     let (last,) = last.ok_or(StoreError::NotFound(Noun::Campaign))?;
-    let first = last - count as i64 + 1;
+    let first = last - added + 1;
 
     let rows: Vec<(Option<&str>, String)> = kinds.iter().map(|k| (k.log_step().map(StepId::as_str), json(k))).collect();
     let append = tx.query(APPEND).bind(campaign.clone()).bind(first).bind(now.0).bind(json(&rows));
     append.execute_exactly(count).await?;
 
-    for (i, kind) in kinds.into_iter().enumerate() {
-        tx.tell(campaign, Event { seq: first + i as i64, time: now, kind });
+    for (seq, kind) in (first..).zip(kinds) {
+        tx.tell(campaign, Event { seq, time: now, kind });
     }
     Ok(())
 }
 
+#[expect(clippy::expect_used, reason = "our types have string keys and no serializer of their own that could fail")]
 pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
-    // Our types have string keys and no custom serializers that could fail.
-    serde_json::to_string(value).unwrap_or_default()
+    serde_json::to_string(value).expect("a value of ours is JSON")
 }
 
 // === impl Scoped ===

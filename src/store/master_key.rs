@@ -12,7 +12,7 @@ use crate::domain::clock::Random;
 use crate::tenant::TenantId;
 
 /// 256 bits.
-pub const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 
 /// Wraps and unwraps data keys. Never printed.
 #[derive(Clone)]

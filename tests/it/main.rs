@@ -1,5 +1,15 @@
 //! Herald's tests against real servers, in one binary so that it links once. `tests/README.md` lists the suites.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    unreachable_pub,
+    reason = "in tests, the first say what must hold; a support module serves its binary alone"
+)]
+
 mod campaigns;
 mod cli;
 mod crashes;

@@ -20,7 +20,7 @@ async fn every_tenant_query_reaches_every_table_through_an_index_on_the_tenant()
     let texts = tenant_texts();
     assert!(texts.len() > 30, "the texts are registered: {}", texts.len());
     for sql in texts {
-        #[expect(clippy::disallowed_types, reason = "EXPLAIN before a registered text; nothing is run")]
+        #[expect(clippy::disallowed_methods, reason = "EXPLAIN before a registered text; nothing is run")]
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sql.text));
         let plan =
             sqlx::query(explain).fetch_all(&mut connection).await.unwrap_or_else(|e| panic!("{}: {e}", sql.name));

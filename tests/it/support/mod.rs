@@ -137,7 +137,7 @@ pub fn prospects(count: usize) -> Vec<pb::Prospect> {
         email: format!("person{n}@company{n}.example"),
         company: format!("Company {n}"),
         contact_name: format!("Person {n}"),
-        industry: if n % 2 == 0 { "Horticulture".to_owned() } else { "Banking".to_owned() },
+        industry: if n.is_multiple_of(2) { "Horticulture".to_owned() } else { "Banking".to_owned() },
         position: "Head of Operations".to_owned(),
         ..Default::default()
     };
