@@ -1,6 +1,7 @@
 //! What a person sees of a campaign: a bar per step on a terminal, plain lines otherwise.
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -16,8 +17,8 @@ pub struct Progress {
 
 enum Form {
     Bars(Vec<ProgressBar>),
-    Lines,
-    Silent,
+    /// With the tenth part of a step that was told last.
+    Lines(AtomicI32),
 }
 
 pub(super) const STEPS: [pb::StepId; 6] = [
@@ -32,12 +33,12 @@ pub(super) const STEPS: [pb::StepId; 6] = [
 impl Progress {
     /// Bars if standard error is a terminal, else lines.
     pub fn new(label: &str, bars: &MultiProgress) -> Self {
-        let form = if std::io::stderr().is_terminal() { Form::Bars(make_bars(label, bars)) } else { Form::Lines };
+        let form = if std::io::stderr().is_terminal() {
+            Form::Bars(make_bars(label, bars))
+        } else {
+            Form::Lines(AtomicI32::new(0))
+        };
         Self { label: label.to_owned(), form }
-    }
-
-    pub fn silent() -> Self {
-        Self { label: String::new(), form: Form::Silent }
     }
 
     /// Shows where a campaign stands.
@@ -57,7 +58,13 @@ impl Progress {
                     show_step(bar, change.status(), change.progress, &change.summary);
                 }
             }
-            (Form::Lines, Some(kind)) => {
+            (Form::Lines(told), Some(Kind::StepChanged(change))) if change.status() == pb::StepStatus::InProgress => {
+                let tenth = change.progress / 10;
+                if told.swap(tenth, Relaxed) != tenth {
+                    self.say(&step_line(change));
+                }
+            }
+            (Form::Lines(_), Some(kind)) => {
                 if let Some(line) = line(kind) {
                     self.say(&line);
                 }
@@ -74,8 +81,7 @@ impl Progress {
                 Some(bar) => bar.suspend(|| eprintln!("{text}")),
                 None => eprintln!("{text}"),
             },
-            Form::Lines => eprintln!("{text}"),
-            Form::Silent => {}
+            Form::Lines(_) => eprintln!("{text}"),
         }
     }
 
@@ -118,15 +124,17 @@ fn line(kind: &Kind) -> Option<String> {
             let reason = if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
             Some(format!("campaign {}{reason}", state_name(change.to())))
         }
-        Kind::StepChanged(change) => {
-            let status = step_status_name(change.status());
-            let rest = if change.summary.is_empty() { format!("{}%", change.progress) } else { change.summary.clone() };
-            Some(format!("{:<16} {status:<11} {rest}", step_name(change.step())))
-        }
+        Kind::StepChanged(change) => Some(step_line(change)),
         Kind::HoldChanged(hold) if hold.reason.is_empty() => Some("goes on".to_owned()),
         Kind::HoldChanged(hold) => Some(format!("on hold: {}", hold.reason)),
         Kind::LogAdded(_) | Kind::EmailChanged(_) => None,
     }
+}
+
+fn step_line(change: &pb::StepChanged) -> String {
+    let status = step_status_name(change.status());
+    let rest = if change.summary.is_empty() { format!("{}%", change.progress) } else { change.summary.clone() };
+    format!("{:<16} {status:<11} {rest}", step_name(change.step()))
 }
 
 pub(super) fn state_name(state: pb::CampaignState) -> String {

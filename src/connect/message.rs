@@ -29,7 +29,7 @@ pub fn message(email: &Email, date: Timestamp) -> Result<Vec<u8>, MessageError> 
         .message_id(Some(format!("<{}>", email.message_id)))
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("List-Unsubscribe"), unsubscribe))
         .header(ContentType::TEXT_PLAIN)
-        .body(email.body.clone())?;
+        .body(format!("{}\n", email.body.trim_end()))?;
     Ok(built.formatted())
 }
 

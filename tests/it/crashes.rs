@@ -6,7 +6,7 @@ use herald::pb::{self, CampaignState};
 
 use crate::support::process::serve;
 use crate::support::site::{self, html};
-use crate::support::{add_prospects, auto_approve, eml_files, folder, history, outbox, reaches, start_campaign};
+use crate::support::{add_prospects, auto_approve, deep, eml_files, folder, history, outbox, reaches, start_campaign};
 
 const PROSPECTS: usize = 25;
 
@@ -29,10 +29,22 @@ const POINTS: [(&str, u32); 15] = [
     ("engine.email_sending.done", 1),
 ];
 
+/// Those that are passed once for each e-mail.
+const EACH_EMAIL: [&str; 5] = [
+    "engine.sending.begun",
+    "outbox.before_file",
+    "outbox.after_file",
+    "engine.sending.delivered",
+    "engine.sending.recorded",
+];
+
 #[tokio::test]
 async fn a_campaign_survives_a_kill_at_every_crash_point_and_nothing_is_sent_twice() {
     let website = site::pages([("/", html("<title>Acme</title><h1>Acme tools</h1>"))]).await;
-    for (point, passing) in POINTS {
+    // The deep run dies at every single e-mail.
+    let everywhere = EACH_EMAIL.iter().flat_map(|point| (1..=PROSPECTS as u32).map(move |passing| (*point, passing)));
+    let points = POINTS.into_iter().chain(everywhere.filter(|_| deep()));
+    for (point, passing) in points {
         let data = folder();
         let at = format!("{point}:{passing}");
         let mut server = serve(data.path(), &[("HERALD_CRASH_AT", &at)]);

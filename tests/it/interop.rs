@@ -80,3 +80,17 @@ async fn grpc_js_runs_a_campaign() {
 async fn connect_web_runs_a_campaign_over_grpc_web() {
     node("connect_web.mjs", &TestApp::start().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_of_a_rust_backend_stamps_its_calls() {
+    let app = TestApp::start().await;
+    let example = Path::new(env!("CARGO_BIN_EXE_herald")).with_file_name("examples").join("client");
+    for user in ["user_a", "user_b"] {
+        let mut command = Command::new(&example);
+        command.arg(format!("http://{}", app.address)).arg(user).env_remove("HERALD_TOKEN");
+        let (ok, out, err) = run(command).await;
+        assert!(ok, "{err}");
+        assert!(out.contains(&format!("of tenant {user}")) && out.contains("1 prospect created"), "{out}");
+        assert_eq!(out.matches("ines.duarte@").count(), 1, "{user} sees its own alone:\n{out}");
+    }
+}

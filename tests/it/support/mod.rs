@@ -46,6 +46,11 @@ pub fn seams() -> Seams {
     Seams { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, run_engine: true }
 }
 
+/// Whether the full counts are asked for, as `make test-deep` does.
+pub fn deep() -> bool {
+    std::env::var_os("TEST_DEEP").is_some()
+}
+
 pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }

@@ -25,7 +25,7 @@ pub struct Server {
 pub fn serve(data: &Path, env: &[(&str, &str)]) -> Server {
     let mut command = herald();
     command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-    command.env("HERALD_FETCH_ALLOW_PRIVATE", "true").env("HERALD_LOG", "warn").envs(env.iter().copied());
+    command.env("HERALD_FETCH_ALLOW_PRIVATE", "true").env("HERALD_LOG", "error").envs(env.iter().copied());
     let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");

@@ -1,0 +1,39 @@
+# `make` lists what can be made.
+
+CARGO ?= cargo
+BUF = tests/clients/node_modules/.bin/buf
+# Named places where the server under test kills itself; never in a release.
+TESTING = --features crash-points
+
+.PHONY: help demo run test test-deep lint setup clean
+
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+demo: ## Run the example campaign for two tenants at once, and show what each sees.
+	@tests/setup.sh cc python3
+	$(CARGO) build --locked --release --example demo
+	@target/release/examples/demo
+
+run: ## Serve on 127.0.0.1:50051 for development, data in ./data.
+	@tests/setup.sh cc
+	$(CARGO) run --locked --release -- serve --dev
+
+test: setup ## Run every test, against real servers.
+	$(CARGO) test --locked $(TESTING)
+
+test-deep: setup ## The same, with the full counts of tests/README.md.
+	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING)
+
+lint: setup ## rustfmt, clippy and buf lint; a warning is an error.
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets $(TESTING) -- -D warnings
+	$(BUF) lint
+
+setup: ## Install what tests and lint need and is not there.
+	@tests/setup.sh cc python3 node clients
+
+clean: ## Remove what was built.
+	$(CARGO) clean
+	rm -rf tests/clients/node_modules

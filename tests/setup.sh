@@ -1,0 +1,36 @@
+#!/bin/sh
+# Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), clients (the gRPC clients of
+# others, from npm). Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
+set -eu
+cd "$(dirname "$0")/.."
+
+debian() {
+    if ! command -v apt-get > /dev/null; then
+        echo "error: $1 is needed; install it and try again" >&2
+        exit 1
+    fi
+    shift
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root=sudo
+    $as_root apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+}
+
+for need in "$@"; do
+    case $need in
+    cc) command -v cc > /dev/null || debian "a C compiler (cc)" gcc libc6-dev ;;
+    python3) command -v python3 > /dev/null || debian "Python 3" python3-minimal ;;
+    node) command -v npm > /dev/null || debian "Node.js 20 or newer, with npm" nodejs npm ;;
+    clients)
+        installed=tests/clients/node_modules/.package-lock.json
+        if [ ! -e "$installed" ] || [ tests/clients/package-lock.json -nt "$installed" ]; then
+            npm ci --prefix tests/clients --silent
+            touch "$installed"
+        fi
+        ;;
+    *)
+        echo "error: nobody knows how to install $need" >&2
+        exit 2
+        ;;
+    esac
+done
