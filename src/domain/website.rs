@@ -101,6 +101,8 @@ pub struct Audience {
 }
 
 const MAX_POINTS: usize = 6;
+/// In characters.
+const MAX_POINT: usize = 140;
 const MAX_AUDIENCES: usize = 5;
 
 /// The pages worth reading next, the best first: those that tell of the company, its products and its customers.
@@ -264,14 +266,11 @@ fn introduction(pages: &[Page]) -> String {
 
 /// The text up to the last sentence that ends within `most` characters; with a mark at its end in any case.
 fn sentences(text: &str, most: usize) -> String {
-    const ENDS: [char; 6] = ['.', '!', '?', '。', '！', '？'];
     let text = text.trim();
-    if text.is_empty() {
-        return String::new();
-    }
     let head = cut(text, most);
     if head.len() == text.len() {
-        let stop = if text.ends_with(ENDS) {
+        let ended = text.is_empty() || text.ends_with(ENDS);
+        let stop = if ended {
             ""
         } else if text.chars().any(is_chinese) {
             "。"
@@ -280,10 +279,21 @@ fn sentences(text: &str, most: usize) -> String {
         };
         return format!("{text}{stop}");
     }
-    match head.rfind(ENDS) {
-        Some(end) => head.chars().take(head[..end].chars().count() + 1).collect(),
+    match sentence_ends(text).take_while(|end| *end <= head.len()).last() {
+        Some(end) => text[..end].to_owned(),
         None => format!("{}…", cut(head, most - 1).trim_end()),
     }
+}
+
+const ENDS: [char; 6] = ['.', '!', '?', '。', '！', '？'];
+
+/// Where sentences end, in bytes. A full stop in the middle of a number or a name is no end.
+fn sentence_ends(text: &str) -> impl Iterator<Item = usize> {
+    text.match_indices(ENDS).filter_map(|(at, mark)| {
+        let end = at + mark.len();
+        let free = !mark.is_ascii() || text[end..].chars().next().is_none_or(char::is_whitespace);
+        free.then_some(end)
+    })
 }
 
 fn selling_points(pages: &[Page]) -> Vec<String> {
@@ -297,7 +307,7 @@ fn selling_points(pages: &[Page]) -> Vec<String> {
     for page in pages {
         // A point is a heading that something is said about.
         let told = page.own_sections().filter(|s| s.level >= 2 && !s.text.is_empty() && !is_noise(&s.heading));
-        told.for_each(|section| add(point(section)));
+        told.filter_map(point).for_each(&mut add);
     }
     for item in pages[0].list_items.iter().filter(|i| (20..=140).contains(&i.chars().count()) && !is_noise(i)) {
         add(item.clone());
@@ -305,15 +315,18 @@ fn selling_points(pages: &[Page]) -> Vec<String> {
     points
 }
 
-/// The heading, with the first sentence of its text where the heading alone is too short to be understood.
-fn point(section: &Section) -> String {
+/// The heading; where it is too short to be understood alone, with the first sentence of its text, or None if that is
+/// none that fits.
+fn point(section: &Section) -> Option<String> {
     let heading = section.heading.trim_end_matches(['.', '。', ':']);
-    let long_enough = heading.chars().count() >= if heading.chars().any(is_chinese) { 6 } else { 18 };
-    if long_enough {
-        return cut(heading, 140).to_owned();
+    let length = heading.chars().count();
+    if length >= if heading.chars().any(is_chinese) { 6 } else { 18 } {
+        return Some(cut(heading, MAX_POINT).to_owned());
     }
-    let said = sentences(&section.text, 140 - heading.chars().count().min(100) - 2);
-    cut(&format!("{heading}: {}", said.trim_end_matches(['.', '。'])), 140).to_owned()
+    let text = section.text.trim();
+    let said = &text[..sentence_ends(text).next()?];
+    let fits = length + 2 + said.chars().count() <= MAX_POINT;
+    fits.then(|| format!("{heading}: {}", said.trim_end_matches(['.', '。'])))
 }
 
 fn audiences(pages: &[Page]) -> Vec<Audience> {
