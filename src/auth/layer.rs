@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use super::{Access, Guard};
 use crate::status;
-use crate::tenant::Caller;
+use crate::tenant::{Caller, Role};
 
 /// Names the tenant on every authenticated response.
 pub const TENANT_HEADER: &str = "x-tenant-id";
@@ -22,38 +22,39 @@ pub const TENANT_HEADER: &str = "x-tenant-id";
 pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     request.headers_mut().remove(TENANT_HEADER);
     let path = request.uri().path().to_owned();
-    let caller = match admit(&guard, &path, &request) {
-        Ok(Some(caller)) => caller,
+    let (caller, needed) = match identify(&guard, &path, &request) {
+        Ok(Some(found)) => found,
         Ok(None) => return next.run(request).await,
-        Err(status) => {
-            tracing::info!(rpc.method = %path, code = ?status.code(), reason = status.message(), "rpc.refused");
-            return status.into_http();
-        }
+        Err(status) => return refuse(&path, status),
     };
+    let span = tracing::info_span!("rpc", rpc.method = %path, tenant = %caller.tenant());
     // A tenant id is printable ASCII, so it is always a header value.
     let stamp = HeaderValue::from_str(caller.tenant().as_str()).ok();
-    let span = tracing::info_span!("rpc", rpc.method = %path, tenant = %caller.tenant());
-    if let Some(stamp) = stamp.clone() {
-        request.headers_mut().insert(TENANT_HEADER, stamp);
-    }
-    request.extensions_mut().insert(caller);
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = if caller.role() < needed {
+        span.in_scope(|| refuse(&path, status::role_too_low(caller.role().as_str(), needed.as_str())))
+    } else {
+        if let Some(stamp) = stamp.clone() {
+            request.headers_mut().insert(TENANT_HEADER, stamp);
+        }
+        request.extensions_mut().insert(caller);
+        next.run(request).instrument(span).await
+    };
     if let Some(stamp) = stamp {
         response.headers_mut().insert(TENANT_HEADER, stamp);
     }
     response
 }
 
-/// The caller, or None where anybody may call.
-fn admit(guard: &Guard, path: &str, request: &Request) -> Result<Option<Caller>, Status> {
-    let needed = match guard.policy.access(path) {
-        None => return Err(status::no_such_method()),
-        Some(Access::Open) => return Ok(None),
-        Some(Access::Role(role)) => role,
-    };
-    let caller = guard.authenticator.caller(request.headers())?;
-    if caller.role() < needed {
-        return Err(status::role_too_low(caller.role().as_str(), needed.as_str()));
+/// The caller and the role that the method needs, or None where anybody may call.
+fn identify(guard: &Guard, path: &str, request: &Request) -> Result<Option<(Caller, Role)>, Status> {
+    match guard.policy.access(path) {
+        None => Err(status::no_such_method()),
+        Some(Access::Open) => Ok(None),
+        Some(Access::Role(needed)) => Ok(Some((guard.authenticator.caller(request.headers())?, needed))),
     }
-    Ok(Some(caller))
+}
+
+fn refuse(path: &str, status: Status) -> Response {
+    tracing::info!(rpc.method = %path, code = ?status.code(), reason = status.message(), "rpc.refused");
+    status.into_http()
 }

@@ -35,6 +35,8 @@ pub enum DataDirError {
     Io { path: String, source: io::Error },
 }
 
+const DATABASE: &str = "herald.db";
+
 // === impl DataDir ===
 
 impl DataDir {
@@ -44,14 +46,18 @@ impl DataDir {
         make_dir(root).map_err(failed)?;
         let lock = private().create(true).truncate(false).open(root.join("herald.lock")).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Ok(()) => {
+                // SQLite gives its other files the mode of this one.
+                private().create(true).truncate(false).open(root.join(DATABASE)).map_err(failed)?;
+                Ok(Self { root: root.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(DataDirError::Locked(root.display().to_string())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
 
     pub fn database(&self) -> PathBuf {
-        self.root.join("herald.db")
+        self.root.join(DATABASE)
     }
 
     /// The text in `master.key`, which is made of `new()` if it is not there.
@@ -113,6 +119,14 @@ fn private() -> OpenOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_database_is_readable_by_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = DataDir::lock(dir.path()).expect("free");
+        assert_eq!(fs::metadata(data.database()).expect("made").permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn a_second_process_is_refused_while_the_first_holds_the_folder() {
