@@ -24,7 +24,7 @@ for need in "$@"; do
     clients)
         installed=tests/clients/node_modules/.package-lock.json
         if [ ! -e "$installed" ] || [ tests/clients/package-lock.json -nt "$installed" ]; then
-            npm ci --prefix tests/clients --silent
+            npm ci --prefix tests/clients --loglevel=error
             touch "$installed"
         fi
         ;;
