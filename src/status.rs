@@ -10,8 +10,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::domain::campaign::Action;
 use crate::domain::error::{Error as RuleError, Violation, reported};
+use crate::domain::state::Refused;
 use crate::domain::text::cut;
 use crate::store::{Noun, StoreError};
 
@@ -102,15 +102,16 @@ impl From<RuleError> for Status {
                 let message = "page_token: must be the next_page_token of a call with the same other fields";
                 status(Code::InvalidArgument, "PAGE_TOKEN_INVALID", message)
             }
-            RuleError::CampaignState { state, allowed, .. } => {
-                let allowed = allowed.into_iter().map(Action::as_str).collect::<Vec<_>>().join(",");
-                let mut details = ErrorDetails::new();
-                details.add_precondition_failure_violation("CAMPAIGN_STATE", state.as_str(), &message);
-                let metadata = [("state", state.as_str().to_owned()), ("allowed", allowed)];
-                with(Code::FailedPrecondition, "CAMPAIGN_STATE", &message, metadata, details)
-            }
         }
     }
+}
+
+fn campaign_state(Refused { state, .. }: Refused, message: &str) -> Status {
+    let allowed = state.allowed().iter().map(|action| action.as_str()).collect::<Vec<_>>().join(",");
+    let mut details = ErrorDetails::new();
+    details.add_precondition_failure_violation("CAMPAIGN_STATE", state.as_str(), message);
+    let metadata = [("state", state.as_str().to_owned()), ("allowed", allowed)];
+    with(Code::FailedPrecondition, "CAMPAIGN_STATE", message, metadata, details)
 }
 
 fn invalid(message: &str, violations: &[Violation]) -> Status {
@@ -155,6 +156,7 @@ impl From<StoreError> for Status {
                 details.add_precondition_failure_violation("EMAIL_STATE", id, format!("it is {status}"));
                 with(Code::FailedPrecondition, "EMAIL_STATE", message, metadata, details)
             }
+            StoreError::CampaignState(refused) => campaign_state(refused, &message),
             StoreError::DiskFull => {
                 let message = "the server's disk is full; nothing was changed";
                 retry(Code::ResourceExhausted, "DISK_FULL", message, Duration::from_secs(30))

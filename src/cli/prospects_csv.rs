@@ -10,7 +10,8 @@ use anyhow::{Context as _, anyhow, bail};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use crate::domain::error::Violations;
-use crate::domain::prospect::{FIELDS, Mask, ProspectFields};
+use crate::domain::mask::Mask;
+use crate::domain::prospect::{FIELDS, ProspectFields};
 use crate::pb;
 
 /// The columns that a file may have, in any order; `email` is required.

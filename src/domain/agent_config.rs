@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::campaign::Goal;
 use super::clock::Timestamp;
+use super::digest;
 use super::email;
 use super::error::Violations;
 use super::id::TemplateId;
-use super::prospect::{self, Mask};
+use super::mask::Mask;
+use super::state::Goal;
 use super::text;
 
 /// The longest goal in the tenant's own words, in characters.
@@ -71,7 +72,7 @@ pub const FIELDS: &[&str] = &[
 
 impl AgentConfig {
     pub fn etag(&self, tenant: &str) -> String {
-        prospect::etag(tenant, "agent_config", "", self.revision)
+        digest::etag(tenant, "agent_config", "", self.revision)
     }
 }
 

@@ -12,6 +12,11 @@ pub fn short(parts: &[&[u8]]) -> String {
     URL_SAFE_NO_PAD.encode(&full(parts)[..12])
 }
 
+/// The etag of a row.
+pub fn etag(tenant: &str, noun: &str, id: &str, revision: i64) -> String {
+    short(&[tenant.as_bytes(), noun.as_bytes(), id.as_bytes(), &revision.to_be_bytes()])
+}
+
 /// SHA-256 over the parts, each preceded by its length.
 pub fn full(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);

@@ -1,6 +1,5 @@
 //! What the rules refuse.
 
-use super::campaign::{Action, CampaignState};
 use super::id::IdError;
 
 /// One bad field of a request.
@@ -25,8 +24,6 @@ pub enum Error {
     Invalid(Vec<Violation>),
     #[error("a page token of another query, or none of ours")]
     PageToken,
-    #[error("{}", refusal(.state, *.action))]
-    CampaignState { state: CampaignState, action: Action, allowed: Vec<Action> },
 }
 
 /// How many bad fields one error names; a batch of 1,000 rows may have more, and headers have a limit.
@@ -80,10 +77,4 @@ fn describe(violations: &[Violation]) -> String {
         [one] => format!("{} {}", one.field, one.description),
         [first, rest @ ..] => format!("{} {} (and {} more)", first.field, first.description, rest.len()),
     }
-}
-
-fn refusal(state: &CampaignState, action: Action) -> String {
-    let allowed: Vec<_> = state.allowed().iter().map(|a| a.as_str()).collect();
-    let allowed = if allowed.is_empty() { "nothing more".to_owned() } else { allowed.join(", ") };
-    format!("cannot {} a campaign that is {}; possible now: {allowed}", action.as_str(), state.as_str())
 }

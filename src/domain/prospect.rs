@@ -3,8 +3,9 @@
 use super::clock::Timestamp;
 use super::digest;
 use super::email;
-use super::error::{Error, Violations};
+use super::error::Violations;
 use super::id::ProspectId;
+use super::mask::Mask;
 use super::text;
 
 /// The most rows of one batch.
@@ -66,49 +67,6 @@ pub const FIELDS: &[&str] = &[
     "language",
     "status",
 ];
-
-/// The fields that an update changes: checked paths, without duplicates.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mask(Vec<&'static str>);
-
-// === impl Mask ===
-
-impl Mask {
-    /// The mask that `paths` means over the `known` ones: `*` means all, none at all means those in `set`.
-    ///
-    /// A path that names a message, such as `sender`, means all known paths under it.
-    pub fn parse(paths: &[String], known: &'static [&'static str], set: Vec<&'static str>) -> Result<Self, Error> {
-        let mut violations = Violations::default();
-        let mut chosen: Vec<&'static str> = Vec::new();
-        for path in paths {
-            let path = path.trim();
-            let before = chosen.len();
-            let under =
-                |k: &&str| path == "*" || *k == path || k.strip_prefix(path).is_some_and(|r| r.starts_with('.'));
-            chosen.extend(known.iter().copied().filter(under));
-            if chosen.len() == before {
-                let path = text::cut(path, 100);
-                violations.add("update_mask", format!("has no field {path:?}; known are: {}", known.join(", ")));
-            }
-        }
-        violations.done()?;
-        if paths.is_empty() {
-            chosen = set;
-        }
-        chosen.sort_unstable();
-        chosen.dedup();
-        Ok(Self(chosen))
-    }
-
-    /// Every known path.
-    pub fn all(known: &'static [&'static str]) -> Self {
-        Self(known.to_vec())
-    }
-
-    pub fn has(&self, path: &str) -> bool {
-        self.0.contains(&path)
-    }
-}
 
 // === impl ProspectFields ===
 
@@ -216,13 +174,8 @@ impl ProspectFields {
 impl Prospect {
     /// Changes whenever the prospect does, and is another one for every tenant and prospect.
     pub fn etag(&self, tenant: &str) -> String {
-        etag(tenant, "prospect", self.id.as_str(), self.revision)
+        digest::etag(tenant, "prospect", self.id.as_str(), self.revision)
     }
-}
-
-/// The etag of a row.
-pub fn etag(tenant: &str, noun: &str, id: &str, revision: i64) -> String {
-    digest::short(&[tenant.as_bytes(), noun.as_bytes(), id.as_bytes(), &revision.to_be_bytes()])
 }
 
 // === impl ProspectStatus ===
@@ -256,26 +209,10 @@ fn is_language_tag(tag: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn strings(list: &[&str]) -> Vec<String> {
-        list.iter().map(|s| (*s).to_owned()).collect()
-    }
-
-    #[test]
-    fn a_mask_takes_known_paths_a_star_or_what_is_set() {
-        const KNOWN: &[&str] = &["goal", "sender.email", "sender.name"];
-        let parse = |paths: &[&str]| Mask::parse(&strings(paths), KNOWN, vec!["goal"]);
-        assert_eq!(parse(&["sender.name", "goal", "goal"]).expect("known"), Mask(vec!["goal", "sender.name"]));
-        assert_eq!(parse(&["sender"]).expect("a message"), Mask(vec!["sender.email", "sender.name"]));
-        assert_eq!(parse(&["*"]).expect("all"), Mask(KNOWN.to_vec()));
-        assert_eq!(parse(&[]).expect("what is set"), Mask(vec!["goal"]));
-        assert!(parse(&["goal", "send"]).is_err());
-        assert!(parse(&[""]).is_err());
-    }
-
     #[test]
     fn only_masked_fields_are_checked_and_taken() {
         let mut v = Violations::default();
-        let mask = Mask(vec!["company"]);
+        let mask = Mask::parse(&["company".to_owned()], FIELDS, Vec::new()).expect("known");
         let input = ProspectFields { email: "bad".into(), company: " Acme ".into(), ..Default::default() };
         let checked = input.check(&mut v, "prospect.", &mask);
         v.done().expect("the bad e-mail is not in the mask");

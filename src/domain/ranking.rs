@@ -4,8 +4,9 @@
 //! and 5 each for a known name and known facts to write about. 100 at most.
 
 use super::prospect::Prospect;
-use super::strategy::{SearchStrategy, words};
+use super::strategy::SearchStrategy;
 use super::text;
+use super::text::words;
 
 /// A score and what speaks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::agent_config::AgentSettings;
-use super::campaign::Goal;
+use super::state::Goal;
+use super::text::words;
 use super::website::WebsiteAnalysis;
 
 /// Whom to look for, and how. All lists have the best first.
@@ -32,20 +33,6 @@ pub fn plan(analysis: &WebsiteAnalysis, settings: &AgentSettings, goal: Goal) ->
     let location = settings.location.clone();
     let queries = queries(&industries, &roles, &location, goal);
     SearchStrategy { queries, industries, roles, keywords, location }
-}
-
-/// The words of a text that say something: lower case, at least four letters (or any Chinese run), no stop words.
-pub fn words(text: &str) -> Vec<String> {
-    let lower = text.to_lowercase();
-    let mut seen = HashSet::new();
-    lower
-        .split(|c: char| !c.is_alphanumeric() && c != '-')
-        .map(|w| w.trim_matches('-'))
-        .filter(|w| w.chars().count() >= 4 || (w.chars().count() >= 2 && !w.is_ascii()))
-        .filter(|w| !STOP_WORDS.contains(w) && !w.chars().all(|c| c.is_ascii_digit()))
-        .filter(|w| seen.insert((*w).to_owned()))
-        .map(str::to_owned)
-        .collect()
 }
 
 fn first_given(given: &[String], otherwise: impl FnOnce() -> Vec<String>) -> Vec<String> {
@@ -93,83 +80,6 @@ fn dedup(texts: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = HashSet::new();
     texts.filter(|t| !t.trim().is_empty() && seen.insert(t.trim().to_lowercase())).collect()
 }
-
-const STOP_WORDS: &[&str] = &[
-    "about",
-    "after",
-    "also",
-    "among",
-    "because",
-    "been",
-    "before",
-    "being",
-    "between",
-    "both",
-    "company",
-    "could",
-    "does",
-    "each",
-    "every",
-    "everything",
-    "from",
-    "have",
-    "help",
-    "helps",
-    "here",
-    "into",
-    "just",
-    "know",
-    "like",
-    "made",
-    "make",
-    "makes",
-    "many",
-    "more",
-    "most",
-    "much",
-    "need",
-    "needs",
-    "only",
-    "other",
-    "over",
-    "people",
-    "same",
-    "should",
-    "since",
-    "some",
-    "such",
-    "than",
-    "that",
-    "their",
-    "them",
-    "then",
-    "there",
-    "these",
-    "they",
-    "this",
-    "those",
-    "through",
-    "under",
-    "until",
-    "very",
-    "want",
-    "well",
-    "were",
-    "what",
-    "when",
-    "where",
-    "which",
-    "while",
-    "whose",
-    "will",
-    "with",
-    "within",
-    "without",
-    "work",
-    "would",
-    "your",
-    "yours",
-];
 
 #[cfg(test)]
 mod tests {

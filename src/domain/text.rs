@@ -1,5 +1,7 @@
 //! Texts from callers: their limits, and the words that say so.
 
+use std::collections::HashSet;
+
 use url::Url;
 
 use super::error::Violations;
@@ -62,6 +64,97 @@ pub fn web_url(text: &str) -> Result<Url, &'static str> {
 pub fn cut(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
 }
+
+/// The words of a text that say something: lower case, at least four letters (or any Chinese run), no stop words.
+pub fn words(text: &str) -> Vec<String> {
+    let lower = text.to_lowercase();
+    let mut seen = HashSet::new();
+    lower
+        .split(|c: char| !c.is_alphanumeric() && c != '-')
+        .map(|w| w.trim_matches('-'))
+        .filter(|w| w.chars().count() >= 4 || (w.chars().count() >= 2 && !w.is_ascii()))
+        .filter(|w| !STOP_WORDS.contains(w) && !w.chars().all(|c| c.is_ascii_digit()))
+        .filter(|w| seen.insert((*w).to_owned()))
+        .map(str::to_owned)
+        .collect()
+}
+
+const STOP_WORDS: &[&str] = &[
+    "about",
+    "after",
+    "also",
+    "among",
+    "because",
+    "been",
+    "before",
+    "being",
+    "between",
+    "both",
+    "company",
+    "could",
+    "does",
+    "each",
+    "every",
+    "everything",
+    "from",
+    "have",
+    "help",
+    "helps",
+    "here",
+    "into",
+    "just",
+    "know",
+    "like",
+    "made",
+    "make",
+    "makes",
+    "many",
+    "more",
+    "most",
+    "much",
+    "need",
+    "needs",
+    "only",
+    "other",
+    "over",
+    "people",
+    "same",
+    "should",
+    "since",
+    "some",
+    "such",
+    "than",
+    "that",
+    "their",
+    "them",
+    "then",
+    "there",
+    "these",
+    "they",
+    "this",
+    "those",
+    "through",
+    "under",
+    "until",
+    "very",
+    "want",
+    "well",
+    "were",
+    "what",
+    "when",
+    "where",
+    "which",
+    "while",
+    "whose",
+    "will",
+    "with",
+    "within",
+    "without",
+    "work",
+    "would",
+    "your",
+    "yours",
+];
 
 #[cfg(test)]
 mod tests {

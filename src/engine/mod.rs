@@ -215,7 +215,14 @@ impl Engine {
     }
 
     async fn take_turn(self: Arc<Self>, mut job: Job, place: tokio::sync::OwnedSemaphorePermit) {
-        let verdict = Turn::new(&self, &job, place).run().await;
+        let mut turn = Turn::new(&self, &job, place);
+        let verdict = match turn.begin().await {
+            Ok(campaign) => {
+                let result = steps::run(&mut turn, &campaign).await;
+                turn.end(&campaign, result).await
+            }
+            Err(verdict) => verdict,
+        };
         let key = job.key();
         match verdict {
             Verdict::Again => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Engine;
 use super::board::Job;
-use super::{Engine, steps};
 use crate::connect::{ConnectError, Connectors};
 use crate::crash;
 use crate::domain::campaign::{Campaign, CampaignState, StepId};
@@ -59,26 +59,31 @@ impl<'a> Turn<'a> {
         Self { engine, job, place: Some(place) }
     }
 
-    pub(super) async fn run(mut self) -> Verdict {
+    /// The claimed campaign if it is to be worked on; else what is to become of it.
+    pub(super) async fn begin(&mut self) -> Result<Campaign, Verdict> {
         let which = CampaignRef::Id(self.lease().campaign.clone());
         let campaign = match self.store().campaign(&which).await {
             Ok(Some(campaign)) => campaign,
-            Ok(None) => return Verdict::Drop,
-            Err(error) => return self.failed(None, error.into()).await,
+            Ok(None) => return Err(Verdict::Drop),
+            Err(error) => return Err(self.failed(None, error.into()).await),
         };
         if campaign.fence != self.lease().fence {
-            return Verdict::Drop;
+            return Err(Verdict::Drop);
         }
         if campaign.state != CampaignState::Running {
-            return Verdict::Release;
+            return Err(Verdict::Release);
         }
-        let step = campaign.current_step;
-        match steps::run(&mut self, &campaign).await {
+        Ok(campaign)
+    }
+
+    /// What follows from how the work on the campaign went.
+    pub(super) async fn end(mut self, campaign: &Campaign, result: Result<(), StepError>) -> Verdict {
+        match result {
             Ok(()) => {
-                self.unhold(step).await;
+                self.unhold(campaign.current_step).await;
                 Verdict::Again
             }
-            Err(error) => self.failed(Some(&campaign), error).await,
+            Err(error) => self.failed(Some(campaign), error).await,
         }
     }
 
@@ -112,7 +117,7 @@ impl<'a> Turn<'a> {
     ) -> Result<(), StepError> {
         let boundary = !matches!(next, Next::Stay);
         self.store().write(Advance { lease: self.lease().clone(), step, work, log, next }).await?;
-        crash::point(if boundary { steps::crash_point(step) } else { "engine.work_done" });
+        crash::point(if boundary { crash_point(step) } else { "engine.work_done" });
         Ok(())
     }
 
@@ -207,5 +212,17 @@ impl<'a> Turn<'a> {
     fn wait(&self) -> Duration {
         let doubled = self.engine.settings.retry.saturating_mul(1 << self.job.tries.min(10));
         doubled.min(LONGEST_WAIT)
+    }
+}
+
+/// The crash point that is passed once the end of the step is on the disk.
+fn crash_point(step: StepId) -> &'static str {
+    match step {
+        StepId::WebsiteAnalysis => "engine.website_analysis.done",
+        StepId::SearchStrategy => "engine.search_strategy.done",
+        StepId::ProspectSearch => "engine.prospect_search.done",
+        StepId::EmailGeneration => "engine.email_generation.done",
+        StepId::EmailReview => "engine.email_review.done",
+        StepId::EmailSending => "engine.email_sending.done",
     }
 }

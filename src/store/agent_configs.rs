@@ -10,7 +10,7 @@ use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::agent_config::{AgentConfig, AgentSettings};
 use crate::domain::clock::Timestamp;
-use crate::domain::prospect::Mask;
+use crate::domain::mask::Mask;
 
 tenant_sql! {
     GET =

@@ -24,6 +24,8 @@ pub enum StoreError {
     NotFound(Noun),
     #[error(transparent)]
     Rule(#[from] domain::error::Error),
+    #[error(transparent)]
+    CampaignState(#[from] domain::state::Refused),
     #[error("the row has changed since its etag was read")]
     EtagMismatch,
     #[error("another prospect has this address")]

@@ -19,6 +19,7 @@ mod prospects;
 pub mod sql;
 mod system;
 mod tail;
+mod transaction;
 mod tx;
 mod writer;
 
@@ -104,7 +105,7 @@ impl Store {
             .map_err(|source| OpenError::Migrate { path: path.display().to_string(), source })?;
         migrating.close().await;
         let mut connection = options.clone().optimize_on_close(true, 400).connect().await.map_err(failed)?;
-        if !system::opens(&master_key, &mut connection).await? {
+        if !transaction::opens(&master_key, &mut connection).await? {
             return Err(OpenError::WrongMasterKey);
         }
         let readers = SqlitePoolOptions::new()
@@ -189,4 +190,24 @@ impl<'a> Scoped<'a> {
     fn query(&self, sql: TenantSql) -> Bound<'a> {
         sql.on(Door::Read(&self.store.readers), self.tenant)
     }
+}
+
+/// Every tenant text there is.
+pub fn tenant_texts() -> Vec<sql::TenantSql> {
+    [
+        agent_configs::REGISTERED,
+        campaigns::REGISTERED,
+        emails::REGISTERED,
+        events::REGISTERED,
+        idempotency::REGISTERED,
+        progress::REGISTERED,
+        prospects::REGISTERED,
+        tx::REGISTERED,
+    ]
+    .concat()
+}
+
+/// Every text that crosses tenants, or concerns none.
+pub fn system_texts() -> Vec<sql::SystemSql> {
+    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM].concat()
 }

@@ -15,8 +15,9 @@ use super::writer::Write;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::address_key;
 use crate::domain::id::{Ids, ProspectId};
+use crate::domain::mask::Mask;
 use crate::domain::paging::{Page, PageRequest, TimeCursor, page};
-use crate::domain::prospect::{Mask, Prospect, ProspectFields, ProspectStatus};
+use crate::domain::prospect::{Prospect, ProspectFields, ProspectStatus};
 
 macro_rules! columns {
     () => {

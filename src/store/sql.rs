@@ -18,7 +18,7 @@ pub struct TenantSql {
     parameters: u8,
 }
 
-/// A text that crosses tenants, or concerns none. In `system.rs` and `writer.rs` alone.
+/// A text that crosses tenants, or concerns none. In `system.rs` and `transaction.rs` alone.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemSql {
     pub name: &'static str,
@@ -43,26 +43,6 @@ macro_rules! system_sql {
 }
 
 pub(super) use {system_sql, tenant_sql};
-
-/// Every tenant text there is.
-pub fn tenant_texts() -> Vec<TenantSql> {
-    [
-        super::agent_configs::REGISTERED,
-        super::campaigns::REGISTERED,
-        super::emails::REGISTERED,
-        super::events::REGISTERED,
-        super::idempotency::REGISTERED,
-        super::progress::REGISTERED,
-        super::prospects::REGISTERED,
-        super::tx::REGISTERED,
-    ]
-    .concat()
-}
-
-/// Every text that crosses tenants.
-pub fn system_texts() -> Vec<SystemSql> {
-    super::system::REGISTERED_SYSTEM.to_vec()
-}
 
 /// Where a text is run.
 pub(super) enum Door<'a> {

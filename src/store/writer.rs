@@ -17,8 +17,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::error::{Result, StoreError};
 use super::master_key::MasterKey;
-use super::system;
 use super::tail::Tails;
+use super::transaction;
 use super::tx::{Effects, ScopedTx};
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
@@ -205,7 +205,7 @@ impl Writer {
                 }
             }
         }
-        if let Err(error) = system::checkpoint(&mut self.connection).await {
+        if let Err(error) = transaction::checkpoint(&mut self.connection).await {
             tracing::warn!(error = %error, "the write-ahead log was not folded in at the end; the next start does it");
         }
     }
@@ -213,15 +213,15 @@ impl Writer {
     /// Runs the group in one transaction. An error means that nothing of it was committed.
     async fn commit(&mut self, group: &mut [Entry]) -> Result<Effects> {
         let mut effects = Effects::default();
-        system::begin(&mut self.connection).await?;
+        transaction::begin(&mut self.connection).await?;
         let outcome = self.run_jobs(group, &mut effects).await;
         let outcome = match outcome {
-            Ok(()) => system::commit(&mut self.connection).await,
+            Ok(()) => transaction::commit(&mut self.connection).await,
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
             // Already rolled back where SQLite did it by itself; then this has nothing to do.
-            let _ = system::rollback(&mut self.connection).await;
+            let _ = transaction::rollback(&mut self.connection).await;
             return Err(error);
         }
         Ok(effects)
@@ -229,19 +229,19 @@ impl Writer {
 
     async fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
         for (tenant, job) in group {
-            system::savepoint(&mut self.connection).await?;
+            transaction::savepoint(&mut self.connection).await?;
             let told = effects.events.len();
             if let Some(tenant) = tenant.as_ref().filter(|t| !self.known.contains(*t)) {
-                system::ensure_tenant(&mut self.connection, tenant, &self.master_key, &self.ids).await?;
+                transaction::ensure_tenant(&mut self.connection, tenant, &self.master_key, &self.ids).await?;
             }
             let session =
                 Session { connection: &mut self.connection, tenant: tenant.as_ref(), ids: &self.ids, effects };
             match job.run(session).await {
-                Ok(()) => system::release(&mut self.connection).await?,
+                Ok(()) => transaction::release(&mut self.connection).await?,
                 Err(Failure) => {
                     effects.events.truncate(told);
                     // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
-                    system::rollback_to_savepoint(&mut self.connection).await?;
+                    transaction::rollback_to_savepoint(&mut self.connection).await?;
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use herald::auth::{Access, Policy, PolicyError};
-use herald::store::sql::{system_texts, tenant_texts};
+use herald::store::{system_texts, tenant_texts};
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use sqlx::{Connection as _, Row as _, SqliteConnection};

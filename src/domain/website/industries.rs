@@ -1,7 +1,7 @@
 //! What kind of company a website belongs to, by the words that it uses.
 
 use super::Page;
-use crate::domain::strategy::words;
+use crate::domain::text::words;
 
 /// An industry, what its companies sell, JSON-LD types that say so outright, and words that hint at it.
 struct Industry {

@@ -23,15 +23,3 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
         StepId::EmailSending => email_sending::run(turn).await,
     }
 }
-
-/// The crash point that is passed once the end of the step is on the disk.
-pub(super) fn crash_point(step: StepId) -> &'static str {
-    match step {
-        StepId::WebsiteAnalysis => "engine.website_analysis.done",
-        StepId::SearchStrategy => "engine.search_strategy.done",
-        StepId::ProspectSearch => "engine.prospect_search.done",
-        StepId::EmailGeneration => "engine.email_generation.done",
-        StepId::EmailReview => "engine.email_review.done",
-        StepId::EmailSending => "engine.email_sending.done",
-    }
-}

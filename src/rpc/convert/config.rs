@@ -5,7 +5,7 @@ use super::id;
 use crate::domain::agent_config::{AgentConfig, AgentSettings, FIELDS, Sender};
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::TemplateId;
-use crate::domain::prospect::Mask;
+use crate::domain::mask::Mask;
 use crate::pb;
 use crate::tenant::TenantId;
 

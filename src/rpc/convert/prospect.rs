@@ -2,7 +2,8 @@
 
 use super::enumeration;
 use crate::domain::error::{Error, Violations};
-use crate::domain::prospect::{FIELDS, MAX_BATCH, Mask, Prospect, ProspectFields, ProspectStatus};
+use crate::domain::mask::Mask;
+use crate::domain::prospect::{FIELDS, MAX_BATCH, Prospect, ProspectFields, ProspectStatus};
 use crate::pb;
 use crate::tenant::TenantId;
 

@@ -1,0 +1,340 @@
+//! A campaign's state machine and its steps.
+//!
+//! ```text
+//!              ┌────────── pause ──────────┐     any live state → PAUSED, which remembers where to return
+//!   start → RUNNING ⇄ PAUSED               │     any live state → CANCELLED
+//!             │ prospects found            │     a step fails for good → FAILED (resume tries it again)
+//!             ├→ WAITING_TEMPLATE  (select template → RUNNING)
+//!             ├→ WAITING_APPROVAL  (every e-mail decided → RUNNING)
+//!             └→ COMPLETED
+//! ```
+//!
+//! A transition takes the state and may refuse, and then names what is allowed.
+use serde::{Deserialize, Serialize};
+
+/// Where a campaign stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CampaignState {
+    Running,
+    Paused { resume_to: Active },
+    WaitingTemplate,
+    WaitingApproval,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+/// The live states that a pause can interrupt, and returns to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Active {
+    Running,
+    WaitingTemplate,
+    WaitingApproval,
+}
+
+/// What a caller can do with a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    Pause,
+    Resume,
+    Cancel,
+    SelectTemplate,
+    ReviewEmails,
+}
+
+/// The six steps, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepId {
+    WebsiteAnalysis,
+    SearchStrategy,
+    ProspectSearch,
+    EmailGeneration,
+    EmailReview,
+    EmailSending,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    Pending,
+    InProgress,
+    Completed,
+    Failed,
+    Skipped,
+}
+
+/// What a campaign is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    #[default]
+    Partnerships,
+    Customers,
+    Press,
+}
+/// A transition that a state does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    pub state: CampaignState,
+    pub action: Action,
+}
+
+// === impl CampaignState ===
+
+impl CampaignState {
+    /// Live campaigns are those that may still write to somebody; a tenant has at most one.
+    pub fn is_live(self) -> bool {
+        !matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Paused { .. } => "PAUSED",
+            Self::WaitingTemplate => "WAITING_TEMPLATE",
+            Self::WaitingApproval => "WAITING_APPROVAL",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// The state whose name is `name`; for PAUSED, `resume_to` names where to return.
+    pub fn parse(name: &str, resume_to: Option<&str>) -> Option<Self> {
+        let plain = match name {
+            "RUNNING" => Self::Running,
+            "WAITING_TEMPLATE" => Self::WaitingTemplate,
+            "WAITING_APPROVAL" => Self::WaitingApproval,
+            "COMPLETED" => Self::Completed,
+            "FAILED" => Self::Failed,
+            "CANCELLED" => Self::Cancelled,
+            "PAUSED" => {
+                let resume_to = Self::parse(resume_to?, None)?.active()?;
+                return Some(Self::Paused { resume_to });
+            }
+            _ => return None,
+        };
+        Some(plain)
+    }
+
+    /// Where a paused campaign returns to; None for any other.
+    pub fn resume_to(self) -> Option<Self> {
+        match self {
+            Self::Paused { resume_to } => Some(resume_to.into()),
+            _ => None,
+        }
+    }
+
+    /// What a caller can do now.
+    pub fn allowed(self) -> &'static [Action] {
+        match self {
+            Self::Running => &[Action::Pause, Action::Cancel],
+            Self::Paused { .. } => &[Action::Resume, Action::Cancel],
+            Self::WaitingTemplate => &[Action::SelectTemplate, Action::Pause, Action::Cancel],
+            Self::WaitingApproval => &[Action::ReviewEmails, Action::Pause, Action::Cancel],
+            Self::Failed => &[Action::Resume],
+            Self::Completed | Self::Cancelled => &[],
+        }
+    }
+
+    /// The state after `action`.
+    pub fn after(self, action: Action) -> Result<Self, Refused> {
+        let next = match (self, action) {
+            (Self::Paused { resume_to }, Action::Resume) => resume_to.into(),
+            (Self::Failed, Action::Resume) | (Self::WaitingTemplate, Action::SelectTemplate) => Self::Running,
+            // Reviewing leaves the campaign waiting; `reviewed` moves it on once nothing is left to decide.
+            (Self::WaitingApproval, Action::ReviewEmails) => Self::WaitingApproval,
+            (state, Action::Pause) => match state.active() {
+                Some(resume_to) => Self::Paused { resume_to },
+                None => return Err(self.refuse(action)),
+            },
+            (state, Action::Cancel) if state.is_live() => Self::Cancelled,
+            _ => return Err(self.refuse(action)),
+        };
+        Ok(next)
+    }
+
+    fn refuse(self, action: Action) -> Refused {
+        Refused { state: self, action }
+    }
+
+    fn active(self) -> Option<Active> {
+        match self {
+            Self::Running => Some(Active::Running),
+            Self::WaitingTemplate => Some(Active::WaitingTemplate),
+            Self::WaitingApproval => Some(Active::WaitingApproval),
+            _ => None,
+        }
+    }
+}
+
+impl From<Active> for CampaignState {
+    fn from(active: Active) -> Self {
+        match active {
+            Active::Running => Self::Running,
+            Active::WaitingTemplate => Self::WaitingTemplate,
+            Active::WaitingApproval => Self::WaitingApproval,
+        }
+    }
+}
+
+// === impl Action ===
+
+impl Action {
+    pub const ALL: [Self; 5] = [Self::Pause, Self::Resume, Self::Cancel, Self::SelectTemplate, Self::ReviewEmails];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "PAUSE",
+            Self::Resume => "RESUME",
+            Self::Cancel => "CANCEL",
+            Self::SelectTemplate => "SELECT_TEMPLATE",
+            Self::ReviewEmails => "REVIEW_EMAILS",
+        }
+    }
+}
+
+// === impl StepId ===
+
+impl StepId {
+    pub const ALL: [Self; 6] = [
+        Self::WebsiteAnalysis,
+        Self::SearchStrategy,
+        Self::ProspectSearch,
+        Self::EmailGeneration,
+        Self::EmailReview,
+        Self::EmailSending,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WebsiteAnalysis => "website_analysis",
+            Self::SearchStrategy => "search_strategy",
+            Self::ProspectSearch => "prospect_search",
+            Self::EmailGeneration => "email_generation",
+            Self::EmailReview => "email_review",
+            Self::EmailSending => "email_sending",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| step.as_str() == name)
+    }
+
+    /// The step after this one; None after the last.
+    pub fn next(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| *step > self)
+    }
+}
+
+// === impl StepStatus ===
+
+impl StepStatus {
+    pub const ALL: [Self; 5] = [Self::Pending, Self::InProgress, Self::Completed, Self::Failed, Self::Skipped];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+// === impl Goal ===
+
+impl Goal {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Partnerships => "partnerships",
+            Self::Customers => "customers",
+            Self::Press => "press",
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let allowed: Vec<_> = self.state.allowed().iter().map(|a| a.as_str()).collect();
+        let allowed = if allowed.is_empty() { "nothing more".to_owned() } else { allowed.join(", ") };
+        let (action, state) = (self.action.as_str(), self.state.as_str());
+        write!(f, "cannot {action} a campaign that is {state}; possible now: {allowed}")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [CampaignState; 9] = [
+        CampaignState::Running,
+        CampaignState::Paused { resume_to: Active::Running },
+        CampaignState::Paused { resume_to: Active::WaitingTemplate },
+        CampaignState::Paused { resume_to: Active::WaitingApproval },
+        CampaignState::WaitingTemplate,
+        CampaignState::WaitingApproval,
+        CampaignState::Completed,
+        CampaignState::Failed,
+        CampaignState::Cancelled,
+    ];
+
+    #[test]
+    fn what_is_allowed_is_exactly_what_is_not_refused() {
+        for state in STATES {
+            for action in Action::ALL {
+                let result = state.after(action);
+                assert_eq!(result.is_ok(), state.allowed().contains(&action), "{state:?} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_returns_to_where_it_was() {
+        for state in STATES.into_iter().filter(|s| s.active().is_some()) {
+            let paused = state.after(Action::Pause).expect("a live state can be paused");
+            assert_eq!(paused.after(Action::Resume), Ok(state));
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_state_and_what_is_allowed() {
+        let error = CampaignState::WaitingTemplate.after(Action::Resume).expect_err("nothing to resume");
+        assert_eq!(
+            error.to_string(),
+            "cannot RESUME a campaign that is WAITING_TEMPLATE; possible now: SELECT_TEMPLATE, PAUSE, CANCEL"
+        );
+        let error = CampaignState::Completed.after(Action::Pause).expect_err("it is over");
+        assert_eq!(error.to_string(), "cannot PAUSE a campaign that is COMPLETED; possible now: nothing more");
+    }
+
+    #[test]
+    fn a_state_is_read_back_as_it_was_written() {
+        for state in STATES {
+            assert_eq!(CampaignState::parse(state.as_str(), state.resume_to().map(CampaignState::as_str)), Some(state));
+        }
+        assert_eq!(CampaignState::parse("PAUSED", None), None);
+    }
+
+    #[test]
+    fn the_steps_follow_each_other_to_the_end() {
+        let mut step = StepId::WebsiteAnalysis;
+        let mut seen = vec![step];
+        while let Some(next) = step.next() {
+            seen.push(next);
+            step = next;
+        }
+        assert_eq!(seen, StepId::ALL);
+    }
+}
