@@ -138,9 +138,11 @@ pub(super) fn newest_first(request: &PageRequest<TimeCursor>) -> (i64, String) {
 }
 
 impl CreateProspects {
-    /// Gives each row its id.
+    /// Gives each row its id; they sort as the rows do.
     pub fn new(rows: Vec<ProspectFields>, request_id: Option<RequestId>, ids: &Ids) -> Self {
-        Self { rows: rows.into_iter().map(|fields| (ProspectId::make(ids), fields)).collect(), request_id }
+        let mut made: Vec<_> = rows.iter().map(|_| ProspectId::make(ids)).collect();
+        made.sort_unstable();
+        Self { rows: made.into_iter().zip(rows).collect(), request_id }
     }
 }
 
