@@ -86,6 +86,7 @@ CREATE INDEX campaigns_live ON campaigns (tenant_id)
     WHERE state IN ('RUNNING', 'PAUSED', 'WAITING_TEMPLATE', 'WAITING_APPROVAL');
 -- What the engine may claim, across tenants.
 CREATE INDEX campaigns_due ON campaigns (lease_until, update_time) WHERE state = 'RUNNING';
+CREATE INDEX campaigns_leased ON campaigns (lease_owner) WHERE lease_owner IS NOT NULL;
 
 CREATE TABLE campaign_steps (
     tenant_id   TEXT NOT NULL,

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use crate::domain::error::Violations;
 use crate::domain::mask::Mask;
@@ -91,7 +91,8 @@ impl Batches {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-        let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
+        // With CRLF as the terminator the reader counts lines wrongly; this way a CR ends up in the last field, which is trimmed.
+        let mut reader = ReaderBuilder::new().flexible(true).terminator(Terminator::Any(b'\n')).from_reader(file);
         let header = reader.byte_headers().with_context(|| format!("cannot read {name}"))?.clone();
         let columns = columns(&name, &header)?;
         Ok(Self { name, reader, columns, record: ByteRecord::new(), left_over: None })
@@ -118,21 +119,32 @@ impl Batches {
         Ok((!batch.is_empty()).then_some(batch))
     }
 
-    /// The next row, or its faults; None at the end of the file. An empty line is no row.
+    /// The next row, or its faults; None at the end of the file. A line with nothing in any column is no row.
     fn row(&mut self) -> anyhow::Result<Option<Row>> {
-        let more = self.reader.read_byte_record(&mut self.record);
-        if !more.with_context(|| format!("cannot read {}", self.name))? {
-            return Ok(None);
+        loop {
+            let more = self.reader.read_byte_record(&mut self.record);
+            if !more.with_context(|| format!("cannot read {}", self.name))? {
+                return Ok(None);
+            }
+            if self.record.iter().any(|field| !field.trim_ascii().is_empty()) {
+                let line = self.record.position().map_or(0, csv::Position::line);
+                return Ok(Some(self.parse(line)));
+            }
         }
-        let line = self.record.position().map_or(0, csv::Position::line);
-        Ok(Some(self.parse(line)))
     }
 
     fn parse(&self, line: u64) -> Row {
         let at = |column: &str, what: &str| format!("{}:{line}: column {column:?}: {what}", self.name);
         if self.record.len() != self.columns.len() {
-            let what = format!("has {} fields, the header {}", self.record.len(), self.columns.len());
-            let hint = if self.record.len() > self.columns.len() { "; quote fields that hold a comma" } else { "" };
+            let (found, wanted) = (self.record.len(), self.columns.len());
+            let hint = if self.record.iter().any(|field| field.contains(&b'\n')) {
+                "; a quote may not be closed"
+            } else if found > wanted {
+                "; quote fields that hold a comma"
+            } else {
+                ""
+            };
+            let what = format!("has {found} field{}, the header {wanted}", if found == 1 { "" } else { "s" });
             return Err(vec![format!("{}:{line}: {what}{hint}", self.name)]);
         }
         let mut row = pb::Prospect { source: "csv import".to_owned(), ..Default::default() };
@@ -250,6 +262,13 @@ mod tests {
         ] {
             assert!(told.contains(fault), "{fault} in:\n{told}");
         }
+        // The same with CRLF and with the empty rows that spreadsheets leave.
+        let windows = check(text.replace('\n', "\r\n").as_bytes()).expect_err("three bad rows");
+        assert_eq!(windows, told);
+        let rows = check(b"email,company\r\n,\r\nnobody,\r\n,,\r\n").expect_err("one bad row");
+        assert!(rows.contains("p.csv:3: column \"email\"") && !rows.contains("p.csv:4"), "{rows}");
+        let open = check(b"email,company\na@example.com,\"A\nb@example.com,B\n").expect_err("a quote is open");
+        assert!(open.contains("p.csv:2: column \"company\""), "{open}");
     }
 
     #[test]

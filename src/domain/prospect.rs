@@ -163,6 +163,19 @@ impl ProspectFields {
         }
     }
 
+    /// The industry as it stands within a sentence.
+    pub fn industry_in_text(&self) -> String {
+        let name = &self.industry;
+        let (mut letters, german) = (name.chars(), self.language.starts_with("de"));
+        match letters.next() {
+            // German nouns keep their capital, and so does what has more of them, such as `IT services` and `SaaS`.
+            Some(first) if !german && !letters.clone().any(char::is_uppercase) => {
+                first.to_lowercase().chain(letters).collect()
+            }
+            _ => name.clone(),
+        }
+    }
+
     pub fn writes_chinese(&self) -> bool {
         let language = self.language.to_ascii_lowercase();
         language == "zh" || language.starts_with("zh-")
@@ -233,6 +246,21 @@ mod tests {
         ] {
             let fields = ProspectFields { contact_name: name.into(), ..Default::default() };
             assert_eq!(fields.first_name(), first, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_industry_within_a_sentence_is_written_as_its_language_does() {
+        for (industry, language, written) in [
+            ("Insurance", "en", "insurance"),
+            ("Field vegetables", "", "field vegetables"),
+            ("IT services", "en", "IT services"),
+            ("Gartenbau", "de", "Gartenbau"),
+            ("国际贸易", "zh", "国际贸易"),
+            ("", "", ""),
+        ] {
+            let fields = ProspectFields { industry: industry.into(), language: language.into(), ..Default::default() };
+            assert_eq!(fields.industry_in_text(), written);
         }
     }
 

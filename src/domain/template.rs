@@ -45,7 +45,8 @@ pub struct ProspectValues<'a> {
     pub first_name: &'a str,
     pub company: &'a str,
     pub position: &'a str,
-    pub industry: &'a str,
+    /// As it stands within a sentence.
+    pub industry: String,
     pub location: &'a str,
     pub notes: &'a str,
 }
@@ -154,7 +155,7 @@ mod tests {
                 first_name: some("Anna"),
                 company: some("Greenleaf"),
                 position: some("Head of Operations"),
-                industry: some("horticulture"),
+                industry: some("horticulture").to_owned(),
                 location: some("Venlo"),
                 notes: some("Grows tomatoes."),
             },

@@ -217,7 +217,8 @@ fn canonical(url: &str) -> String {
 fn business_name(pages: &[Page]) -> String {
     let from_data = pages.iter().flat_map(|p| &p.organizations).map(|o| o.name.as_str());
     let named = from_data.chain(pages.iter().map(|p| p.site_name.as_str())).find(|name| !name.is_empty());
-    let name = named.map(str::to_owned).or_else(|| name_in_titles(pages));
+    let heading = || pages[0].sections.iter().find(|s| s.level == 1).map(|s| cut(&s.heading, 80).to_owned());
+    let name = named.map(str::to_owned).or_else(|| name_in_titles(pages)).or_else(heading);
     name.unwrap_or_else(|| name_of_host(&pages[0].url))
 }
 
@@ -258,10 +259,15 @@ fn introduction(pages: &[Page]) -> String {
     let home = &pages[0];
     let described =
         [home.description.as_str()].into_iter().chain(home.organizations.iter().map(|o| o.description.as_str()));
-    let told = home.paragraphs.iter().map(String::as_str).filter(|p| p.chars().count() >= 40 && !is_noise(p));
+    let told = home.paragraphs.iter().map(String::as_str).filter(|p| says_something(p) && !is_boilerplate(p));
     let others = pages[1..].iter().map(|p| p.description.as_str());
     let text = described.filter(|t| t.chars().count() >= 12).chain(told).chain(others).find(|t| !t.is_empty());
     sentences(text.unwrap_or_default(), 400)
+}
+
+/// Long enough for a sentence about a company; Chinese needs fewer characters.
+fn says_something(text: &str) -> bool {
+    text.chars().count() >= if text.chars().any(is_chinese) { 14 } else { 40 }
 }
 
 /// The text up to the last sentence that ends within `most` characters; with a mark at its end in any case.
@@ -306,10 +312,10 @@ fn selling_points(pages: &[Page]) -> Vec<String> {
     };
     for page in pages {
         // A point is a heading that something is said about.
-        let told = page.own_sections().filter(|s| s.level >= 2 && !s.text.is_empty() && !is_noise(&s.heading));
+        let told = page.own_sections().filter(|s| s.level >= 2 && !s.text.is_empty() && is_of_its_own(&s.heading));
         told.filter_map(point).for_each(&mut add);
     }
-    for item in pages[0].list_items.iter().filter(|i| (20..=140).contains(&i.chars().count()) && !is_noise(i)) {
+    for item in pages[0].list_items.iter().filter(|i| (20..=140).contains(&i.chars().count()) && is_of_its_own(i)) {
         add(item.clone());
     }
     points
@@ -325,8 +331,12 @@ fn point(section: &Section) -> Option<String> {
     }
     let text = section.text.trim();
     let said = &text[..sentence_ends(text).next()?];
-    let fits = length + 2 + said.chars().count() <= MAX_POINT;
-    fits.then(|| format!("{heading}: {}", said.trim_end_matches(['.', '。'])))
+    if said.ends_with(['?', '？']) {
+        return Some(heading.to_owned());
+    }
+    let fits = length + 3 + said.chars().count() <= MAX_POINT;
+    let between = if heading.chars().any(is_chinese) { "，" } else { " – " };
+    fits.then(|| format!("{heading}{between}{}", said.trim_end_matches(['.', '。', '!', '！'])))
 }
 
 fn audiences(pages: &[Page]) -> Vec<Audience> {
@@ -404,17 +414,24 @@ fn described_for(description: &str) -> Option<String> {
     (plural && (1..=6).contains(&whom.split_whitespace().count())).then(|| whom.to_owned())
 }
 
-/// Headings and lines that every website has and that say nothing about the company.
-fn is_noise(text: &str) -> bool {
-    const NOISE: [&str; 30] = [
-        "cookie",
-        "newsletter",
+/// Text that every website has and that says nothing about the company.
+fn is_boilerplate(text: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["cookie", "newsletter", "privacy", "datenschutz", "all rights", "©", "javascript", "版权", "备案"];
+    let lower = text.to_lowercase();
+    WORDS.iter().any(|word| lower.contains(word))
+}
+
+fn is_of_its_own(text: &str) -> bool {
+    !is_boilerplate(text) && !is_common_heading(text)
+}
+
+/// Headings and lines of lists that every website has.
+fn is_common_heading(text: &str) -> bool {
+    const WORDS: [&str; 21] = [
         "subscribe",
         "contact",
         "follow us",
-        "privacy",
-        "all rights",
-        "©",
         "log in",
         "sign up",
         "menu",
@@ -431,15 +448,12 @@ fn is_noise(text: &str) -> bool {
         "blog",
         "kontakt",
         "impressum",
-        "datenschutz",
-        "javascript",
         "联系我们",
-        "版权",
-        "登录",
         "新闻",
     ];
+    const WHOLE: [&str; 8] = ["about us", "about", "welcome", "home", "über uns", "willkommen", "关于我们", "首页"];
     let lower = text.to_lowercase();
-    text.chars().count() > 160 || NOISE.iter().any(|noise| lower.contains(noise))
+    text.chars().count() > 160 || WORDS.iter().any(|word| lower.contains(word)) || WHOLE.contains(&lower.as_str())
 }
 
 fn is_chinese(c: char) -> bool {

@@ -35,7 +35,7 @@ system_sql! {
     FREE_LEASES =
         "UPDATE campaigns
          SET lease_owner = NULL, lease_until = 0
-         WHERE state = 'RUNNING' AND lease_until > 0";
+         WHERE lease_owner IS NOT NULL";
     PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
 }
 

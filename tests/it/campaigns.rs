@@ -194,6 +194,24 @@ async fn a_huge_page_is_cut_and_a_silent_one_times_out() {
     assert!(failed.failure.contains("took longer than 1 seconds (tried 2 times)"), "{}", failed.failure);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_website_that_names_nobody_needs_the_sender_s_company() {
+    let website = site::pages([("/", html(""))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    add_prospects(&mut api, 2).await;
+    auto_approve(&mut api).await;
+    start_campaign(&mut api, &website).await;
+    let failed = reaches(&mut api, CampaignState::Failed).await;
+    assert!(failed.failure.contains("`sender.company`"), "{}", failed.failure);
+    let sender = pb::Sender { company: "Acme".into(), ..Default::default() };
+    let config = pb::AgentConfig { sender: Some(sender), ..Default::default() };
+    let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
+    api.agent.update_agent_config(request).await.expect("configured");
+    api.workflow.resume_workflow(pb::ResumeWorkflowRequest { campaign_id: failed.id }).await.expect("resumed");
+    assert_eq!(reaches(&mut api, CampaignState::Completed).await.emails.expect("counts").sent, 2);
+}
+
 #[tokio::test]
 async fn a_campaign_without_prospects_says_what_to_do() {
     let site = site::pages([("/", html("<title>Acme</title>"))]).await;

@@ -56,6 +56,11 @@ impl<'a> Letterhead<'a> {
             id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
         let renderer = Renderer::new(template).map_err(|error| StepError::Final(error.to_string()))?;
         let sender = fill(sender, &website);
+        if sender.company.is_empty() {
+            let what =
+                "the website does not say who it belongs to: set `sender.company` in the configuration, then resume";
+            return Err(StepError::Final(what.to_owned()));
+        }
         Ok(Self { campaign, template, renderer, sender, website })
     }
 
@@ -72,7 +77,7 @@ impl<'a> Letterhead<'a> {
                 first_name: fields.first_name(),
                 company: &fields.company,
                 position: &fields.position,
-                industry: &fields.industry,
+                industry: fields.industry_in_text(),
                 location: &fields.location,
                 notes: &fields.notes,
             },

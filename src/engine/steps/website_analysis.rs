@@ -58,9 +58,11 @@ fn tell(analysis: &WebsiteAnalysis) -> Vec<String> {
 }
 
 fn summary(analysis: &WebsiteAnalysis) -> String {
-    let what = if analysis.product_type.is_empty() { String::new() } else { format!(": {}", analysis.product_type) };
+    let known = [analysis.business_name.as_str(), analysis.product_type.as_str()];
+    let known = known.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ");
+    let what = if known.is_empty() { "the website does not say who it belongs to" } else { &known };
     let pages = analysis.pages.len();
-    format!("{}{what} ({pages} page{} read)", analysis.business_name, if pages == 1 { "" } else { "s" })
+    format!("{what} ({pages} page{} read)", if pages == 1 { "" } else { "s" })
 }
 
 fn not_a_website(text: &str) -> StepError {
