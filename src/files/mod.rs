@@ -78,7 +78,13 @@ impl DataDir {
     /// The folder of a tenant's e-mails, made if it is not there.
     pub fn outbox(&self, scope: &Scope) -> io::Result<PathBuf> {
         let path = self.root.join("users").join(scope.tenant().as_str()).join("outbox");
-        make_dir(&path)?;
+        if !path.is_dir() {
+            make_dir(&path)?;
+            // A folder is on the disk once the one that names it is.
+            for parent in path.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)) {
+                File::open(parent)?.sync_all()?;
+            }
+        }
         Ok(path)
     }
 }
