@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use herald::app::{self, Seams};
-use herald::cli::{Api, Connection, Progress, RunArgs, run_campaign};
+use herald::cli::{Api, Connection, Progress, RunArgs, Tls, run_campaign};
 use herald::config::Config;
 use herald::pb;
 use indicatif::MultiProgress;
@@ -69,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn connect(server: &str, user: &str) -> anyhow::Result<Api> {
-    Connection { server: server.to_owned(), token: None, user: Some(user.to_owned()) }.open().await
+    Connection { server: server.to_owned(), token: None, user: Some(user.to_owned()), tls: Tls::default() }.open().await
 }
 
 /// Who writes the tenant's e-mails.

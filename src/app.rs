@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
-use crate::auth::{Authenticator, Guard, Policy, PolicyError};
+use crate::auth::{Authenticator, Guard, KeyError, Policy, PolicyError};
 use crate::config::Config;
 use crate::connect::{Connectors, Outbox, WebFetch};
 use crate::domain::clock::{Clock, Random, SystemClock, SystemRandom};
@@ -41,6 +41,8 @@ pub enum AppError {
     MasterKey(#[from] MasterKeyError),
     #[error(transparent)]
     Store(#[from] OpenError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
     #[error("the HTTP client cannot be made")]
@@ -91,14 +93,15 @@ pub async fn run(
 
     let guard = Guard {
         policy: Arc::new(Policy::load()?),
-        authenticator: Arc::new(Authenticator::new(&config.auth, config.dev)),
+        authenticator: Arc::new(Authenticator::new(&config.auth, config.dev, seams.clock.clone())?),
     };
     let gate = Gate::default();
     let app = transport::app(open.routes(), gate.clone(), guard, &config.server, config.dev);
     let served_until = CancellationToken::new();
     let mut serving = {
         let (settings, until) = (config.server.clone(), served_until.clone());
-        tokio::spawn(async move { transport::serve(listener, app, &settings, until).await })
+        let tls = transport::tls(&config.tls)?;
+        tokio::spawn(async move { transport::serve(listener, app, &settings, tls, until).await })
     };
 
     let ids = Ids::new(seams.clock.clone(), seams.random.clone());

@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,23 +29,58 @@ pub struct Config {
     /// What is logged, as `tracing` filters write it, such as `info` or `info,herald::engine=debug`.
     pub log: String,
     pub auth: Auth,
+    pub tls: Tls,
     pub server: Server,
     pub engine: Engine,
     pub fetch: Fetch,
 }
 
 /// `[auth]`: how callers prove who they are.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// The shared secret of bearer tokens signed with HS256, at least 32 bytes. Required unless `dev`.
+    /// The shared secret of bearer tokens signed with HS256, at least 32 bytes.
     pub hs256_secret: Secret,
+    /// A PEM file with the public key of bearer tokens: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
+    pub public_key_file: String,
+    /// The address of the issuer's key set (RFC 7517), such as `https://clerk.example.com/.well-known/jwks.json`.
+    pub jwks_url: String,
+    /// After how long the key set is read again, in seconds.
+    pub jwks_max_age_seconds: u64,
+    /// The shortest time between two readings of the key set, in seconds.
+    pub jwks_cooldown_seconds: u64,
+    /// How long one reading may take, in seconds.
+    pub jwks_timeout_seconds: u64,
     /// The `iss` that tokens must carry. Empty: not checked.
     pub issuer: String,
     /// The `aud` that tokens must carry. Empty: tokens with an `aud` are refused, as RFC 7519 asks.
     pub audience: String,
+    /// The `azp` that tokens must carry, one of these. Empty: not checked.
+    pub authorized_parties: Vec<String>,
     /// The clock difference allowed at `exp` and `nbf`, in seconds.
     pub leeway_seconds: u64,
+    /// The claim that tells the role, with dots into objects. Where a token has none: Clerk's organisation role.
+    pub role_claim: String,
+    /// The roles that make an admin.
+    pub admin_roles: Vec<String>,
+    /// The roles that make an editor. All others make a viewer.
+    pub editor_roles: Vec<String>,
+    /// A header with the user's id, taken on the word of the peers in `trusted_peers`, such as a service mesh.
+    pub trusted_header: String,
+    /// The networks of those peers, such as `10.0.0.0/8`.
+    pub trusted_peers: Vec<IpNet>,
+}
+
+/// `[tls]`: the certificate of the port. Empty: the port speaks plain text.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file with the certificate and those above it.
+    pub certificate_file: String,
+    /// A PEM file with its private key.
+    pub key_file: String,
+    /// A PEM file with the authorities whose certificates clients must show. Empty: clients show none.
+    pub client_ca_file: String,
 }
 
 /// `[server]`: the port's limits.
@@ -114,7 +150,16 @@ pub struct Secret(String);
 pub struct ConfigError(pub String);
 
 /// Environment variables of ours that are not settings of the server.
-const NOT_SETTINGS: &[&str] = &["HERALD_CONFIG", "HERALD_SERVER", "HERALD_TOKEN", "HERALD_USER", "HERALD_CRASH_AT"];
+const NOT_SETTINGS: &[&str] = &[
+    "HERALD_CONFIG",
+    "HERALD_SERVER",
+    "HERALD_TOKEN",
+    "HERALD_USER",
+    "HERALD_CA",
+    "HERALD_CLIENT_CERTIFICATE",
+    "HERALD_CLIENT_KEY",
+    "HERALD_CRASH_AT",
+];
 
 // === impl Config ===
 
@@ -126,10 +171,34 @@ impl Default for Config {
             dev: false,
             master_key: Secret::default(),
             log: "info".to_owned(),
-            auth: Auth { leeway_seconds: 5, ..Auth::default() },
+            auth: Auth::default(),
+            tls: Tls::default(),
             server: Server::default(),
             engine: Engine::default(),
             fetch: Fetch::default(),
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        let list = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+        Self {
+            hs256_secret: Secret::default(),
+            public_key_file: String::new(),
+            jwks_url: String::new(),
+            jwks_max_age_seconds: 600,
+            jwks_cooldown_seconds: 10,
+            jwks_timeout_seconds: 5,
+            issuer: String::new(),
+            audience: String::new(),
+            authorized_parties: Vec::new(),
+            leeway_seconds: 5,
+            role_claim: "role".to_owned(),
+            admin_roles: list(["admin", "org:admin"]),
+            editor_roles: list(["editor", "org:editor"]),
+            trusted_header: String::new(),
+            trusted_peers: Vec::new(),
         }
     }
 }
@@ -203,15 +272,8 @@ impl Config {
                 self.listen
             ));
         }
-        let secret = self.auth.hs256_secret.expose();
-        if !self.dev && secret.is_empty() {
-            return refuse(
-                "no credentials are configured: set HERALD_AUTH_HS256_SECRET, or use --dev on your own machine",
-            );
-        }
-        if !secret.is_empty() && secret.len() < 32 {
-            return refuse("auth.hs256_secret must have at least 32 bytes: make one with `openssl rand -base64 48`");
-        }
+        self.auth.validate(self.dev)?;
+        self.tls.validate()?;
         if !self.dev && self.master_key.expose().is_empty() {
             return refuse(
                 "no master key is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
@@ -244,6 +306,77 @@ impl Config {
             Some((name, _)) => refuse(&format!("{name} must be at least 1")),
             None => Ok(()),
         }
+    }
+}
+
+// === impl Auth ===
+
+impl Auth {
+    fn validate(&self, dev: bool) -> Result<(), ConfigError> {
+        let refuse = |text: &str| Err(ConfigError(text.to_owned()));
+        let secret = self.hs256_secret.expose();
+        let sources = [secret, &self.public_key_file, &self.jwks_url, &self.trusted_header];
+        match sources.iter().filter(|source| !source.is_empty()).count() {
+            0 if !dev => {
+                return refuse(
+                    "no credentials are configured: set one of HERALD_AUTH_HS256_SECRET, HERALD_AUTH_PUBLIC_KEY_FILE, \
+                     HERALD_AUTH_JWKS_URL and HERALD_AUTH_TRUSTED_HEADER, or use --dev on your own machine",
+                );
+            }
+            0 | 1 => {}
+            _ => {
+                return refuse(
+                    "auth.hs256_secret, auth.public_key_file, auth.jwks_url and auth.trusted_header: set one of them; equal \
+                     subjects of two sources would be one tenant",
+                );
+            }
+        }
+        if !secret.is_empty() && secret.len() < 32 {
+            return refuse("auth.hs256_secret must have at least 32 bytes: make one with `openssl rand -base64 48`");
+        }
+        if self.trusted_header.is_empty() != self.trusted_peers.is_empty() {
+            return refuse("auth.trusted_header and auth.trusted_peers belong together: set both or none");
+        }
+        let is_header = http::HeaderName::from_bytes(self.trusted_header.as_bytes()).is_ok();
+        if !self.trusted_header.is_empty() && !is_header {
+            return refuse("auth.trusted_header must be the name of a header, such as x-user-id");
+        }
+        if !self.jwks_url.is_empty() && !is_safe(&self.jwks_url) {
+            return refuse("auth.jwks_url must be an https URL; http only leads to 127.0.0.1 or localhost");
+        }
+        Ok(())
+    }
+}
+
+/// Whether keys may be read from the address: over TLS, or from this machine.
+fn is_safe(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && local)
+}
+
+// === impl Tls ===
+
+impl Tls {
+    pub fn is_on(&self) -> bool {
+        !self.certificate_file.is_empty()
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.certificate_file.is_empty() != self.key_file.is_empty() {
+            return Err(ConfigError(
+                "tls.certificate_file and tls.key_file belong together: set both or none".to_owned(),
+            ));
+        }
+        if !self.client_ca_file.is_empty() && !self.is_on() {
+            return Err(ConfigError("tls.client_ca_file needs tls.certificate_file and tls.key_file".to_owned()));
+        }
+        Ok(())
     }
 }
 

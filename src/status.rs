@@ -45,6 +45,12 @@ pub fn credentials_invalid() -> Status {
     status(Code::Unauthenticated, "CREDENTIALS_INVALID", message)
 }
 
+/// UNAVAILABLE: the issuer's keys cannot be read, so that nothing can be said about a token.
+pub fn keys_unavailable() -> Status {
+    let message = "the token cannot be verified now: the issuer's keys cannot be read; try again";
+    retry(Code::Unavailable, "KEYS_UNAVAILABLE", message, Duration::from_secs(5))
+}
+
 /// UNAUTHENTICATED: the credentials are valid, and name a tenant that cannot be.
 pub fn tenant_id_invalid(message: &str) -> Status {
     status(Code::Unauthenticated, "TENANT_ID_INVALID", message)

@@ -4,11 +4,14 @@
 //! stamps the caller into the request's extensions, and its tenant onto the request's metadata, the span and the
 //! response. Handlers read the extension, never the metadata.
 
+use std::net::IpAddr;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::HeaderValue;
+use http::{Extensions, HeaderMap, HeaderValue};
 use tonic::Status;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tracing::Instrument as _;
 
 use super::{Access, Guard};
@@ -22,7 +25,7 @@ pub const TENANT_HEADER: &str = "x-tenant-id";
 pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     request.headers_mut().remove(TENANT_HEADER);
     let path = request.uri().path().to_owned();
-    let (caller, needed) = match identify(&guard, &path, &request) {
+    let (caller, needed) = match identify(&guard, &path, request.headers(), peer(request.extensions())).await {
         Ok(Some(found)) => found,
         Ok(None) => return next.run(request).await,
         Err(status) => return refuse(&path, status),
@@ -46,12 +49,27 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
 }
 
 /// The caller and the role that the method needs, or None where anybody may call.
-fn identify(guard: &Guard, path: &str, request: &Request) -> Result<Option<(Caller, Role)>, Status> {
+async fn identify(
+    guard: &Guard,
+    path: &str,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+) -> Result<Option<(Caller, Role)>, Status> {
     match guard.policy.access(path) {
         None => Err(status::no_such_method()),
         Some(Access::Open) => Ok(None),
-        Some(Access::Role(needed)) => Ok(Some((guard.authenticator.caller(request.headers())?, needed))),
+        Some(Access::Role(needed)) => {
+            let caller = guard.authenticator.caller(headers, peer).await?;
+            Ok(Some((caller, needed)))
+        }
     }
+}
+
+/// The address at the other end of the connection.
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    let plain = extensions.get::<TcpConnectInfo>();
+    let info = plain.or_else(|| extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref))?;
+    info.remote_addr().map(|address| address.ip())
 }
 
 fn refuse(path: &str, status: Status) -> Response {

@@ -4,21 +4,25 @@
 //! tenant: a call without valid credentials is UNAUTHENTICATED. Only `dev`, which serves loopback alone, takes the
 //! `x-user-id` header on its word, and a call without any as the tenant `anonymous`.
 
+mod jwks;
 mod layer;
 mod policy;
 mod token;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use ipnet::IpNet;
 use tonic::Status;
 
 pub use layer::{TENANT_HEADER, authenticate};
 pub use policy::{Access, Policy, PolicyError};
-pub use token::{TokenVerifier, Verified};
+pub use token::{KeyError, TokenError, TokenVerifier, Verified};
 
 use crate::config;
+use crate::domain::clock::Clock;
 use crate::status;
 use crate::tenant::{Caller, Origin, Proof, Role, Scope, TenantId};
 
@@ -29,7 +33,14 @@ const ANONYMOUS: &str = "anonymous";
 /// Turns credentials into callers.
 pub struct Authenticator {
     tokens: Option<TokenVerifier>,
+    trusted: Option<TrustedHeader>,
     dev: bool,
+}
+
+/// A header whose word is taken when it comes from a peer in one of the networks.
+struct TrustedHeader {
+    name: String,
+    peers: Vec<IpNet>,
 }
 
 /// The policy and the authenticator, as the layer needs them.
@@ -42,25 +53,55 @@ pub struct Guard {
 // === impl Authenticator ===
 
 impl Authenticator {
-    pub fn new(settings: &config::Auth, dev: bool) -> Self {
-        let configured = !settings.hs256_secret.expose().is_empty();
-        Self { tokens: configured.then(|| TokenVerifier::hs256(settings)), dev }
+    pub fn new(settings: &config::Auth, dev: bool, clock: Arc<dyn Clock>) -> Result<Self, KeyError> {
+        let trusted = (!settings.trusted_header.is_empty())
+            .then(|| TrustedHeader { name: settings.trusted_header.clone(), peers: settings.trusted_peers.clone() });
+        Ok(Self { tokens: TokenVerifier::new(settings, clock)?, trusted, dev })
     }
 
     /// The caller that the headers prove. A header that is there twice proves nothing.
-    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Status> {
+    pub async fn caller(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, Status> {
         if let Some(header) = single(headers, AUTHORIZATION.as_str())? {
             let token = bearer(header).ok_or_else(status::credentials_invalid)?;
-            let verified = self.tokens.as_ref().and_then(|tokens| tokens.verify(token));
-            return mint(verified.ok_or_else(status::credentials_invalid)?, Proof::Token);
+            let tokens = self.tokens.as_ref().ok_or_else(status::credentials_invalid)?;
+            return mint(tokens.verify(token).await?, Proof::Token);
+        }
+        if let Some(user) = self.trusted.as_ref().filter(|trusted| trusted.trusts(peer)) {
+            let user = single(headers, &user.name)?.ok_or_else(status::credentials_missing)?;
+            return mint(Verified::owner(user), Proof::TrustedHeader);
         }
         if !self.dev {
             return Err(status::credentials_missing());
         }
         let header = single(headers, USER_HEADER)?;
         let proof = if header.is_some() { Proof::DevHeader } else { Proof::DevAnonymous };
-        let user = header.unwrap_or(ANONYMOUS);
-        mint(Verified { tenant: user.to_owned(), subject: user.to_owned(), role: Role::Admin, expiry: None }, proof)
+        mint(Verified::owner(header.unwrap_or(ANONYMOUS)), proof)
+    }
+}
+
+// === impl TrustedHeader ===
+
+impl TrustedHeader {
+    fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_some_and(|peer| self.peers.iter().any(|net| net.contains(&peer.to_canonical())))
+    }
+}
+
+// === impl Verified ===
+
+impl Verified {
+    /// The owner of a personal tenant, on somebody's word.
+    fn owner(user: &str) -> Self {
+        Self { tenant: user.to_owned(), subject: user.to_owned(), role: Role::Admin, expiry: None }
+    }
+}
+
+impl From<TokenError> for Status {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid => status::credentials_invalid(),
+            TokenError::KeysUnavailable(_) => status::keys_unavailable(),
+        }
     }
 }
 

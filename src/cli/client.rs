@@ -1,11 +1,12 @@
 //! The connection to a server, as the command line needs it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -25,6 +26,22 @@ pub struct Connection {
     /// A user id, which development servers take on its word.
     #[arg(long, global = true, env = "HERALD_USER")]
     pub user: Option<String>,
+    #[command(flatten)]
+    pub tls: Tls,
+}
+
+/// For https:// servers.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Tls {
+    /// A PEM file with the authorities to trust instead of the public ones.
+    #[arg(long, global = true, value_name = "FILE", env = "HERALD_CA")]
+    pub ca: Option<PathBuf>,
+    /// A PEM file with the certificate to show to servers that ask for one.
+    #[arg(long, global = true, value_name = "FILE", env = "HERALD_CLIENT_CERTIFICATE", requires = "client_key")]
+    pub client_certificate: Option<PathBuf>,
+    /// A PEM file with its private key.
+    #[arg(long, global = true, value_name = "FILE", env = "HERALD_CLIENT_KEY", requires = "client_certificate")]
+    pub client_key: Option<PathBuf>,
 }
 
 type Stamped = InterceptedService<Channel, Credentials>;
@@ -43,13 +60,14 @@ impl Connection {
     /// Connects; the error says what to do.
     pub async fn open(&self) -> anyhow::Result<Api> {
         let server = &self.server;
-        if server.starts_with("https://") {
-            bail!("--server {server}: this version speaks http:// only; put TLS in front of it, or use a tunnel");
-        }
-        let endpoint = Endpoint::from_shared(server.clone()).ok().filter(|_| server.starts_with("http://"));
+        let is_url = server.starts_with("http://") || server.starts_with("https://");
+        let endpoint = Endpoint::from_shared(server.clone()).ok().filter(|_| is_url);
         let endpoint =
             endpoint.with_context(|| format!("--server {server}: must be a URL such as http://127.0.0.1:50051"))?;
-        let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
+        let mut endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
+        if server.starts_with("https://") {
+            endpoint = endpoint.tls_config(self.tls.config()?).context("--ca, --client-certificate, --client-key")?;
+        }
         let channel = endpoint.connect().await;
         let channel = channel.with_context(|| format!("cannot reach {server}: is `herald serve` running there?"))?;
         let credentials = match (&self.token, &self.user) {
@@ -63,6 +81,20 @@ impl Connection {
             workflow: WorkflowServiceClient::with_interceptor(channel, credentials)
                 .max_decoding_message_size(MAX_ANSWER),
         })
+    }
+}
+
+impl Tls {
+    fn config(&self) -> anyhow::Result<ClientTlsConfig> {
+        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let mut config = match &self.ca {
+            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+            None => ClientTlsConfig::new().with_webpki_roots(),
+        };
+        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
+            config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        }
+        Ok(config)
     }
 }
 

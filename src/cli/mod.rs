@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use campaign::{Outcome, RunArgs, run_campaign};
-pub use client::{Api, Connection};
+pub use client::{Api, Connection, Tls};
 pub use render::Progress;
 
 /// Runs outreach campaigns for many tenants: reads a website, ranks prospects, writes an e-mail to each, has them

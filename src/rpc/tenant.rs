@@ -24,6 +24,7 @@ impl TenantService for Tenant {
         };
         let proof = match caller.proof() {
             Proof::Token => pb::Proof::Token,
+            Proof::TrustedHeader => pb::Proof::TrustedHeader,
             Proof::DevHeader => pb::Proof::DevHeader,
             Proof::DevAnonymous => pb::Proof::DevAnonymous,
         };

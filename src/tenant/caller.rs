@@ -15,6 +15,7 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Proof {
     Token,
+    TrustedHeader,
     DevHeader,
     DevAnonymous,
 }

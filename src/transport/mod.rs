@@ -18,7 +18,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Server;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use gate::Gate;
@@ -27,10 +27,19 @@ use crate::auth::{Guard, TENANT_HEADER, authenticate};
 use crate::config;
 use crate::status;
 
-/// What cannot be answered by a running server.
+/// Why the server did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
-#[error("the server failed")]
-pub struct ServeError(#[from] tonic::transport::Error);
+pub enum ServeError {
+    #[error("the server failed")]
+    Failed(#[from] tonic::transport::Error),
+    #[error("{setting} {path}: {source}")]
+    File { setting: &'static str, path: String, source: std::io::Error },
+    #[error("tls.certificate_file, tls.key_file or tls.client_ca_file holds no PEM that fits: {0}")]
+    Tls(#[source] tonic::transport::Error),
+}
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The services with their layers. `open` are health and reflection, which are there before the application is.
 pub fn app(open: Routes, gate: Gate, guard: Guard, settings: &config::Server, dev: bool) -> Router {
@@ -56,11 +65,16 @@ pub async fn serve(
     listener: TcpListener,
     app: Router,
     settings: &config::Server,
+    tls: Option<ServerTlsConfig>,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let keepalive = Duration::from_secs(settings.keepalive_seconds);
     let first_byte = Duration::from_secs(settings.first_byte_timeout_seconds);
-    let server = Server::builder()
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls).map_err(ServeError::Tls)?;
+    }
+    let server = server
         .accept_http1(true)
         .max_concurrent_streams(Some(settings.max_streams_per_connection))
         .http2_max_header_list_size(Some(settings.max_header_bytes))
@@ -76,6 +90,24 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+/// The certificate of the port, and whose client certificates it asks for; None for plain text.
+pub fn tls(settings: &config::Tls) -> Result<Option<ServerTlsConfig>, ServeError> {
+    if !settings.is_on() {
+        return Ok(None);
+    }
+    let read = |setting, path: &str| {
+        std::fs::read(path).map_err(|source| ServeError::File { setting, path: path.to_owned(), source })
+    };
+    let certificate = read("tls.certificate_file", &settings.certificate_file)?;
+    let key = read("tls.key_file", &settings.key_file)?;
+    let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)).timeout(HANDSHAKE);
+    if !settings.client_ca_file.is_empty() {
+        let authorities = read("tls.client_ca_file", &settings.client_ca_file)?;
+        tls = tls.client_ca_root(Certificate::from_pem(authorities));
+    }
+    Ok(Some(tls))
 }
 
 async fn deadline(stop: CancellationToken, after: Duration) {

@@ -13,6 +13,7 @@
 mod campaigns;
 mod cli;
 mod crashes;
+mod credentials;
 mod fairness;
 mod interop;
 mod isolation;
@@ -20,4 +21,5 @@ mod refusals;
 mod server;
 mod structure;
 mod support;
+mod tls;
 mod watching;

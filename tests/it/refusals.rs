@@ -1,14 +1,13 @@
 //! Every refused input: its code and the reason in its ErrorInfo.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use herald::cli::Api;
 use herald::pb;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::support::token::{hs as token, now};
 use crate::support::{SECRET, TestApp, add_prospects, config, folder, prospects, reason, seams};
 
 fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, expected: &str) -> Status {
@@ -24,16 +23,6 @@ fn bad_fields<T: std::fmt::Debug>(result: Result<T, Status>, fields: &[&str]) {
     let named = &details.bad_request().expect("it names fields").field_violations;
     let named: Vec<_> = named.iter().map(|v| v.field.as_str()).collect();
     assert_eq!(named, fields, "{status:?}");
-}
-
-fn now() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "tokens expire by the real clock")]
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_secs()).expect("before the end of time")
-}
-
-fn token(claims: &Value, secret: &str, algorithm: Algorithm) -> String {
-    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).expect("a token")
 }
 
 #[tokio::test]

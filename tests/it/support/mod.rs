@@ -2,6 +2,7 @@
 
 pub mod process;
 pub mod site;
+pub mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use herald::app::{self, AppError, Ready, Seams};
-use herald::cli::{Api, Connection};
+use herald::cli::{Api, Connection, Tls};
 use herald::config::{Config, Secret};
 use herald::domain::clock::{SystemClock, SystemRandom};
 use herald::pb;
@@ -89,6 +90,7 @@ impl TestApp {
             server: format!("http://{}", self.address),
             token: token.map(str::to_owned),
             user: user.map(str::to_owned),
+            tls: Tls::default(),
         };
         connection.open().await.expect("the server can be reached")
     }

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use herald::cli::{Api, Connection};
+use herald::cli::{Api, Connection, Tls};
 
 /// The binary, with an environment of its own.
 pub fn herald() -> Command {
@@ -37,7 +37,10 @@ pub fn serve(data: &Path, env: &[(&str, &str)]) -> Server {
 impl Server {
     pub async fn user(&self, user: &str) -> Api {
         let server = format!("http://{}", self.address);
-        Connection { server, token: None, user: Some(user.to_owned()) }.open().await.expect("the server can be reached")
+        Connection { server, token: None, user: Some(user.to_owned()), tls: Tls::default() }
+            .open()
+            .await
+            .expect("the server can be reached")
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,6 +22,38 @@ pub enum Answer {
     Slow(Duration, Vec<u8>),
 }
 
+/// A site whose one page changes, and which counts who asks.
+pub struct Changing {
+    pub url: String,
+    answer: Arc<Mutex<Answer>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Changing {
+    pub async fn serve(answer: Answer) -> Self {
+        let (listener, url) = listen().await;
+        let (answer, asked) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
+        let (now, count) = (answer.clone(), asked.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                let answer = now.lock().expect("no panic").clone();
+                tokio::spawn(respond(stream, move |_| Some(answer)));
+            }
+        });
+        Self { url, answer, asked }
+    }
+
+    pub fn set(&self, answer: Answer) {
+        *self.answer.lock().expect("no panic") = answer;
+    }
+
+    /// How often it was asked since the last time this was called.
+    pub fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::Relaxed)
+    }
+}
+
 /// The address of the example company's website, served until the test ends.
 pub async fn example() -> String {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/site");
@@ -36,19 +69,26 @@ pub fn html(body: &str) -> Answer {
     Answer::Page(200, "text/html; charset=utf-8", body.as_bytes().to_vec())
 }
 
-async fn serve(pages: HashMap<&'static str, Answer>, root: Option<PathBuf>) -> String {
+async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
+    (listener, format!("http://{address}/"))
+}
+
+async fn serve(pages: HashMap<&'static str, Answer>, root: Option<PathBuf>) -> String {
+    let (listener, url) = listen().await;
     let (pages, root) = (Arc::new(pages), root.map(Arc::new));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, pages.clone(), root.clone()));
+            let (pages, root) = (pages.clone(), root.clone());
+            let find = move |path: &str| pages.get(path).cloned().or_else(|| file(root.as_deref()?, path));
+            tokio::spawn(respond(stream, find));
         }
     });
-    format!("http://{address}/")
+    url
 }
 
-async fn answer(mut stream: TcpStream, pages: Arc<HashMap<&'static str, Answer>>, root: Option<Arc<PathBuf>>) {
+async fn respond(mut stream: TcpStream, find: impl FnOnce(&str) -> Option<Answer>) {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     while !request.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -57,9 +97,8 @@ async fn answer(mut stream: TcpStream, pages: Arc<HashMap<&'static str, Answer>>
             Ok(n) => request.extend_from_slice(&buffer[..n]),
         }
     }
-    let head = String::from_utf8_lossy(&request);
-    let path = head.split_whitespace().nth(1).unwrap_or("/").to_owned();
-    let found = pages.get(path.as_str()).cloned().or_else(|| file(root.as_deref()?, &path));
+    let head = String::from_utf8_lossy(&request).into_owned();
+    let found = find(head.split_whitespace().nth(1).unwrap_or("/"));
     let (status, extra, body) = match found {
         Some(Answer::Page(status, kind, body)) => (status, format!("content-type: {kind}\r\n"), body),
         Some(Answer::Redirect(to)) => (302, format!("location: {to}\r\n"), Vec::new()),

@@ -1,0 +1,267 @@
+//! The ways in: keys in files, key sets that rotate, die, hang and lie, Clerk's tokens, headers of trusted peers, roles.
+
+use std::time::{Duration, Instant};
+
+use herald::cli::Api;
+use herald::config::Config;
+use herald::pb::{self, Role};
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+
+use crate::support::site::{Answer, Changing};
+use crate::support::token::{SigningKey, key_set, now, production};
+use crate::support::{TestApp, config, folder, reason, seams};
+
+async fn start(change: impl FnOnce(&mut Config)) -> TestApp {
+    let data = folder();
+    let mut config = production(config(&data));
+    change(&mut config);
+    config.validate().expect("valid settings");
+    TestApp::with(data, config, seams()).await
+}
+
+/// With a key set that may be asked again after a second, and is old after `max_age` seconds.
+async fn start_with_keys(url: &str, max_age: u64) -> TestApp {
+    start(|config| {
+        config.auth.jwks_url = url.to_owned();
+        config.auth.jwks_max_age_seconds = max_age;
+        config.auth.jwks_cooldown_seconds = 1;
+        config.auth.jwks_timeout_seconds = 1;
+    })
+    .await
+}
+
+async fn who(api: &mut Api) -> Result<(String, Role), Status> {
+    let settings = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await?;
+    let tenant = settings.metadata().get("x-tenant-id").expect("stamped").to_str().expect("text").to_owned();
+    // What a role may do shows which it is.
+    let write = pb::BatchCreateProspectsRequest::default();
+    let may_write = api.agent.batch_create_prospects(write).await.map_err(|s| s.code()).err();
+    let change = pb::UpdateAgentConfigRequest { config: Some(pb::AgentConfig::default()), update_mask: None };
+    let may_configure = api.agent.update_agent_config(change).await.is_ok();
+    let role = match (may_write, may_configure) {
+        (_, true) => Role::Admin,
+        (Some(Code::PermissionDenied), _) => Role::Viewer,
+        _ => Role::Editor,
+    };
+    Ok((tenant, role))
+}
+
+async fn as_token(app: &TestApp, token: &str) -> Result<(String, Role), Status> {
+    who(&mut app.token(token).await).await
+}
+
+async fn invalid(app: &TestApp, token: &str) {
+    let status = as_token(app, token).await.expect_err("it proves nothing");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "CREDENTIALS_INVALID"), "{status:?}");
+}
+
+fn of(user: &str) -> Value {
+    json!({ "sub": user, "exp": now() + 60 })
+}
+
+fn json_answer(body: Vec<u8>) -> Answer {
+    Answer::Page(200, "application/json", body)
+}
+
+#[tokio::test]
+async fn a_public_key_file_verifies_its_own_algorithm_alone() {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
+        let files = folder();
+        let path = files.path().join("key.pem");
+        let key = SigningKey::new("", algorithm);
+        std::fs::write(&path, &key.public_pem).expect("written");
+        let app = start(|config| config.auth.public_key_file = path.display().to_string()).await;
+        assert_eq!(as_token(&app, &key.sign(&of("user_a"))).await.expect("valid").0, "user_a", "{algorithm:?}");
+        // Of another key, and of the same public key taken for a secret.
+        invalid(&app, &SigningKey::new("", algorithm).sign(&of("user_a"))).await;
+        invalid(&app, &crate::support::token::hs(&of("user_a"), &key.public_pem, Algorithm::HS256)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_verify_stops_the_start() {
+    let files = folder();
+    let path = files.path().join("key.pem");
+    for text in ["nonsense", &SigningKey::new("", Algorithm::ES384).public_pem] {
+        std::fs::write(&path, text).expect("written");
+        let data = folder();
+        let mut config = production(config(&data));
+        config.auth.public_key_file = path.display().to_string();
+        let listener = tokio::net::TcpListener::bind(config.listen).await.expect("a port");
+        let stop = tokio_util::sync::CancellationToken::new();
+        let error = herald::app::run(config, seams(), listener, stop, |_| ()).await.expect_err("no key").to_string();
+        assert!(error.contains("key.pem") && error.contains("RS256"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_set_is_asked_once_by_a_hundred_calls_and_again_for_a_new_key() {
+    let (first, second) = (SigningKey::new("k1", Algorithm::RS256), SigningKey::new("k2", Algorithm::ES256));
+    let issuer = Changing::serve(json_answer(key_set(&[&first]))).await;
+    let app = start_with_keys(&issuer.url, 600).await;
+    let mut apis = Vec::new();
+    for n in 0..100 {
+        apis.push(app.token(&first.sign(&of(&format!("user_{n}")))).await);
+    }
+    let calls = apis.iter_mut().map(|api| api.agent.get_agent_config(pb::GetAgentConfigRequest {}));
+    for answer in futures_util::future::join_all(calls).await {
+        answer.expect("valid");
+    }
+    assert_eq!(issuer.asked(), 1);
+
+    // Rotation: a new key is found as soon as a token names it; one that nobody has is asked for at most once a second.
+    issuer.set(json_answer(key_set(&[&second])));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(as_token(&app, &second.sign(&of("user_a"))).await.expect("valid").0, "user_a");
+    assert_eq!(issuer.asked(), 1);
+    for _ in 0..20 {
+        invalid(&app, &SigningKey::new("k9", Algorithm::ES256).sign(&of("user_a"))).await;
+    }
+    assert!(issuer.asked() <= 1);
+    // What the first key signed proves nothing any more, unless it was verified before and has not expired.
+    invalid(&app, &first.sign(&of("late"))).await;
+}
+
+#[tokio::test]
+async fn known_keys_go_on_while_the_address_is_down_hangs_or_lies() {
+    let key = SigningKey::new("k1", Algorithm::EdDSA);
+    let issuer = Changing::serve(json_answer(key_set(&[&key]))).await;
+    let app = start_with_keys(&issuer.url, 1).await;
+    as_token(&app, &key.sign(&of("user_a"))).await.expect("valid");
+    let lies = [
+        Answer::Page(500, "text/plain", b"broken".to_vec()),
+        Answer::Silence,
+        Answer::Page(200, "text/html", b"<html>".to_vec()),
+        json_answer(b"{\"keys\": []}".to_vec()),
+        json_answer(b"{\"keys\": [{\"kty\": \"oct\", \"k\": \"AAAA\", \"kid\": \"k1\"}]}".to_vec()),
+        json_answer(vec![b' '; 2 * 1024 * 1024]),
+        Answer::Redirect("http://127.0.0.1:1/".to_owned()),
+    ];
+    for (n, lie) in lies.into_iter().enumerate() {
+        issuer.set(lie);
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let begun = Instant::now();
+        as_token(&app, &key.sign(&of(&format!("user_{n}")))).await.expect("its key is known");
+        assert!(begun.elapsed() < Duration::from_millis(500), "nobody waits for the address: {:?}", begun.elapsed());
+    }
+    assert!(issuer.asked() >= 7, "it was asked each time");
+}
+
+#[tokio::test]
+async fn without_any_key_a_token_is_told_to_come_again() {
+    let issuer = Changing::serve(Answer::Page(503, "text/plain", Vec::new())).await;
+    let app = start_with_keys(&issuer.url, 600).await;
+    let key = SigningKey::new("k1", Algorithm::RS256);
+    let status = as_token(&app, &key.sign(&of("user_a"))).await.expect_err("no key");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "KEYS_UNAVAILABLE"));
+    issuer.set(json_answer(key_set(&[&key])));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    as_token(&app, &key.sign(&of("user_a"))).await.expect("it is back");
+}
+
+#[tokio::test]
+async fn clerk_s_tokens_of_both_versions_name_their_organisation_and_role() {
+    let key = SigningKey::new("ins_1", Algorithm::RS256);
+    let issuer = Changing::serve(json_answer(key_set(&[&key]))).await;
+    let app = start(|config| {
+        config.auth.jwks_url.clone_from(&issuer.url);
+        config.auth.issuer = "https://clerk.example.com".to_owned();
+        config.auth.authorized_parties = vec!["https://app.example.com".to_owned()];
+        config.auth.editor_roles = vec!["member".to_owned(), "org:member".to_owned()];
+    })
+    .await;
+    let token = |claims: Value| {
+        let mut all = json!({
+            "sub": "user_2abc", "sid": "sess_1", "iss": "https://clerk.example.com", "azp": "https://app.example.com",
+            "iat": now(), "nbf": now() - 5, "exp": now() + 60,
+        });
+        for (name, value) in claims.as_object().expect("an object") {
+            all[name] = value.clone();
+        }
+        key.sign(&all)
+    };
+    let organisation = |rol: &str| json!({"v": 2, "o": {"id": "org_2xyz", "slg": "acme", "rol": rol, "per": "read"}});
+    let good = [
+        (json!({}), "user_2abc", Role::Admin),
+        (organisation("admin"), "org_2xyz", Role::Admin),
+        (organisation("member"), "org_2xyz", Role::Editor),
+        (organisation("guest"), "org_2xyz", Role::Viewer),
+        (json!({"org_id": "org_2xyz", "org_role": "org:admin", "org_slug": "acme"}), "org_2xyz", Role::Admin),
+        (json!({"org_id": "org_2xyz", "org_role": "org:member"}), "org_2xyz", Role::Editor),
+        (json!({"org_id": "org_2xyz"}), "org_2xyz", Role::Viewer),
+    ];
+    for (claims, tenant, role) in good {
+        let found = as_token(&app, &token(claims.clone())).await.expect("valid");
+        assert_eq!(found, (tenant.to_owned(), role), "{claims}");
+    }
+    for bad in [
+        json!({"sts": "pending"}),
+        json!({"azp": "https://evil.example"}),
+        json!({"azp": null}),
+        json!({"iss": "https://other.example.com"}),
+        json!({"exp": now() - 10}),
+        json!({"nbf": now() + 30}),
+    ] {
+        invalid(&app, &token(bad)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_remembered_until_it_expires_and_no_longer() {
+    let key = SigningKey::new("k1", Algorithm::ES256);
+    let issuer = Changing::serve(json_answer(key_set(&[&key]))).await;
+    let app = start(|config| {
+        config.auth.jwks_url.clone_from(&issuer.url);
+        config.auth.leeway_seconds = 0;
+    })
+    .await;
+    let token = key.sign(&json!({"sub": "user_a", "exp": now() + 3}));
+    as_token(&app, &token).await.expect("valid");
+    as_token(&app, &token).await.expect("remembered");
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
+    invalid(&app, &token).await;
+}
+
+#[tokio::test]
+async fn a_header_is_trusted_from_the_listed_peers_alone() {
+    let trusting = |peers: &str| {
+        let peers = peers.parse().expect("a network");
+        start(move |config| {
+            config.auth.trusted_header = "x-user-id".to_owned();
+            config.auth.trusted_peers = vec![peers];
+        })
+    };
+    let app = trusting("127.0.0.0/8").await;
+    assert_eq!(who(&mut app.user("user_a").await).await.expect("trusted"), ("user_a".to_owned(), Role::Admin));
+    let status = who(&mut app.api(None, None).await).await.expect_err("no header");
+    assert_eq!(reason(&status), "CREDENTIALS_MISSING");
+    let app = trusting("10.0.0.0/8").await;
+    let status = who(&mut app.user("user_a").await).await.expect_err("an unlisted peer");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "CREDENTIALS_MISSING"));
+}
+
+#[tokio::test]
+async fn roles_are_where_the_configuration_says() {
+    let files = folder();
+    let path = files.path().join("key.pem");
+    let key = SigningKey::new("", Algorithm::EdDSA);
+    std::fs::write(&path, &key.public_pem).expect("written");
+    let app = start(|config| {
+        config.auth.public_key_file = path.display().to_string();
+        config.auth.role_claim = "metadata.herald".to_owned();
+        config.auth.admin_roles = vec!["boss".to_owned()];
+    })
+    .await;
+    for (metadata, role) in [
+        (json!({"herald": "boss"}), Role::Admin),
+        (json!({"herald": "editor"}), Role::Editor),
+        (json!({"herald": "admin"}), Role::Viewer),
+        (json!({"herald": ["boss"]}), Role::Viewer),
+        (json!({}), Role::Admin),
+    ] {
+        let claims = json!({"sub": "user_a", "exp": now() + 60, "metadata": metadata});
+        assert_eq!(as_token(&app, &key.sign(&claims)).await.expect("valid").1, role, "{claims}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Tokens and the keys that sign them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use herald::config::{Config, Secret};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
+use rcgen::KeyPair;
+use serde_json::{Value, json};
+
+/// A key of an issuer.
+pub struct SigningKey {
+    pub kid: String,
+    algorithm: Algorithm,
+    private: EncodingKey,
+    pub public_pem: String,
+}
+
+pub fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "tokens expire by the real clock")]
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_secs()).expect("before the end of time")
+}
+
+pub fn hs(claims: &Value, secret: &str, algorithm: Algorithm) -> String {
+    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).expect("a token")
+}
+
+/// A production server's settings, without a source of credentials.
+pub fn production(mut config: Config) -> Config {
+    config.dev = false;
+    config.auth.hs256_secret = Secret::default();
+    config.master_key = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    config
+}
+
+impl SigningKey {
+    pub fn new(kid: &str, algorithm: Algorithm) -> Self {
+        let kind = match algorithm {
+            Algorithm::RS256 => &rcgen::PKCS_RSA_SHA256,
+            Algorithm::ES256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Algorithm::ES384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            _ => &rcgen::PKCS_ED25519,
+        };
+        let pair = KeyPair::generate_for(kind).expect("a key");
+        let pem = pair.serialize_pem();
+        let private = match algorithm {
+            Algorithm::RS256 => EncodingKey::from_rsa_pem(pem.as_bytes()),
+            Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem.as_bytes()),
+            _ => EncodingKey::from_ed_pem(pem.as_bytes()),
+        };
+        let private = private.expect("a key");
+        Self { kid: kid.to_owned(), algorithm, private, public_pem: pair.public_key_pem() }
+    }
+
+    pub fn sign(&self, claims: &Value) -> String {
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(self.algorithm) };
+        encode(&header, claims, &self.private).expect("a token")
+    }
+
+    fn jwk(&self) -> Value {
+        let pem = self.public_pem.as_bytes();
+        let public = match self.algorithm {
+            Algorithm::RS256 => DecodingKey::from_rsa_pem(pem),
+            Algorithm::ES256 | Algorithm::ES384 => DecodingKey::from_ec_pem(pem),
+            _ => DecodingKey::from_ed_pem(pem),
+        };
+        let mut jwk = Jwk::from_decoding_key(&public.expect("a key"), Some(self.algorithm)).expect("a public key");
+        jwk.common.key_id = Some(self.kid.clone());
+        serde_json::to_value(jwk).expect("JSON")
+    }
+}
+
+/// The key set of these keys.
+pub fn key_set(keys: &[&SigningKey]) -> Vec<u8> {
+    let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
+    json!({ "keys": keys }).to_string().into_bytes()
+}
