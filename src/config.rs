@@ -139,6 +139,12 @@ pub struct Fetch {
     pub max_pages: usize,
 }
 
+/// The settings before they are checked, each with where its value came from.
+pub struct Layers {
+    values: Value,
+    origins: BTreeMap<String, String>,
+}
+
 /// A text that is never printed.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -233,33 +239,13 @@ impl Default for Fetch {
 }
 
 impl Config {
-    /// Puts together the defaults, the text of a TOML file, and the environment, and then `flags` (paths such as
-    /// `data_dir` with their values). Call [`Config::validate`] before use.
+    /// The settings of [`Layers::read`]. Call [`Config::validate`] before use.
     pub fn load(
         file: Option<&str>,
         env: impl IntoIterator<Item = (String, String)>,
         flags: &[(&str, String)],
     ) -> Result<Self, ConfigError> {
-        let defaults = serde_json::to_value(Self::default()).map_err(|e| ConfigError(e.to_string()))?;
-        let mut values = defaults.clone();
-        if let Some(text) = file {
-            let table: Value = toml::from_str(text).map_err(|e| ConfigError(format!("the configuration file: {e}")))?;
-            merge(&mut values, table);
-        }
-        let mut paths = BTreeMap::new();
-        list_paths(&defaults, "", &mut paths);
-        for (name, value) in env {
-            if !name.starts_with("HERALD_") || NOT_SETTINGS.contains(&name.as_str()) {
-                continue;
-            }
-            let path =
-                paths.get(&name).ok_or_else(|| ConfigError(format!("{name} is no setting of Herald; see README")))?;
-            set(&mut values, path, &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
-        }
-        for (path, value) in flags {
-            set(&mut values, path, value).map_err(|e| ConfigError(format!("--{}: {e}", path.replace('_', "-"))))?;
-        }
-        serde_json::from_value(values).map_err(|e| ConfigError(format!("the configuration: {e}")))
+        Layers::read(file, env, flags)?.config()
     }
 
     /// Refuses what cannot work, before a port is bound or a file is touched.
@@ -398,10 +384,62 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Written out empty: a secret leaves only by `expose`.
+/// Written out as stars: a secret leaves only by `expose`.
 impl Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("")
+        serializer.serialize_str(if self.0.is_empty() { "" } else { "***" })
+    }
+}
+
+// === impl Layers ===
+
+impl Layers {
+    /// Puts together the defaults, the text of a TOML file, the environment, and then `flags` (paths such as `data_dir`
+    /// with their values).
+    pub fn read(
+        file: Option<&str>,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
+        let defaults = serde_json::to_value(Config::default()).map_err(|e| ConfigError(e.to_string()))?;
+        let mut paths = BTreeMap::new();
+        list_paths(&defaults, "", &mut paths);
+        let origins = paths.values().map(|path| (path.clone(), "default".to_owned())).collect();
+        let mut layers = Self { values: defaults, origins };
+        if let Some(text) = file {
+            let table: Value = toml::from_str(text).map_err(|e| ConfigError(format!("the configuration file: {e}")))?;
+            let mut set_there = BTreeMap::new();
+            list_paths(&table, "", &mut set_there);
+            layers.origins.extend(set_there.into_values().map(|path| (path, "configuration file".to_owned())));
+            merge(&mut layers.values, table);
+        }
+        for (name, value) in env {
+            if !name.starts_with("HERALD_") || NOT_SETTINGS.contains(&name.as_str()) {
+                continue;
+            }
+            let path =
+                paths.get(&name).ok_or_else(|| ConfigError(format!("{name} is no setting of Herald; see README")))?;
+            set(&mut layers.values, path, &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
+            layers.origins.insert(path.clone(), name);
+        }
+        for (path, value) in flags {
+            let flag = format!("--{}", path.replace('_', "-"));
+            set(&mut layers.values, path, value).map_err(|e| ConfigError(format!("{flag}: {e}")))?;
+            layers.origins.insert((*path).to_owned(), flag);
+        }
+        Ok(layers)
+    }
+
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        serde_json::from_value(self.values.clone()).map_err(|e| ConfigError(format!("the configuration: {e}")))
+    }
+
+    /// Every setting as a line of TOML, with where it came from as a comment. Secrets are hidden.
+    pub fn describe(&self) -> Result<String, ConfigError> {
+        let values = serde_json::to_value(self.config()?).map_err(|e| ConfigError(e.to_string()))?;
+        let value = |path: &str| path.split('.').try_fold(&values, |at, key| at.get(key)).unwrap_or(&Value::Null);
+        let lines = self.origins.iter().map(|(path, origin)| format!("{path} = {} # {origin}\n", value(path)));
+        Ok(lines.collect())
     }
 }
 
@@ -481,6 +519,28 @@ mod tests {
         assert_eq!(config.server.cors_origins, ["https://a.example", "https://b.example"]);
         assert_eq!((config.auth.hs256_secret.expose(), config.engine.workers), ("s", 3));
         assert!(!format!("{config:?}").contains("\"s\""), "secrets are not printed");
+    }
+
+    #[test]
+    fn the_settings_in_force_are_described_with_where_they_came_from_and_without_secrets() {
+        let env = [("HERALD_AUTH_HS256_SECRET", "s3cret"), ("HERALD_ENGINE_WORKERS", "3")];
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let flags = [("listen", "127.0.0.1:3".to_owned())];
+        let layers = Layers::read(Some("[fetch]\nmax_pages = 2\n"), env, &flags).expect("valid");
+        let text = layers.describe().expect("valid");
+        for line in [
+            "auth.hs256_secret = \"***\" # HERALD_AUTH_HS256_SECRET",
+            "engine.workers = 3 # HERALD_ENGINE_WORKERS",
+            "fetch.max_pages = 2 # configuration file",
+            "listen = \"127.0.0.1:3\" # --listen",
+            "master_key = \"\" # default",
+            "auth.admin_roles = [\"admin\",\"org:admin\"] # default",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in:\n{text}");
+        }
+        assert!(!text.contains("s3cret"));
+        let read_back: Value = toml::from_str(&text).expect("it is TOML");
+        assert_eq!(read_back["engine"]["workers"], 3);
     }
 
     #[test]

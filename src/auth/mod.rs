@@ -6,6 +6,7 @@
 
 mod jwks;
 mod layer;
+mod mint;
 mod policy;
 mod token;
 
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 use tonic::Status;
 
 pub use layer::{TENANT_HEADER, authenticate};
+pub use mint::{Claimed, mint_token};
 pub use policy::{Access, Policy, PolicyError};
 pub use token::{KeyError, TokenError, TokenVerifier, Verified};
 

@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! `serve` runs the server; `campaign` is a client of it, over gRPC like any other. Answers go to standard output;
+//! `serve` runs the server; `campaign` is a client of it, over gRPC like any other; the rest is for operators. Answers go to standard output;
 //! progress, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
 mod campaign;
@@ -8,10 +8,12 @@ mod client;
 mod prospects_csv;
 mod render;
 mod serve;
+mod settings;
+mod token;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use campaign::{Outcome, RunArgs, run_campaign};
 pub use client::{Api, Connection, Tls};
@@ -32,6 +34,15 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Start, follow and steer campaigns on a running server.
     Campaign(campaign::CampaignArgs),
+    /// Make a bearer token, for deployments that sign with a shared secret.
+    Token(token::TokenArgs),
+    /// Look at the server's settings.
+    Config(settings::ConfigArgs),
+    /// Print the completions of a shell, such as `herald completions bash > ~/.local/share/bash-completion/completions/herald`.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Parses the command line and does what it says.
@@ -41,6 +52,12 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::serve(args),
         Command::Campaign(args) => campaign::campaign(args),
+        Command::Token(args) => token::token(&args),
+        Command::Config(args) => settings::config(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "herald", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -126,3 +126,49 @@ async fn what_cannot_be_reached_or_read_is_told_with_what_to_do() {
         assert!(help.contains(word), "{word} in:\n{help}");
     }
 }
+
+#[tokio::test]
+async fn a_minted_token_is_taken_by_a_server_with_the_same_settings() {
+    let data = folder();
+    let mut config = crate::support::token::production(crate::support::config(&data));
+    config.auth.hs256_secret = herald::config::Secret::new(crate::support::SECRET);
+    config.auth.issuer = "https://issuer.example".to_owned();
+    config.auth.audience = "herald".to_owned();
+    config.auth.role_claim = "app.role".to_owned();
+    let app = crate::support::TestApp::with(data, config, crate::support::seams()).await;
+    let mint = |args: &[&str]| {
+        let mut command = herald();
+        command.arg("token").args(args).env("HERALD_AUTH_HS256_SECRET", crate::support::SECRET);
+        command.env("HERALD_AUTH_ISSUER", "https://issuer.example").env("HERALD_AUTH_AUDIENCE", "herald");
+        let output = command.env("HERALD_AUTH_ROLE_CLAIM", "app.role").output().expect("it ends");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    let configure = || herald::pb::UpdateAgentConfigRequest {
+        config: Some(herald::pb::AgentConfig { location: "Mosel".into(), ..Default::default() }),
+        update_mask: None,
+    };
+    let mut owner = app.token(&mint(&["--subject", "user_a"])).await;
+    owner.agent.update_agent_config(configure()).await.expect("the owner may");
+    let mut editor = app.token(&mint(&["--subject", "user_a", "--organization", "org_1", "--role", "editor"])).await;
+    let refused = editor.agent.update_agent_config(configure()).await.expect_err("an editor may not");
+    assert_eq!(refused.metadata().get("x-tenant-id").expect("stamped"), "org_1");
+
+    let output = herald().args(["token", "--subject", "user_a"]).output().expect("it ends");
+    assert!(!output.status.success() && text(&output.stderr).contains("HERALD_AUTH_HS256_SECRET"));
+}
+
+#[test]
+fn the_settings_in_force_and_completions_are_printed() {
+    let output =
+        herald().args(["config", "print", "--dev"]).env("HERALD_ENGINE_WORKERS", "3").output().expect("it ends");
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(out.contains("engine.workers = 3 # HERALD_ENGINE_WORKERS") && out.contains("dev = true # --dev"), "{out}");
+    let output = herald().args(["config", "print"]).output().expect("it ends");
+    assert!(!output.status.success() && text(&output.stderr).contains("no credentials are configured"));
+    for shell in ["bash", "zsh", "fish"] {
+        let output = herald().args(["completions", shell]).output().expect("it ends");
+        assert!(text(&output.stdout).contains("select-template"), "{shell}");
+    }
+}

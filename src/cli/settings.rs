@@ -1,0 +1,73 @@
+//! The server's settings, for the commands that need them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use crate::config::{Config, Layers};
+
+/// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
+#[derive(Args)]
+pub(super) struct Settings {
+    /// Development: take `x-user-id`, and callers without credentials as the tenant `anonymous`, on their word. Serves
+    /// loopback only. [env: HERALD_DEV=]
+    #[arg(long)]
+    dev: bool,
+    /// The address to serve on; port 0 picks a free one. [default: 127.0.0.1:50051] [env: HERALD_LISTEN=]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// The folder for the database and the tenants' files; made if it is not there. [default: data] [env: HERALD_DATA_DIR=]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE", env = "HERALD_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print every setting in force, as TOML, with where its value came from. Secrets are hidden.
+    Print(Settings),
+}
+
+impl Settings {
+    /// The settings, checked.
+    pub(super) fn load(&self) -> anyhow::Result<Config> {
+        let config = self.layers()?.config()?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The settings as they are, whether or not they can work.
+    pub(super) fn layers(&self) -> anyhow::Result<Layers> {
+        let file = self.config.as_ref().map(|path| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the configuration file {}", path.display()))
+        });
+        let file = file.transpose()?;
+        let mut flags = Vec::new();
+        if self.dev {
+            flags.push(("dev", "true".to_owned()));
+        }
+        flags.extend(self.listen.clone().map(|value| ("listen", value)));
+        flags.extend(self.data_dir.clone().map(|value| ("data_dir", value)));
+        Ok(Layers::read(file.as_deref(), std::env::vars(), &flags)?)
+    }
+}
+
+pub(super) fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    let Command::Print(settings) = &args.command;
+    let layers = settings.layers()?;
+    print!("{}", layers.describe()?);
+    // What cannot work is told as well, after what it is.
+    layers.config()?.validate()?;
+    Ok(ExitCode::SUCCESS)
+}
