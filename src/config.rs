@@ -33,6 +33,7 @@ pub struct Config {
     pub server: Server,
     pub engine: Engine,
     pub fetch: Fetch,
+    pub cache: Cache,
 }
 
 /// `[auth]`: how callers prove who they are.
@@ -139,6 +140,23 @@ pub struct Fetch {
     pub max_pages: usize,
 }
 
+/// `[cache]`: the tenants' caches.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// The Redis: `redis://[user:password@]host:port[/database]`, `rediss://` with TLS, `redis-cluster://` or
+    /// `rediss-cluster://` for a cluster. Empty: the cache is in this process.
+    pub url: Secret,
+    /// A PEM file with the authorities to trust for TLS, instead of the public ones.
+    pub ca_file: String,
+    /// How long an operation may take, in milliseconds.
+    pub timeout_millis: u64,
+    /// How long a value lives that is given no time of its own, in seconds.
+    pub ttl_seconds: u64,
+    /// What the cache in this process may hold, in bytes.
+    pub memory_bytes: usize,
+}
+
 /// The settings before they are checked, each with where its value came from.
 pub struct Layers {
     values: Value,
@@ -182,6 +200,7 @@ impl Default for Config {
             server: Server::default(),
             engine: Engine::default(),
             fetch: Fetch::default(),
+            cache: Cache::default(),
         }
     }
 }
@@ -229,6 +248,18 @@ impl Default for Server {
 impl Default for Engine {
     fn default() -> Self {
         Self { workers: 16, max_outside_calls: 256, lease_seconds: 30, tries: 3, retry_millis: 1_000 }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            ca_file: String::new(),
+            timeout_millis: 250,
+            ttl_seconds: 3_600,
+            memory_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 
@@ -284,6 +315,8 @@ impl Config {
             ("server.first_byte_timeout_seconds", self.server.first_byte_timeout_seconds),
             ("server.keepalive_seconds", self.server.keepalive_seconds),
             ("server.max_stream_seconds", self.server.max_stream_seconds),
+            ("cache.timeout_millis", self.cache.timeout_millis),
+            ("cache.ttl_seconds", self.cache.ttl_seconds),
             ("fetch.timeout_seconds", self.fetch.timeout_seconds),
             ("fetch.max_pages", self.fetch.max_pages as u64),
             ("fetch.max_bytes", self.fetch.max_bytes as u64),

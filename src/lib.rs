@@ -12,7 +12,7 @@
 //! - [`domain`]: the rules, pure: the campaign's state machine, prospects, e-mails, analysis, ranking, paging
 //! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
 //! - [`config`], [`telemetry`], [`pb`]: settings, logs, the generated protobuf types
-//! - [`store`], [`files`]: SQLite behind one door; the tenant's folder
+//! - [`store`], [`files`], [`cache`]: SQLite behind one door; the tenant's folder; the tenant's cache
 //! - [`connect`]: the outside world: fetching web pages, handing over mail
 //! - [`engine`]: claims campaigns and runs their steps in fair turns
 //! - [`status`]: the one place where an error becomes a gRPC status
@@ -25,6 +25,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod cache;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -135,7 +135,7 @@ const RANKS: &[&[&str]] = &[
     &["domain", "crash"],
     &["tenant"],
     &["config", "telemetry", "pb"],
-    &["store", "files"],
+    &["store", "files", "cache"],
     &["connect"],
     &["engine"],
     &["status"],

@@ -1,57 +1,21 @@
 //! The port over TLS, with and without client certificates, for our client and for another's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use herald::cli::{Api, Connection, Tls};
 use herald::pb;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use tempfile::TempDir;
 
+use crate::support::token::Authority;
 use crate::support::{TestApp, config, folder, seams};
 
-/// An authority with a server's and a client's certificate, as files.
-struct Files {
-    folder: TempDir,
-}
-
-impl Files {
-    fn new() -> Self {
-        let folder = folder();
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority =
-            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-        let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("written");
-        write("ca.pem", authority.pem());
-        for (name, subject) in [("server", "localhost"), ("client", "client.example")] {
-            let key = KeyPair::generate().expect("a key");
-            let mut params = CertificateParams::new(vec![subject.to_owned()]).expect("parameters");
-            params.distinguished_name.push(DnType::CommonName, subject);
-            let certificate = params.signed_by(&key, &authority).expect("a certificate");
-            write(&format!("{name}.pem"), certificate.pem());
-            write(&format!("{name}.key"), key.serialize_pem());
-        }
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn setting(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-}
-
-async fn start(files: &Files, mutual: bool) -> TestApp {
+async fn start(files: &Authority, mutual: bool) -> TestApp {
     let data = folder();
     let mut config = config(&data);
-    config.tls.certificate_file = files.setting("server.pem");
-    config.tls.key_file = files.setting("server.key");
+    config.tls.certificate_file = files.file("server.pem");
+    config.tls.key_file = files.file("server.key");
     if mutual {
-        config.tls.client_ca_file = files.setting("ca.pem");
+        config.tls.client_ca_file = files.file("ca.pem");
     }
     TestApp::with(data, config, seams()).await
 }
@@ -67,7 +31,7 @@ async fn call(app: &TestApp, tls: Tls) -> anyhow::Result<()> {
 }
 
 /// Who `@grpc/grpc-js` is told that it is, or what it could not do.
-async fn grpc_js(app: &TestApp, files: &Files, certificate: bool) -> Result<String, String> {
+async fn grpc_js(app: &TestApp, files: &Authority, certificate: bool) -> Result<String, String> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let mut command = Command::new("node");
     command.arg("grpc_js_tls.mjs").arg(format!("localhost:{}", app.address.port())).arg(files.path("ca.pem"));
@@ -82,7 +46,7 @@ async fn grpc_js(app: &TestApp, files: &Files, certificate: bool) -> Result<Stri
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_with_a_certificate_speaks_tls_alone() {
-    let files = Files::new();
+    let files = Authority::new();
     let app = start(&files, false).await;
     let trusting = Tls { ca: Some(files.path("ca.pem")), ..Tls::default() };
     call(&app, trusting).await.expect("the authority is trusted");
@@ -103,9 +67,9 @@ async fn a_port_with_a_certificate_speaks_tls_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_authority_asks_for_a_certificate_and_identity_still_comes_from_the_credential() {
-    let (files, others) = (Files::new(), Files::new());
+    let (files, others) = (Authority::new(), Authority::new());
     let app = start(&files, true).await;
-    let with = |from: &Files| Tls {
+    let with = |from: &Authority| Tls {
         ca: Some(files.path("ca.pem")),
         client_certificate: Some(from.path("client.pem")),
         client_key: Some(from.path("client.key")),

@@ -1,12 +1,16 @@
-//! Tokens and the keys that sign them.
+//! Tokens, the keys that sign them, and certificates.
 
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use herald::config::{Config, Secret};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
-use rcgen::KeyPair;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::folder;
 
 /// A key of an issuer.
 pub struct SigningKey {
@@ -75,4 +79,43 @@ impl SigningKey {
 pub fn key_set(keys: &[&SigningKey]) -> Vec<u8> {
     let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
     json!({ "keys": keys }).to_string().into_bytes()
+}
+
+/// An authority with a server's and a client's certificate, as files.
+pub struct Authority {
+    folder: TempDir,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let folder = folder();
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority =
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+        let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("written");
+        write("ca.pem", authority.pem());
+        for (name, subject) in [("server", "localhost"), ("client", "client.example")] {
+            let key = KeyPair::generate().expect("a key");
+            let mut params = CertificateParams::new(vec![subject.to_owned()]).expect("parameters");
+            params.distinguished_name.push(DnType::CommonName, subject);
+            let certificate = params.signed_by(&key, &authority).expect("a certificate");
+            write(&format!("{name}.pem"), certificate.pem());
+            write(&format!("{name}.key"), key.serialize_pem());
+        }
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn file(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }

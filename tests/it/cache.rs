@@ -1,0 +1,249 @@
+//! The tenants' caches: one contract for memory, Redis, Redis with a password and TLS, and a cluster of three; and what a
+//! Redis that is down costs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use herald::auth::Authenticator;
+use herald::cache::{CacheError, MAX_KEY, MAX_LIST, MAX_VALUE, TenantCache};
+use herald::config::{self, Secret};
+use herald::domain::clock::SystemClock;
+use herald::tenant::Scope;
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::support::folder;
+use crate::support::redis::{RedisCluster, RedisServer};
+use crate::support::token::Authority;
+
+/// The scope of a development user, as the auth layer makes it.
+async fn scope(user: &str) -> Scope {
+    let authenticator = Authenticator::new(&config::Auth::default(), true, Arc::new(SystemClock)).expect("no keys");
+    let mut headers = HeaderMap::new();
+    headers.insert("x-user-id", user.parse().expect("a header"));
+    authenticator.caller(&headers, None).await.expect("a caller").scope().clone()
+}
+
+fn settings(url: &str) -> config::Cache {
+    config::Cache { url: Secret::new(url), ..config::Cache::default() }
+}
+
+fn cache(settings: &config::Cache) -> TenantCache {
+    TenantCache::new(settings, Arc::new(SystemClock)).expect("settings that work")
+}
+
+/// Waits until the cache answers, as it does soon after its Redis is there.
+async fn reachable(cache: &TenantCache) {
+    let scope = scope("probe").await;
+    for _ in 0..200 {
+        if cache.scope(&scope).exists("x").await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the cache does not answer");
+}
+
+/// What holds whatever is behind the cache.
+async fn keeps_the_contract(cache: &TenantCache) {
+    reachable(cache).await;
+    let (a, b) = (scope("user_a").await, scope("user_a.b|c+d@e-f").await);
+    let (a, b) = (cache.scope(&a), cache.scope(&b));
+
+    // Values of every kind, under keys of every kind, each tenant its own.
+    let values = [json!(null), json!(true), json!(-7), json!("例子"), json!([1, {"x": []}]), json!({"a": {"b": 1.5}})];
+    for (n, value) in values.iter().enumerate() {
+        for key in [format!("v{n}"), format!("k:{n}"), format!("*?[{n}]\\ {{x}} é\n\0")] {
+            a.set(&key, value, None).await.expect("set");
+            assert_eq!(a.get(&key).await, Ok(Some(value.clone())), "{key}");
+            assert_eq!(b.get(&key).await, Ok(None), "{key}");
+        }
+    }
+    assert_eq!(a.keys().await.expect("keys").len(), 18);
+    assert_eq!(b.keys().await, Ok(Vec::new()));
+    assert_eq!((a.exists("v0").await, b.exists("v0").await), (Ok(true), Ok(false)));
+    assert_eq!((a.delete("v0").await, a.delete("v0").await, a.exists("v0").await), (Ok(true), Ok(false), Ok(false)));
+
+    // Counters.
+    assert_eq!(
+        (a.increment("n", 5).await, a.increment("n", -7).await, b.increment("n", 1).await),
+        (Ok(5), Ok(-2), Ok(1))
+    );
+    assert_eq!(a.get("n").await, Ok(Some(json!(-2))));
+    a.set("most", &json!(i64::MAX), None).await.expect("set");
+    assert_eq!(a.increment("most", 1).await, Err(CacheError::Kind));
+    assert_eq!(a.increment("v3", 1).await, Err(CacheError::Kind), "a text is no counter");
+
+    // Lists.
+    for n in 1..=3 {
+        assert_eq!(a.push("list", &json!({ "n": n })).await, Ok(n));
+    }
+    assert_eq!(a.list("list").await, Ok(vec![json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]));
+    assert_eq!((a.list("none").await, b.list("list").await), (Ok(Vec::new()), Ok(Vec::new())));
+    assert_eq!(a.push("v3", &json!(1)).await, Err(CacheError::Kind));
+    assert_eq!(a.list("v3").await, Err(CacheError::Kind));
+    assert_eq!(a.increment("list", 1).await, Err(CacheError::Kind));
+    assert_eq!(a.get("list").await, Ok(None), "a list has no value");
+
+    // Batches keep their order.
+    let keys: Vec<_> = (0..50).map(|n| format!("batch{n}")).collect();
+    let pairs: Vec<(&str, Value)> = keys.iter().enumerate().map(|(n, key)| (key.as_str(), json!(n))).collect();
+    a.set_many(&pairs, None).await.expect("set");
+    let asked: Vec<&str> = keys.iter().rev().map(String::as_str).chain(["none", "list"]).collect();
+    let expected: Vec<_> = (0..50).rev().map(|n| Some(json!(n))).chain([None, None]).collect();
+    assert_eq!(a.get_many(&asked).await, Ok(expected));
+
+    // A time of its own, after which it is gone; a counter and a list keep theirs.
+    a.set("short", &json!(1), Some(Duration::from_millis(300))).await.expect("set");
+    a.increment("short", 1).await.expect("it is there");
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    assert_eq!((a.get("short").await, a.exists("short").await), (Ok(None), Ok(false)));
+
+    // Limits, at one below, at, and one above.
+    for (key, fits) in [(1, true), (MAX_KEY - 1, true), (MAX_KEY, true), (MAX_KEY + 1, false), (0, false)] {
+        let done = a.set(&"k".repeat(key), &json!(1), None).await;
+        assert_eq!(done, if fits { Ok(()) } else { Err(CacheError::Key) }, "{key} bytes");
+    }
+    for (size, fits) in [(MAX_VALUE - 1, true), (MAX_VALUE, true), (MAX_VALUE + 1, false)] {
+        let done = a.set("large", &json!("x".repeat(size - 2)), None).await;
+        assert_eq!(done, if fits { Ok(()) } else { Err(CacheError::TooLarge) }, "{size} bytes");
+    }
+    for _ in 0..MAX_LIST {
+        b.push("full", &json!(1)).await.expect("room");
+    }
+    assert_eq!(b.push("full", &json!(2)).await, Err(CacheError::ListFull));
+    assert_eq!(b.list("full").await.expect("a list").last(), Some(&json!(1)));
+
+    // Deleting a tenant's leaves those of neighbours whose ids begin alike.
+    let near = scope("user_a2").await;
+    cache.scope(&near).set("x", &json!(1), None).await.expect("set");
+    let count = a.keys().await.expect("keys").len() as u64;
+    assert_eq!(a.delete_all().await, Ok(count));
+    assert_eq!(a.keys().await, Ok(Vec::new()));
+    assert_eq!(b.keys().await.expect("keys"), ["full", "n"]);
+    assert_eq!(cache.scope(&near).get("x").await, Ok(Some(json!(1))));
+}
+
+#[tokio::test]
+async fn memory_keeps_the_contract() {
+    keeps_the_contract(&cache(&settings(""))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_the_contract() {
+    let server = RedisServer::start(&[]);
+    keeps_the_contract(&cache(&settings(&server.url()))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_with_a_password_and_tls_keeps_the_contract() {
+    let files = Authority::new();
+    let server = RedisServer::tls(files.folder(), "s3cret");
+    let mut settings = settings(&format!("rediss://:s3cret@localhost:{}", server.port));
+    settings.ca_file = files.file("ca.pem");
+    keeps_the_contract(&cache(&settings)).await;
+    // Neither a wrong password nor an authority that nobody knows gets in.
+    settings.url = Secret::new(format!("rediss://:wrong@localhost:{}", server.port));
+    let scope = scope("user_a").await;
+    assert_eq!(cache(&settings).scope(&scope).get("x").await, Err(CacheError::Unavailable));
+    settings.url = Secret::new(format!("rediss://:s3cret@localhost:{}", server.port));
+    settings.ca_file = String::new();
+    assert_eq!(cache(&settings).scope(&scope).get("x").await, Err(CacheError::Unavailable));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_cluster_keeps_the_contract() {
+    let cluster = RedisCluster::start();
+    keeps_the_contract(&cache(&settings(&cluster.url()))).await;
+}
+
+/// The third of the old server's scenarios.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_users_caches_are_scoped_and_deleting_as_leaves_bs() {
+    let server = RedisServer::start(&[]);
+    let cache = cache(&settings(&server.url()));
+    reachable(&cache).await;
+    let (a, b) = (scope("user_a").await, scope("user_b").await);
+    cache.scope(&a).set("config", &json!({"owner": "a"}), None).await.expect("set");
+    cache.scope(&b).set("config", &json!({"owner": "b"}), None).await.expect("set");
+    // As the old server wrote them, and for its default time.
+    assert_eq!(server.cli(&["get", "user:user_a:config"]), [r#"{"owner":"a"}"#]);
+    assert_eq!(server.cli(&["get", "user:user_b:config"]), [r#"{"owner":"b"}"#]);
+    let ttl: i64 = server.cli(&["ttl", "user:user_a:config"])[0].parse().expect("a number");
+    assert!((3_590..=3_600).contains(&ttl), "{ttl}");
+
+    assert_eq!(cache.scope(&a).delete_all().await, Ok(1));
+    assert_eq!(server.cli(&["keys", "user:*"]), ["user:user_b:config"]);
+    assert_eq!(cache.scope(&b).get("config").await, Ok(Some(json!({"owner": "b"}))));
+    // What the old server left is read.
+    server.cli(&["set", "user:user_a:plain", "not JSON"]);
+    server.cli(&["rpush", "user:user_a:queue", r#"{"id":1}"#, "two"]);
+    assert_eq!(cache.scope(&a).get("plain").await, Ok(Some(json!("not JSON"))));
+    assert_eq!(cache.scope(&a).list("queue").await, Ok(vec![json!({"id": 1}), json!("two")]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_dies_costs_its_timeout_once_and_is_used_again_when_it_is_back() {
+    let mut server = RedisServer::start(&[]);
+    let cache = Arc::new(cache(&settings(&server.url())));
+    reachable(&cache).await;
+    server.kill();
+    let mut handles = Vec::new();
+    for n in 0..20 {
+        let (cache, scope) = (cache.clone(), scope(&format!("user_{n}")).await);
+        handles.push(tokio::spawn(async move {
+            let (mut slow, mut slowest) = (0, Duration::ZERO);
+            for _ in 0..50 {
+                let begun = Instant::now();
+                assert_eq!(cache.scope(&scope).set("x", &json!(1), None).await, Err(CacheError::Unavailable));
+                slow += usize::from(begun.elapsed() > Duration::from_millis(50));
+                slowest = slowest.max(begun.elapsed());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            (slow, slowest)
+        }));
+    }
+    let mut slow = 0;
+    for handle in handles {
+        let (own, slowest) = handle.await.expect("no panic");
+        assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+        slow += own;
+    }
+    assert!(slow <= 25, "{slow} of 1,000 operations waited for a Redis that was known to be down");
+    server.restart();
+    reachable(&cache).await;
+    let scope = scope("user_a").await;
+    cache.scope(&scope).set("x", &json!(1), None).await.expect("it is back");
+    assert_eq!(server.cli(&["get", "user:user_a:x"]), ["1"]);
+}
+
+#[tokio::test]
+async fn memory_is_bounded_and_a_tenant_that_fills_it_pushes_out_its_own() {
+    let cache = cache(&config::Cache { memory_bytes: 200_000, ..settings("") });
+    let (small, greedy) = (scope("small").await, scope("greedy").await);
+    cache.scope(&small).set("x", &json!(1), None).await.expect("set");
+    for n in 0..1_000 {
+        cache.scope(&greedy).set(&format!("k{n}"), &json!("x".repeat(1_000)), None).await.expect("set");
+    }
+    assert_eq!(cache.scope(&small).get("x").await, Ok(Some(json!(1))));
+    let kept = cache.scope(&greedy).keys().await.expect("keys");
+    assert!((100..200).contains(&kept.len()) && kept.contains(&"k999".to_owned()), "{}", kept.len());
+}
+
+#[test]
+fn settings_that_name_no_redis_are_refused() {
+    let refused =
+        |url: &str| TenantCache::new(&settings(url), Arc::new(SystemClock)).err().expect("refused").to_string();
+    assert!(refused("nonsense").contains("cache.url"));
+    let settings = config::Cache {
+        ca_file: folder().path().join("none.pem").display().to_string(),
+        ..settings("rediss://localhost")
+    };
+    assert!(
+        TenantCache::new(&settings, Arc::new(SystemClock))
+            .err()
+            .expect("refused")
+            .to_string()
+            .contains("cache.ca_file")
+    );
+}

@@ -1,0 +1,130 @@
+//! Real redis-servers on free ports, alone or as a cluster, killed when dropped.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::folder;
+
+pub struct RedisServer {
+    child: Option<Child>,
+    folder: TempDir,
+    args: Vec<String>,
+    pub port: u16,
+}
+
+/// Three masters that share the slots.
+pub struct RedisCluster {
+    servers: Vec<RedisServer>,
+}
+
+fn free_port() -> u16 {
+    // A cluster's own port lies 10,000 above, and must exist.
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        if port < 55_000 {
+            return port;
+        }
+    }
+}
+
+impl RedisServer {
+    pub fn start(args: &[&str]) -> Self {
+        let port = free_port();
+        let mut all = vec!["--port".to_owned(), port.to_string()];
+        all.extend(args.iter().map(|arg| (*arg).to_owned()));
+        Self::with(port, all)
+    }
+
+    /// With TLS alone, by the files `server.pem` and `server.key` in a folder, and a password.
+    pub fn tls(files: &Path, password: &str) -> Self {
+        let port = free_port();
+        let file = |name: &str| files.join(name).display().to_string();
+        let args =
+            ["--port", "0", "--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--requirepass", password]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([
+                    "--tls-cert-file".to_owned(),
+                    file("server.pem"),
+                    "--tls-key-file".to_owned(),
+                    file("server.key"),
+                ])
+                .chain(["--tls-ca-cert-file".to_owned(), file("ca.pem")]);
+        Self::with(port, args.collect())
+    }
+
+    fn with(port: u16, args: Vec<String>) -> Self {
+        let mut server = Self { child: None, folder: folder(), args, port };
+        server.restart();
+        server
+    }
+
+    /// Starts it, again if it was killed, empty, on the same port.
+    pub fn restart(&mut self) {
+        let mut command = Command::new("redis-server");
+        command.args(&self.args).args(["--save", "", "--bind", "127.0.0.1", "--dir"]).arg(self.folder.path());
+        let child = command.stdout(Stdio::null()).spawn().expect("redis-server is installed by `make test`");
+        self.child = Some(child);
+        for _ in 0..500 {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("redis-server does not listen");
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it is there");
+            child.wait().expect("it ends");
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// What redis-cli answers, a line each.
+    pub fn cli(&self, args: &[&str]) -> Vec<String> {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli").args(["-p", &port, "--raw"]).args(args).output().expect("redis-cli");
+        String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl RedisCluster {
+    pub fn start() -> Self {
+        let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let servers: Vec<_> = (0..3).map(|_| RedisServer::start(&args)).collect();
+        let nodes: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+        let create = Command::new("redis-cli")
+            .args(["--cluster", "create"])
+            .args(&nodes)
+            .args(["--cluster-replicas", "0", "--cluster-yes"])
+            .output()
+            .expect("redis-cli");
+        assert!(create.status.success(), "{}", String::from_utf8_lossy(&create.stdout));
+        for server in &servers {
+            while !server.cli(&["cluster", "info"]).iter().any(|line| line == "cluster_state:ok") {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Self { servers }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis-cluster://127.0.0.1:{}", self.servers[0].port)
+    }
+}
