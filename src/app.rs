@@ -10,6 +10,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 use crate::auth::{Authenticator, Guard, KeyError, Policy, PolicyError};
+use crate::cache::{RedisError, TenantCache};
 use crate::config::Config;
 use crate::connect::{Connectors, Outbox, WebFetch};
 use crate::domain::clock::{Clock, Random, SystemClock, SystemRandom};
@@ -17,6 +18,7 @@ use crate::domain::id::Ids;
 use crate::engine::{self, Engine};
 use crate::files::{DataDir, DataDirError};
 use crate::pb;
+use crate::publish::publish_states;
 use crate::rpc;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
 use crate::transport::{self, Gate, ServeError};
@@ -45,6 +47,8 @@ pub enum AppError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Cache(#[from] RedisError),
     #[error("the HTTP client cannot be made")]
     Fetch(#[from] reqwest::Error),
     #[error("the descriptors cannot be served: {0}")]
@@ -114,6 +118,9 @@ pub async fn run(
         },
     };
     let engine = Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch));
+    let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
+    let publish_until = CancellationToken::new();
+    let publisher = tokio::spawn(publish_states(store.clone(), engine.clone(), cache.clone(), publish_until.clone()));
     let streams_until = CancellationToken::new();
     gate.open(services(&config, &store, &engine, &streams_until));
     if seams.run_engine {
@@ -140,6 +147,8 @@ pub async fn run(
     if tokio::time::timeout(ENGINE_STOP, engine.stop()).await.is_err() {
         tracing::warn!("turns had not ended when the engine's time to stop was up; the next start goes on with them");
     }
+    publish_until.cancel();
+    let _ = publisher.await;
     store.close().await;
     ended.unwrap_or(Ok(()))?;
     Ok(())

@@ -173,6 +173,8 @@ pub struct Secret(String);
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
+const REDIS_URL: &str = "REDIS_URL";
+
 /// Environment variables of ours that are not settings of the server.
 const NOT_SETTINGS: &[&str] = &[
     "HERALD_CONFIG",
@@ -447,6 +449,14 @@ impl Layers {
             merge(&mut layers.values, table);
         }
         for (name, value) in env {
+            // The name that Redis has almost everywhere; ours comes before it.
+            if name == REDIS_URL {
+                if layers.origins.get("cache.url").is_none_or(|origin| origin != "HERALD_CACHE_URL") {
+                    set(&mut layers.values, "cache.url", &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
+                    layers.origins.insert("cache.url".to_owned(), name);
+                }
+                continue;
+            }
             if !name.starts_with("HERALD_") || NOT_SETTINGS.contains(&name.as_str()) {
                 continue;
             }
@@ -574,6 +584,14 @@ mod tests {
         assert!(!text.contains("s3cret"));
         let read_back: Value = toml::from_str(&text).expect("it is TOML");
         assert_eq!(read_back["engine"]["workers"], 3);
+    }
+
+    #[test]
+    fn the_usual_name_of_redis_is_taken_after_ours() {
+        let url = |env: &[(&str, &str)]| load(None, env, &[]).expect("valid").cache.url.expose().to_owned();
+        let (ours, usual) = (("HERALD_CACHE_URL", "redis://ours"), ("REDIS_URL", "redis://usual"));
+        assert_eq!(url(&[usual]), "redis://usual");
+        assert_eq!((url(&[ours, usual]), url(&[usual, ours])), ("redis://ours".to_owned(), "redis://ours".to_owned()));
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! - [`status`]: the one place where an error becomes a gRPC status
 //! - [`auth`]: credentials to `Caller`, and the access policy
 //! - [`rpc`]: one file per service: convert in, act, convert out
+//! - [`publish`]: tells other backends, through the cache, where each tenant's newest campaign stands
 //! - [`transport`]: the server on its port: layers, limits, the graceful stop
 //! - [`client`]: for other Rust backends: stamps their calls with credentials
 //! - [`app`]: puts the parts together
@@ -35,6 +36,7 @@ pub mod domain;
 pub mod engine;
 pub mod files;
 pub mod pb;
+pub mod publish;
 pub mod rpc;
 pub mod status;
 pub mod store;

@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection, explain, reason};
@@ -394,12 +393,6 @@ fn describe(campaign: &pb::Campaign) -> String {
 
 /// As protobuf's JSON mapping writes a message.
 fn to_json(name: &str, message: &impl Message) -> anyhow::Result<String> {
-    let pool = DescriptorPool::decode(pb::DESCRIPTORS)?;
-    let descriptor = pool.get_message_by_name(name).with_context(|| format!("no message {name}"))?;
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
-    let mut out = Vec::new();
-    let mut serializer = serde_json::Serializer::pretty(&mut out);
-    let options = prost_reflect::SerializeOptions::new().skip_default_fields(false);
-    dynamic.serialize_with_options(&mut serializer, &options)?;
-    Ok(String::from_utf8(out)?)
+    let value = pb::json(name, message).with_context(|| format!("no message {name}"))?;
+    Ok(serde_json::to_string_pretty(&value)?)
 }

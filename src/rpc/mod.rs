@@ -13,8 +13,15 @@ pub use agent::Agent;
 pub use tenant::Tenant;
 pub use workflow::Workflow;
 
+use crate::domain::campaign::Campaign;
+use crate::pb;
 use crate::status;
 use crate::tenant::Caller;
+
+/// The campaign as the API shows it; `hold` is why it stands still, or empty.
+pub fn campaign_message(campaign: Campaign, hold: String) -> pb::Campaign {
+    convert::campaign::out(campaign, hold)
+}
 
 /// The caller that the auth layer has verified. Without that layer nobody is.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {

@@ -271,6 +271,8 @@ pub(super) async fn set_current_step(tx: &mut ScopedTx<'_>, campaign: &CampaignI
 impl Write for StartCampaign {
     type Out = Campaign;
 
+    const CHANGES_CAMPAIGN: bool = true;
+
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
         if let Some(request_id) = &self.request_id
             && let Some(before) = request_id.find::<CampaignId>(tx).await?
@@ -305,6 +307,8 @@ async fn refuse_if_live(tx: &mut ScopedTx<'_>) -> Result<()> {
 
 impl Write for Transition {
     type Out = Campaign;
+
+    const CHANGES_CAMPAIGN: bool = true;
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
         let campaign = get(tx, &self.campaign).await?;
@@ -348,6 +352,8 @@ impl Write for Transition {
 
 impl Write for ReviewEmails {
     type Out = Reviewed;
+
+    const CHANGES_CAMPAIGN: bool = true;
 
     fn weight(&self) -> usize {
         self.reviews.len() + if self.others.is_some() { 1_000 } else { 0 }

@@ -9,6 +9,7 @@
 
 mod agent_configs;
 mod campaigns;
+mod changes;
 mod emails;
 mod error;
 mod events;
@@ -57,6 +58,7 @@ pub struct Store {
     readers: SqlitePool,
     queue: Arc<writer::Queue>,
     tails: Arc<tail::Tails>,
+    changes: changes::Changes,
     ids: Ids,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -65,7 +67,7 @@ pub struct Store {
 #[derive(Clone)]
 pub struct Scoped<'a> {
     store: &'a Store,
-    tenant: &'a TenantId,
+    scope: &'a Scope,
 }
 
 /// Why a database could not be opened.
@@ -122,14 +124,14 @@ impl Store {
         let tails = Arc::new(tail::Tails::default());
         let task = writer::Writer::new(connection, queue.clone(), tails.clone(), ids.clone(), master_key);
         let writer = tokio::sync::Mutex::new(Some(tokio::spawn(task.run())));
-        let store = Arc::new(Self { readers, queue, tails, ids, writer });
+        let store = Arc::new(Self { readers, queue, tails, changes: changes::Changes::default(), ids, writer });
         store.queue.write_system(system::FreeLeases).await?;
         Ok(store)
     }
 
     /// The door to one tenant's rows.
     pub fn scope<'a>(&'a self, scope: &'a Scope) -> Scoped<'a> {
-        Scoped { store: self, tenant: scope.tenant() }
+        Scoped { store: self, scope }
     }
 
     pub fn ids(&self) -> &Ids {
@@ -160,6 +162,11 @@ impl Store {
         self.queue.write_system(system::PurgeIdempotency { before }).await
     }
 
+    /// Waits until campaigns have changed; the scopes of their tenants, each once.
+    pub async fn changed_campaigns(&self) -> Vec<Scope> {
+        self.changes.next().await
+    }
+
     /// Writes what waits, and closes the database.
     pub async fn close(&self) {
         self.queue.close();
@@ -179,16 +186,20 @@ impl Store {
 
 impl<'a> Scoped<'a> {
     pub fn tenant(&self) -> &'a TenantId {
-        self.tenant
+        self.scope.tenant()
     }
 
     /// Waits until the write is on the disk.
     pub async fn write<W: Write>(&self, write: W) -> Result<W::Out> {
-        self.store.queue.write(self.tenant, write).await
+        let out = self.store.queue.write(self.tenant(), write).await?;
+        if W::CHANGES_CAMPAIGN {
+            self.store.changes.note(self.scope);
+        }
+        Ok(out)
     }
 
     fn query(&self, sql: TenantSql) -> Bound<'a> {
-        sql.on(Door::Read(&self.store.readers), self.tenant)
+        sql.on(Door::Read(&self.store.readers), self.tenant())
     }
 }
 

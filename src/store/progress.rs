@@ -238,6 +238,8 @@ async fn held_running(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> 
 impl Write for Advance {
     type Out = ();
 
+    const CHANGES_CAMPAIGN: bool = true;
+
     fn weight(&self) -> usize {
         match &self.work {
             Work::Prospects(list) => list.len(),
@@ -391,6 +393,8 @@ impl Changed {
 impl Write for SendBegin {
     type Out = Option<Email>;
 
+    const CHANGES_CAMPAIGN: bool = true;
+
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
         let campaign = held_running(tx, &self.lease).await?;
         let mut events = Vec::new();
@@ -424,6 +428,8 @@ async fn begin_next(
 
 impl Write for SendDone {
     type Out = Option<Email>;
+
+    const CHANGES_CAMPAIGN: bool = true;
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
         let campaign = held(tx, &self.lease).await?;

@@ -31,6 +31,9 @@ use crate::tenant::TenantId;
 pub trait Write: Send + Sync + 'static {
     type Out: Send + 'static;
 
+    /// Whether it changes where a campaign stands.
+    const CHANGES_CAMPAIGN: bool = false;
+
     /// About how many rows it touches; bounds what one commit takes.
     fn weight(&self) -> usize {
         1

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use herald::auth::Authenticator;
 use herald::cache::{CacheError, MAX_KEY, MAX_LIST, MAX_VALUE, TenantCache};
-use herald::config::{self, Secret};
+use herald::config::{self, Config, Secret};
 use herald::domain::clock::SystemClock;
+use herald::pb::{self, CampaignState};
 use herald::tenant::Scope;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::support::folder;
 use crate::support::redis::{RedisCluster, RedisServer};
+use crate::support::site;
 use crate::support::token::Authority;
+use crate::support::{TestApp, add_prospects, approve_all, config, folder, reaches, seams, start_campaign};
 
 /// The scope of a development user, as the auth layer makes it.
 async fn scope(user: &str) -> Scope {
@@ -215,6 +217,68 @@ async fn a_redis_that_dies_costs_its_timeout_once_and_is_used_again_when_it_is_b
     let scope = scope("user_a").await;
     cache.scope(&scope).set("x", &json!(1), None).await.expect("it is back");
     assert_eq!(server.cli(&["get", "user:user_a:x"]), ["1"]);
+}
+
+/// Other backends read where each tenant's newest campaign stands, as they did from the old server; and no call minds a
+/// Redis that is killed and started under load.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn campaigns_are_published_and_no_call_minds_a_redis_that_comes_and_goes() {
+    let mut server = RedisServer::start(&[]);
+    let data = folder();
+    let config = Config { cache: settings(&server.url()), ..config(&data) };
+    let app = TestApp::with(data, config, seams()).await;
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let state = |server: &RedisServer, user: &str| {
+        let lines = server.cli(&["get", &format!("user:{user}:workflow_state")]);
+        serde_json::from_str::<Value>(&lines.concat()).unwrap_or_default()
+    };
+    let published = async |server: &RedisServer, user: &str, wanted: &str| {
+        for _ in 0..200 {
+            let state = state(server, user);
+            if state["state"] == wanted {
+                return state;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{wanted} is not published for {user}: {}", state(server, user));
+    };
+
+    let (mut a, mut b) = (app.user("user_a").await, app.user("user_b").await);
+    for api in [&mut a, &mut b] {
+        add_prospects(api, 5).await;
+        start_campaign(api, &website).await;
+    }
+    let waiting = published(&server, "user_a", "CAMPAIGN_STATE_WAITING_APPROVAL").await;
+    assert_eq!(waiting["emails"]["awaitingApproval"], 5);
+    published(&server, "user_b", "CAMPAIGN_STATE_WAITING_APPROVAL").await;
+    assert_eq!(server.cli(&["keys", "*"]).len(), 2);
+    let ttl: i64 = server.cli(&["ttl", "user:user_a:workflow_state"])[0].parse().expect("a number");
+    assert!((3_500..=3_600).contains(&ttl), "{ttl}");
+
+    // Under load: reads and writes of a tenant go on, none slower than a timeout of the cache would make it.
+    let mut loading = app.user("user_c").await;
+    let load = tokio::spawn(async move {
+        let mut slowest = Duration::ZERO;
+        for n in 0..300 {
+            let begun = Instant::now();
+            let location = format!("place {n}");
+            let config = pb::AgentConfig { location, ..Default::default() };
+            let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
+            loading.agent.update_agent_config(request).await.expect("no call fails");
+            slowest = slowest.max(begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        slowest
+    });
+    server.kill();
+    approve_all(&mut a).await;
+    reaches(&mut a, CampaignState::Completed).await;
+    server.restart();
+    assert!(load.await.expect("no panic") < Duration::from_millis(250));
+    // It is used again for what changes from now on.
+    approve_all(&mut b).await;
+    let done = published(&server, "user_b", "CAMPAIGN_STATE_COMPLETED").await;
+    assert_eq!(done["emails"]["sent"], 5);
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ const RANKS: &[&[&str]] = &[
     &["status"],
     &["auth"],
     &["rpc", "client"],
-    &["transport"],
+    &["transport", "publish"],
     &["app"],
     &["cli"],
 ];

@@ -9,7 +9,7 @@ use herald::cli::{Api, Connection, Tls};
 /// The binary, with an environment of its own.
 pub fn herald() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HERALD_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HERALD_") || name == "REDIS_URL") {
         command.env_remove(name);
     }
     command
