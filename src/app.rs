@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -21,7 +23,7 @@ use crate::pb;
 use crate::publish::publish_states;
 use crate::rpc;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
-use crate::transport::{self, Gate, ServeError};
+use crate::transport::{self, Gate, Readiness, ServeError};
 
 /// The seams: what tests put in place of the real world.
 #[derive(Clone)]
@@ -53,6 +55,8 @@ pub enum AppError {
     Fetch(#[from] reqwest::Error),
     #[error("the descriptors cannot be served: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    #[error("admin.listen: cannot listen on {address}")]
+    Admin { address: String, source: std::io::Error },
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -66,6 +70,8 @@ pub struct Ready {
 
 /// How long the engine's turns may take to end, once calls have.
 const ENGINE_STOP: Duration = Duration::from_secs(5);
+
+const ADMIN_STOP: Duration = Duration::from_millis(500);
 
 impl Default for Seams {
     fn default() -> Self {
@@ -108,6 +114,10 @@ pub async fn run(
         tokio::spawn(async move { transport::serve(listener, app, &settings, tls, until).await })
     };
 
+    let ready_now = Readiness::default();
+    let admin_until = CancellationToken::new();
+    let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
+
     let ids = Ids::new(seams.clock.clone(), seams.random.clone());
     let store = Store::open(&data.database(), master_key, ids).await?;
     let connectors = match seams.connectors {
@@ -129,6 +139,7 @@ pub async fn run(
     for service in ["", AGENT, TENANT, WORKFLOW] {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
+    ready_now.store(true, Ordering::Relaxed);
     ready(Ready { store: store.clone(), engine: engine.clone() });
 
     let ended = tokio::select! {
@@ -138,6 +149,7 @@ pub async fn run(
     for service in ["", AGENT, TENANT, WORKFLOW] {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
+    ready_now.store(false, Ordering::Relaxed);
     streams_until.cancel();
     served_until.cancel();
     let ended = match ended {
@@ -150,8 +162,29 @@ pub async fn run(
     publish_until.cancel();
     let _ = publisher.await;
     store.close().await;
+    admin_until.cancel();
+    if let Some(admin) = admin {
+        // It ends within a moment; a client that keeps its connection is not waited for.
+        let _ = tokio::time::timeout(ADMIN_STOP, admin).await;
+    }
     ended.unwrap_or(Ok(()))?;
     Ok(())
+}
+
+/// The admin port, if one is configured.
+async fn serve_admin_port(
+    config: &Config,
+    ready: &Readiness,
+    stop: &CancellationToken,
+) -> Result<Option<JoinHandle<std::io::Result<()>>>, AppError> {
+    let address = &config.admin.listen;
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let failed = |source| AppError::Admin { address: address.clone(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    tracing::info!(address = %listener.local_addr().map_err(failed)?, "admin.ready");
+    Ok(Some(tokio::spawn(transport::serve_admin(listener, ready.clone(), stop.clone()))))
 }
 
 const AGENT: &str = pb::agent_service_server::SERVICE_NAME;

@@ -31,6 +31,7 @@ pub struct Config {
     pub auth: Auth,
     pub tls: Tls,
     pub server: Server,
+    pub admin: Admin,
     pub engine: Engine,
     pub fetch: Fetch,
     pub cache: Cache,
@@ -108,6 +109,14 @@ pub struct Server {
     pub max_stream_seconds: u64,
     /// How long calls and streams may take to end when the server stops, in seconds; then they are cut.
     pub stop_seconds: u64,
+}
+
+/// `[admin]`: health and metrics over HTTP, for those who run the server.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// The address of `/healthz`, `/readyz` and `/metrics`, such as `127.0.0.1:50052`. Empty: there is none.
+    pub listen: String,
 }
 
 /// `[engine]`: how campaigns are worked on.
@@ -200,6 +209,7 @@ impl Default for Config {
             auth: Auth::default(),
             tls: Tls::default(),
             server: Server::default(),
+            admin: Admin::default(),
             engine: Engine::default(),
             fetch: Fetch::default(),
             cache: Cache::default(),
@@ -293,6 +303,9 @@ impl Config {
         }
         self.auth.validate(self.dev)?;
         self.tls.validate()?;
+        if !self.admin.listen.is_empty() && self.admin.listen.parse::<SocketAddr>().is_err() {
+            return refuse("admin.listen must be a socket address such as 127.0.0.1:50052");
+        }
         if !self.dev && self.master_key.expose().is_empty() {
             return refuse(
                 "no master key is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \

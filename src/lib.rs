@@ -11,7 +11,7 @@
 //!
 //! - [`domain`]: the rules, pure: the campaign's state machine, prospects, e-mails, analysis, ranking, paging
 //! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
-//! - [`config`], [`telemetry`], [`pb`]: settings, logs, the generated protobuf types
+//! - [`config`], [`telemetry`], [`metrics`], [`pb`]: settings, logs, counts, the generated protobuf types
 //! - [`store`], [`files`], [`cache`]: SQLite behind one door; the tenant's folder; the tenant's cache
 //! - [`connect`]: the outside world: fetching web pages, handing over mail
 //! - [`engine`]: claims campaigns and runs their steps in fair turns
@@ -35,6 +35,7 @@ pub mod crash;
 pub mod domain;
 pub mod engine;
 pub mod files;
+pub mod metrics;
 pub mod pb;
 pub mod publish;
 pub mod rpc;

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::config;
 use crate::domain::clock::Clock;
+use crate::metrics::{CacheOutcome, metrics};
 use crate::tenant::Scope;
 use memory::Memory;
 use redis::Redis;
@@ -175,8 +176,13 @@ impl Scoped<'_> {
         let keys = keys.iter().map(|key| self.key(key)).collect::<Result<Vec<_>>>()?;
         let found = match &self.cache.backing {
             Backing::Memory(memory) => keys.iter().map(|key| memory.get(key)).collect(),
-            Backing::Redis(redis) => redis.get(keys).await?,
+            Backing::Redis(redis) => {
+                redis.get(keys).await.inspect_err(|_| metrics().cache(CacheOutcome::Unavailable, 1))?
+            }
         };
+        let hits = found.iter().flatten().count();
+        metrics().cache(CacheOutcome::Hit, hits);
+        metrics().cache(CacheOutcome::Miss, found.len() - hits);
         Ok(found.into_iter().map(|bytes| bytes.map(|bytes| value(&bytes))).collect())
     }
 

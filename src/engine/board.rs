@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::CampaignId;
+use crate::metrics::metrics;
 use crate::store::Claim;
 use crate::tenant::TenantId;
 
@@ -50,6 +51,7 @@ impl Job {
 impl Board {
     pub(super) fn put(&self, job: Job) {
         self.lock().ready.push(job.claim.scope.tenant().clone(), job);
+        metrics().waiting_campaigns.inc();
         self.put.notify_one();
     }
 
@@ -57,6 +59,7 @@ impl Board {
     pub(super) fn take(&self) -> Option<Job> {
         let mut state = self.lock();
         while let Some((_, job)) = state.ready.pop() {
+            metrics().waiting_campaigns.dec();
             let key = job.key();
             if state.at_work.insert(key.clone()) {
                 return Some(job);

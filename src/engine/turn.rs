@@ -8,7 +8,8 @@ use super::Engine;
 use super::board::Job;
 use crate::connect::{ConnectError, Connectors};
 use crate::crash;
-use crate::domain::campaign::{Campaign, CampaignState, StepId};
+use crate::domain::campaign::{Campaign, CampaignState, StepId, StepStatus};
+use crate::metrics::metrics;
 use crate::store::{Advance, CampaignRef, Lease, Next, Scoped, StoreError, Work};
 use crate::tenant::Scope;
 
@@ -116,7 +117,16 @@ impl<'a> Turn<'a> {
         next: Next,
     ) -> Result<(), StepError> {
         let boundary = !matches!(next, Next::Stay);
+        let ended = match &next {
+            Next::Done { status, .. } => Some(*status),
+            Next::DoneThenWait { .. } => Some(StepStatus::Completed),
+            Next::Fail { .. } => Some(StepStatus::Failed),
+            _ => None,
+        };
         self.store().write(Advance { lease: self.lease().clone(), step, work, log, next }).await?;
+        if let Some(status) = ended {
+            metrics().step(step.as_str(), status.as_str());
+        }
         crash::point(if boundary { crash_point(step) } else { "engine.work_done" });
         Ok(())
     }

@@ -22,6 +22,7 @@ use super::transaction;
 use super::tx::{Effects, ScopedTx};
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
+use crate::metrics::metrics;
 use crate::tenant::TenantId;
 
 /// A change of one tenant's rows.
@@ -145,6 +146,7 @@ impl Queue {
             return Err(StoreError::TooManyWrites);
         }
         state.waiting.push(tenant, job);
+        metrics().waiting_writes.inc();
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -162,6 +164,7 @@ impl Queue {
                     group.push((tenant, job));
                 }
                 if !group.is_empty() {
+                    metrics().waiting_writes.dec_by(i64::try_from(group.len()).unwrap_or(0));
                     return Some(group);
                 }
                 if state.closed {
@@ -252,6 +255,7 @@ impl Writer {
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
+        metrics().commit_writes.observe(group.len() as f64);
         // Watchers first: a reader that has its answer finds the events told.
         self.tails.publish(effects.events);
         for (tenant, job) in group {

@@ -1,16 +1,18 @@
 //! The port: gRPC and gRPC-Web, its layers and limits, and the graceful stop.
 //!
-//! Order of the layers, outside in: CORS (errors need its headers too), gRPC-Web (errors must come in its content type),
-//! authentication, the services. Until the application is ready, health says NOT_SERVING and every other call answers
+//! Order of the layers, outside in: CORS (errors need its headers too), gRPC-Web (errors must come in its content type), the
+//! metrics, authentication, the services. Until the application is ready, health says NOT_SERVING and every other call answers
 //! UNAVAILABLE.
 
+mod admin;
 mod connection;
 mod gate;
+mod measure;
 
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http::header::CONTENT_TYPE;
@@ -21,6 +23,7 @@ use tonic::service::Routes;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+pub use admin::{Readiness, serve_admin};
 pub use gate::Gate;
 
 use crate::auth::{Guard, TENANT_HEADER, authenticate};
@@ -54,6 +57,7 @@ pub fn app(open: Routes, gate: Gate, guard: Guard, settings: &config::Server, de
         .fold(open, |router, service| router.route(&format!("/herald.v1.{service}/{{method}}"), ours.clone()));
     router
         .route_layer(from_fn_with_state(guard, authenticate))
+        .route_layer(from_fn(measure::measure))
         .route_layer(tonic_web::GrpcWebLayer::new())
         .reset_fallback()
         .fallback(no_such_page)

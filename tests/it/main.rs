@@ -10,6 +10,7 @@
     reason = "in tests, the first say what must hold; a support module serves its binary alone"
 )]
 
+mod admin;
 mod cache;
 mod campaigns;
 mod cli;

@@ -134,7 +134,7 @@ fn sql_stays_in_the_store_and_paths_in_files() {
 const RANKS: &[&[&str]] = &[
     &["domain", "crash"],
     &["tenant"],
-    &["config", "telemetry", "pb"],
+    &["config", "telemetry", "metrics", "pb"],
     &["store", "files", "cache"],
     &["connect"],
     &["engine"],

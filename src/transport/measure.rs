@@ -1,0 +1,140 @@
+//! Counts calls by method and status code, which gRPC tells at the end, in the trailers.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tonic::{Code, Status};
+
+use crate::auth::TENANT_HEADER;
+use crate::metrics::metrics;
+use crate::tenant::TenantId;
+
+/// The layer, just inside gRPC-Web's, where trailers are still trailers.
+pub(super) async fn measure(request: Request, next: Next) -> Response {
+    let call = Call::begin(request.uri().path());
+    let response = next.run(request).await;
+    let tenant = response.headers().get(TENANT_HEADER).and_then(|tenant| tenant.to_str().ok());
+    if let Some(tenant) = tenant.and_then(|tenant| TenantId::parse(tenant).ok()) {
+        metrics().tenant(&tenant);
+    }
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        call.end(status.code());
+        return response;
+    }
+    response.map(|body| Body::new(Measured { body, call: Some(call) }))
+}
+
+/// A call that has begun. Dropped before its end, it counts as cancelled.
+struct Call {
+    method: String,
+    begun: Instant,
+    is_stream: bool,
+    ended: bool,
+}
+
+/// A response that tells how the call ended.
+struct Measured {
+    body: Body,
+    call: Option<Call>,
+}
+
+// === impl Call ===
+
+impl Call {
+    fn begin(path: &str) -> Self {
+        let method = path.trim_start_matches('/').to_owned();
+        let is_stream = method.ends_with("/WatchWorkflow");
+        if is_stream {
+            metrics().open_streams.inc();
+        }
+        Self { method, begun: Instant::now(), is_stream, ended: false }
+    }
+
+    fn end(mut self, code: Code) {
+        self.count(code);
+    }
+
+    fn count(&mut self, code: Code) {
+        self.ended = true;
+        // A stream lasts as long as somebody watches; that is not how long a call takes.
+        let took = (!self.is_stream).then(|| self.begun.elapsed());
+        // A method that nobody knows can have any name; it gets no series of its own.
+        let method = if code == Code::Unimplemented { "unknown" } else { &self.method };
+        metrics().call(method, name(code), took);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.count(Code::Cancelled);
+        }
+        if self.is_stream {
+            metrics().open_streams.dec();
+        }
+    }
+}
+
+// === impl Measured ===
+
+impl HttpBody for Measured {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let ended = match &frame {
+            Some(Ok(frame)) => frame.trailers_ref().map(code_of),
+            Some(Err(_)) => Some(Code::Unknown),
+            None => Some(Code::Ok),
+        };
+        if let Some(code) = ended
+            && let Some(call) = self.call.take()
+        {
+            call.end(code);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn code_of(trailers: &HeaderMap) -> Code {
+    Status::from_header_map(trailers).map_or(Code::Ok, |status| status.code())
+}
+
+/// As the gRPC specification writes it.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
