@@ -28,6 +28,10 @@ pub struct Config {
     pub master_key: Secret,
     /// What is logged, as `tracing` filters write it, such as `info` or `info,herald::engine=debug`.
     pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Tenants whose lines are logged in detail, whatever `log` says.
+    pub debug_tenants: Vec<String>,
     pub auth: Auth,
     pub tls: Tls,
     pub server: Server,
@@ -35,6 +39,14 @@ pub struct Config {
     pub engine: Engine,
     pub fetch: Fetch,
     pub cache: Cache,
+}
+
+/// `pretty` for people, `json` for programs: an object a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Pretty,
+    Json,
 }
 
 /// `[auth]`: how callers prove who they are.
@@ -206,6 +218,8 @@ impl Default for Config {
             dev: false,
             master_key: Secret::default(),
             log: "info".to_owned(),
+            log_format: LogFormat::Pretty,
+            debug_tenants: Vec::new(),
             auth: Auth::default(),
             tls: Tls::default(),
             server: Server::default(),

@@ -5,6 +5,7 @@
 //! response. Handlers read the extension, never the metadata.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -40,7 +41,14 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
             request.headers_mut().insert(TENANT_HEADER, stamp);
         }
         request.extensions_mut().insert(caller);
-        next.run(request).instrument(span).await
+        async {
+            let begun = Instant::now();
+            let response = next.run(request).await;
+            tracing::debug!(took = ?begun.elapsed(), "rpc.answered");
+            response
+        }
+        .instrument(span)
+        .await
     };
     if let Some(stamp) = stamp {
         response.headers_mut().insert(TENANT_HEADER, stamp);

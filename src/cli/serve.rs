@@ -23,7 +23,7 @@ pub(super) struct ServeArgs {
 
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = args.settings.load()?;
-    telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+    telemetry::start(&config).map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.listen).await;

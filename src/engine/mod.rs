@@ -16,9 +16,10 @@ mod turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::config;
 use crate::connect::Connectors;
@@ -214,15 +215,10 @@ impl Engine {
         }
     }
 
-    async fn take_turn(self: Arc<Self>, mut job: Job, place: tokio::sync::OwnedSemaphorePermit) {
-        let mut turn = Turn::new(&self, &job, place);
-        let verdict = match turn.begin().await {
-            Ok(campaign) => {
-                let result = steps::run(&mut turn, &campaign).await;
-                turn.end(&campaign, result).await
-            }
-            Err(verdict) => verdict,
-        };
+    async fn take_turn(self: Arc<Self>, mut job: Job, place: OwnedSemaphorePermit) {
+        let span =
+            tracing::info_span!("turn", tenant = %job.claim.scope.tenant(), campaign = %job.claim.lease.campaign);
+        let verdict = self.work(&job, place).instrument(span).await;
         let key = job.key();
         match verdict {
             Verdict::Again => {
@@ -247,6 +243,20 @@ impl Engine {
             Verdict::Drop => {}
         }
         self.board.finish(&key);
+    }
+
+    /// Does one piece of work on the campaign.
+    async fn work(&self, job: &Job, place: OwnedSemaphorePermit) -> Verdict {
+        let mut turn = Turn::new(self, job, place);
+        match turn.begin().await {
+            Ok(campaign) => {
+                let result = steps::run(&mut turn, &campaign).await;
+                let verdict = turn.end(&campaign, result).await;
+                tracing::debug!(step = campaign.current_step.as_str(), ?verdict, "turn.ended");
+                verdict
+            }
+            Err(verdict) => verdict,
+        }
     }
 
     async fn release(&self, claim: &Claim) {

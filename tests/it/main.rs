@@ -19,6 +19,7 @@ mod credentials;
 mod fairness;
 mod interop;
 mod isolation;
+mod logs;
 mod refusals;
 mod server;
 mod structure;

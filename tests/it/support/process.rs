@@ -23,10 +23,15 @@ pub struct Server {
 
 /// Starts a development server on the folder, with further environment.
 pub fn serve(data: &Path, env: &[(&str, &str)]) -> Server {
+    serve_with(data, env, Stdio::inherit())
+}
+
+/// The same, with its log in `log`.
+pub fn serve_with(data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
     let mut command = herald();
     command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
     command.env("HERALD_FETCH_ALLOW_PRIVATE", "true").env("HERALD_LOG", "error").envs(env.iter().copied());
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
     let address = line.trim().rsplit(' ').next().expect("an address").to_owned();
