@@ -1,4 +1,5 @@
-//! For other Rust backends that call Herald: an interceptor that stamps their calls with credentials.
+//! For other Rust backends that call Herald: an interceptor that stamps their calls with credentials, and with the trace
+//! that they are part of (W3C Trace Context), where the caller uses `tracing-opentelemetry`.
 //!
 //! ```no_run
 //! use herald::client::Credentials;
@@ -12,11 +13,12 @@
 //! # Ok(()) }
 //! ```
 
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
 use crate::auth::USER_HEADER;
+use crate::telemetry;
 
 /// Stamps each outgoing call with a bearer token or, for a development server, a user id. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +58,9 @@ impl Interceptor for Credentials {
         if let Some((name, value)) = &self.stamp {
             request.metadata_mut().insert(*name, value.clone());
         }
+        let mut headers = std::mem::take(request.metadata_mut()).into_headers();
+        telemetry::pass_on(&mut headers);
+        *request.metadata_mut() = MetadataMap::from_headers(headers);
         Ok(request)
     }
 }

@@ -1,17 +1,29 @@
-//! Logs: to standard error, so that standard output stays for what a command answers.
+//! Logs and traces.
 //!
-//! Spans name the tenant that they work for. With `debug_tenants`, those tenants' lines are logged in detail, and nobody
-//! else's.
+//! Logs go to standard error, so that standard output stays for what a command answers. Spans name the tenant that they
+//! work for. With `debug_tenants`, those tenants' lines are logged in detail, and nobody else's.
+//!
+//! Traces go to an OpenTelemetry collector if `OTEL_EXPORTER_OTLP_ENDPOINT` names one; the exporter reads that and the
+//! other variables of the OpenTelemetry specification itself. The trace of a caller (W3C Trace Context) goes on here, and in
+//! the calls that [`crate::client`] stamps.
 
 use std::collections::HashSet;
 use std::fmt;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::propagation::{Extractor, Injector};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
-use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing::{Event, Level, Metadata, Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -32,8 +44,20 @@ struct Wanted;
 #[derive(Default)]
 struct TenantField(String);
 
-/// Starts logging as the settings say; the error names what is wrong with the filter.
-pub fn start(config: &Config) -> Result<(), String> {
+/// Sends the last traces when it is told to stop.
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+}
+
+/// The headers of a request, as the propagator reads and writes them.
+struct Headers<'a>(&'a HeaderMap);
+struct HeadersMut<'a>(&'a mut HeaderMap);
+
+/// Where the OpenTelemetry specification has the collector's address.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+/// Starts logging and tracing as the settings and the environment say; the error names what is wrong. Inside a runtime.
+pub fn start(config: &Config) -> Result<Telemetry, String> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("the setting `log`: {error}"))?;
     let detail = Detail { filter, tenants: config.debug_tenants.iter().cloned().collect() };
     let lines = log::layer().with_writer(std::io::stderr);
@@ -44,9 +68,70 @@ pub fn start(config: &Config) -> Result<(), String> {
         }
         LogFormat::Json => lines.json().flatten_event(true).with_filter(detail).boxed(),
     };
+    let mut layers = vec![lines];
+    let traces = if ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some()) { Some(exporter()?) } else { None };
+    if let Some(provider) = &traces {
+        // Our own spans; the exporter's calls must not make spans that are exported.
+        let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("herald"));
+        layers.push(tracing_opentelemetry::layer().with_tracer(provider.tracer("herald")).with_filter(ours).boxed());
+    }
     // Already started by another test of the same process: that one serves.
-    let _ = tracing_subscriber::registry().with(lines).try_init();
-    Ok(())
+    let _ = tracing_subscriber::registry().with(layers).try_init();
+    Ok(Telemetry { traces })
+}
+
+fn exporter() -> Result<SdkTracerProvider, String> {
+    let exporter = SpanExporter::builder().with_tonic().build();
+    let exporter = exporter.map_err(|error| format!("OTEL_EXPORTER_OTLP_ENDPOINT: {error}"))?;
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    let resource = Resource::builder().with_service_name("herald").build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// Makes the span a part of the trace that the headers name, if they do.
+pub fn go_on(span: &Span, headers: &HeaderMap) {
+    let context = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
+    // An error means that nothing is traced.
+    let _ = span.set_parent(context);
+}
+
+/// Names the trace that we are in, if there is one, in the headers of a call.
+pub fn pass_on(headers: &mut HeaderMap) {
+    let context = Span::current().context();
+    opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut HeadersMut(headers));
+    });
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// Sends what has not been sent. Blocks for some seconds at most.
+    pub fn stop(self) {
+        if let Some(Err(error)) = self.traces.map(|provider| provider.shutdown()) {
+            tracing::warn!(%error, "the last traces could not be sent");
+        }
+    }
+}
+
+// === impl Headers ===
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+impl Injector for HeadersMut<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(key), HeaderValue::try_from(value)) {
+            self.0.insert(name, value);
+        }
+    }
 }
 
 // === impl Detail ===

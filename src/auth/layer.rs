@@ -11,12 +11,13 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{Extensions, HeaderMap, HeaderValue};
-use tonic::Status;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use tracing::Instrument as _;
+use tonic::{Code, Status};
+use tracing::{Instrument as _, Span};
 
 use super::{Access, Guard};
 use crate::status;
+use crate::telemetry;
 use crate::tenant::{Caller, Role};
 
 /// Names the tenant on every authenticated response.
@@ -31,10 +32,19 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
         Ok(None) => return next.run(request).await,
         Err(status) => return refuse(&path, status),
     };
-    let span = tracing::info_span!("rpc", rpc.method = %path, tenant = %caller.tenant());
+    let span = tracing::info_span!(
+        "rpc",
+        otel.name = %path.trim_start_matches('/'),
+        otel.kind = "server",
+        rpc.method = %path,
+        tenant = %caller.tenant(),
+        status = tracing::field::Empty,
+    );
+    telemetry::go_on(&span, request.headers());
     // A tenant id is printable ASCII, so it is always a header value.
     let stamp = HeaderValue::from_str(caller.tenant().as_str()).ok();
     let mut response = if caller.role() < needed {
+        span.record("status", tracing::field::debug(Code::PermissionDenied));
         span.in_scope(|| refuse(&path, status::role_too_low(caller.role().as_str(), needed.as_str())))
     } else {
         if let Some(stamp) = stamp.clone() {
@@ -44,7 +54,10 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
         async {
             let begun = Instant::now();
             let response = next.run(request).await;
-            tracing::debug!(took = ?begun.elapsed(), "rpc.answered");
+            // What a stream or a body comes to later is told by the metrics.
+            let status = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+            Span::current().record("status", tracing::field::debug(status));
+            tracing::debug!(took = ?begun.elapsed(), ?status, "rpc.answered");
             response
         }
         .instrument(span)

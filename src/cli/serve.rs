@@ -23,8 +23,11 @@ pub(super) struct ServeArgs {
 
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = args.settings.load()?;
-    telemetry::start(&config).map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let telemetry = {
+        let _inside = runtime.enter();
+        telemetry::start(&config).map_err(anyhow::Error::msg)?
+    };
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -49,6 +52,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         .await?;
         anyhow::Ok(())
     });
+    telemetry.stop();
     // What was cut at the deadline does not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     served.map(|()| ExitCode::SUCCESS)

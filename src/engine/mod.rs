@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::config;
 use crate::connect::Connectors;
@@ -216,8 +216,13 @@ impl Engine {
     }
 
     async fn take_turn(self: Arc<Self>, mut job: Job, place: OwnedSemaphorePermit) {
-        let span =
-            tracing::info_span!("turn", tenant = %job.claim.scope.tenant(), campaign = %job.claim.lease.campaign);
+        let span = tracing::info_span!(
+            "turn",
+            tenant = %job.claim.scope.tenant(),
+            campaign = %job.claim.lease.campaign,
+            step = tracing::field::Empty,
+            status = tracing::field::Empty,
+        );
         let verdict = self.work(&job, place).instrument(span).await;
         let key = job.key();
         match verdict {
@@ -252,7 +257,9 @@ impl Engine {
             Ok(campaign) => {
                 let result = steps::run(&mut turn, &campaign).await;
                 let verdict = turn.end(&campaign, result).await;
-                tracing::debug!(step = campaign.current_step.as_str(), ?verdict, "turn.ended");
+                Span::current().record("step", campaign.current_step.as_str());
+                Span::current().record("status", tracing::field::debug(&verdict));
+                tracing::debug!(?verdict, "turn.ended");
                 verdict
             }
             Err(verdict) => verdict,

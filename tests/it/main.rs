@@ -25,4 +25,5 @@ mod server;
 mod structure;
 mod support;
 mod tls;
+mod traces;
 mod watching;

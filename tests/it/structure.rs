@@ -134,7 +134,8 @@ fn sql_stays_in_the_store_and_paths_in_files() {
 const RANKS: &[&[&str]] = &[
     &["domain", "crash"],
     &["tenant"],
-    &["config", "telemetry", "metrics", "pb"],
+    &["config", "metrics", "pb"],
+    &["telemetry"],
     &["store", "files", "cache"],
     &["connect"],
     &["engine"],
