@@ -22,11 +22,13 @@
 //! - [`transport`]: the server on its port: layers, limits, the graceful stop
 //! - [`client`]: for other Rust backends: stamps their calls with credentials
 //! - [`app`]: puts the parts together
+//! - [`check`]: looks whether a deployment is as it should be
 //! - [`cli`]: the command line
 
 pub mod app;
 pub mod auth;
 pub mod cache;
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod config;

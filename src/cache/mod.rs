@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::config;
 use crate::domain::clock::Clock;
 use crate::metrics::{CacheOutcome, metrics};
-use crate::tenant::Scope;
+use crate::tenant::{Scope, TenantId};
 use memory::Memory;
 use redis::Redis;
 
@@ -27,6 +27,9 @@ pub use redis::RedisError;
 pub const MAX_KEY: usize = 512;
 pub const MAX_VALUE: usize = 1024 * 1024;
 pub const MAX_LIST: usize = 10_000;
+
+/// What every key begins with.
+const PREFIX: &str = "user:";
 
 /// All tenants' caches.
 pub struct TenantCache {
@@ -75,6 +78,17 @@ impl TenantCache {
             Backing::Redis(Box::new(Redis::connect(settings)?))
         };
         Ok(Self { backing, ttl: Duration::from_secs(settings.ttl_seconds) })
+    }
+
+    /// Keys that look like a tenant's and belong to none that could be. None in this process, where nobody else writes.
+    pub async fn strangers(&self) -> Result<Vec<String>> {
+        let Backing::Redis(redis) = &self.backing else { return Ok(Vec::new()) };
+        let keys = redis.keys(PREFIX).await?;
+        let is_tenant_s = |key: &String| {
+            let rest = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':'));
+            rest.is_some_and(|(tenant, key)| TenantId::parse(tenant).is_ok() && !key.is_empty())
+        };
+        Ok(keys.into_iter().filter(|key| !is_tenant_s(key)).collect())
     }
 
     /// The one door: the scope's tenant's cache.
@@ -205,7 +219,7 @@ impl Scoped<'_> {
     }
 
     fn prefix(&self) -> String {
-        format!("user:{}:", self.scope.tenant())
+        format!("{PREFIX}{}:", self.scope.tenant())
     }
 }
 

@@ -168,6 +168,8 @@ impl Redis {
     /// The keys that begin with the prefix. It is a pattern as it stands: a tenant id holds no character that one would
     /// read otherwise.
     pub(super) async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        // A scan has much time; a Redis that is away must not take it.
+        self.exists(prefix.to_owned()).await?;
         let pattern = format!("{prefix}*");
         let found: Vec<Key> = self
             .guard(SCAN_TIMEOUT, async {

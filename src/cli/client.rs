@@ -58,7 +58,7 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 impl Connection {
     /// Connects; the error says what to do.
-    pub async fn open(&self) -> anyhow::Result<Api> {
+    pub(super) async fn channel(&self) -> anyhow::Result<Channel> {
         let server = &self.server;
         let is_url = server.starts_with("http://") || server.starts_with("https://");
         let endpoint = Endpoint::from_shared(server.clone()).ok().filter(|_| is_url);
@@ -69,7 +69,12 @@ impl Connection {
             endpoint = endpoint.tls_config(self.tls.config()?).context("--ca, --client-certificate, --client-key")?;
         }
         let channel = endpoint.connect().await;
-        let channel = channel.with_context(|| format!("cannot reach {server}: is `herald serve` running there?"))?;
+        channel.with_context(|| format!("cannot reach {server}: is `herald serve` running there?"))
+    }
+
+    /// Connects, as whom the flags say.
+    pub async fn open(&self) -> anyhow::Result<Api> {
+        let channel = self.channel().await?;
         let credentials = match (&self.token, &self.user) {
             (Some(token), _) => Credentials::bearer(token).context("--token")?,
             (None, Some(user)) => Credentials::user(user).context("--user")?,

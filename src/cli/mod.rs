@@ -4,6 +4,7 @@
 //! progress, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
 mod campaign;
+mod check;
 mod client;
 mod prospects_csv;
 mod render;
@@ -36,6 +37,8 @@ enum Command {
     Campaign(campaign::CampaignArgs),
     /// Make a bearer token, for deployments that sign with a shared secret.
     Token(token::TokenArgs),
+    /// Look whether a deployment is as it should be; exits with 1 and says what to do if it is not.
+    Check(check::CheckArgs),
     /// Look at the server's settings.
     Config(settings::ConfigArgs),
     /// Print the completions of a shell, such as `herald completions bash > ~/.local/share/bash-completion/completions/herald`.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(args),
         Command::Campaign(args) => campaign::campaign(args),
         Command::Token(args) => token::token(&args),
+        Command::Check(args) => check::check(&args),
         Command::Config(args) => settings::config(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "herald", &mut std::io::stdout());

@@ -11,6 +11,7 @@ pub mod email;
 pub mod error;
 pub mod event;
 pub mod fair_queue;
+pub mod finding;
 pub mod id;
 pub mod mask;
 pub mod paging;

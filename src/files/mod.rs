@@ -13,9 +13,13 @@
 //! alphabet has no separator and it cannot begin with a dot, so no two tenants share a folder and none leaves `users/`.
 //! Folders are readable by the service's user alone (0700), files too (0600).
 
+mod check;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+pub use check::check_folder;
 
 use crate::tenant::Scope;
 
@@ -36,6 +40,8 @@ pub enum DataDirError {
 }
 
 const DATABASE: &str = "herald.db";
+const USERS: &str = "users";
+const DEV_MASTER_KEY: &str = "master.key";
 
 // === impl DataDir ===
 
@@ -57,12 +63,12 @@ impl DataDir {
     }
 
     pub fn database(&self) -> PathBuf {
-        self.root.join(DATABASE)
+        database_of(&self.root)
     }
 
     /// The text in `master.key`, which is made of `new()` if it is not there.
     pub fn dev_master_key(&self, new: impl FnOnce() -> String) -> Result<String, DataDirError> {
-        let path = self.root.join("master.key");
+        let path = self.root.join(DEV_MASTER_KEY);
         let failed = |source| DataDirError::Io { path: path.display().to_string(), source };
         match fs::read_to_string(&path) {
             Ok(text) => Ok(text),
@@ -77,7 +83,7 @@ impl DataDir {
 
     /// The folder of a tenant's e-mails, made if it is not there.
     pub fn outbox(&self, scope: &Scope) -> io::Result<PathBuf> {
-        let path = self.root.join("users").join(scope.tenant().as_str()).join("outbox");
+        let path = self.root.join(USERS).join(scope.tenant().as_str()).join("outbox");
         if !path.is_dir() {
             make_dir(&path)?;
             // A folder is on the disk once the one that names it is.
@@ -87,6 +93,16 @@ impl DataDir {
         }
         Ok(path)
     }
+}
+
+/// The database of the data folder `root`.
+pub fn database_of(root: &Path) -> PathBuf {
+    root.join(DATABASE)
+}
+
+/// The key that a development server keeps in the data folder `root`, if it does.
+pub fn dev_master_key_of(root: &Path) -> Option<String> {
+    fs::read_to_string(root.join(DEV_MASTER_KEY)).ok()
 }
 
 /// Writes a file that must not be there yet: whole or not at all, and on the disk when this returns.

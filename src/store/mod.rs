@@ -10,6 +10,7 @@
 mod agent_configs;
 mod campaigns;
 mod changes;
+mod check;
 mod emails;
 mod error;
 mod events;
@@ -34,6 +35,7 @@ use tokio::task::JoinHandle;
 
 pub use agent_configs::UpdateAgentConfig;
 pub use campaigns::{CampaignRef, ReviewEmails, Reviewed, StartCampaign, Transition};
+pub use check::check_database;
 pub use error::{Noun, StoreError};
 pub use events::Feed;
 pub use idempotency::RequestId;
@@ -220,5 +222,5 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
 
 /// Every text that crosses tenants, or concerns none.
 pub fn system_texts() -> Vec<sql::SystemSql> {
-    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM].concat()
+    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM].concat()
 }

@@ -211,6 +211,12 @@ async fn a_redis_that_dies_costs_its_timeout_once_and_is_used_again_when_it_is_b
         assert!(slowest < Duration::from_millis(400), "{slowest:?}");
         slow += own;
     }
+    // Not even what may take long, since it looks through all keys.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let begun = Instant::now();
+    let someone = scope("user_a").await;
+    assert_eq!(cache.scope(&someone).delete_all().await, Err(CacheError::Unavailable));
+    assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
     assert!(slow <= 25, "{slow} of 1,000 operations waited for a Redis that was known to be down");
     server.restart();
     reachable(&cache).await;

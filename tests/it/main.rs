@@ -13,6 +13,7 @@
 mod admin;
 mod cache;
 mod campaigns;
+mod check;
 mod cli;
 mod crashes;
 mod credentials;

@@ -1,0 +1,61 @@
+//! `herald check`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::client::{Connection, Tls};
+use super::settings::Settings;
+use crate::check::{check_call, check_data};
+use crate::domain::finding::Finding;
+
+/// Looks at the settings, the data folder and its modes, the database's schema, tenants and rows, and the keys in Redis;
+/// with --user also whether a running server takes that user's call. Changes nothing; may run beside the server.
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    settings: Settings,
+    /// Read every page of the database, too; takes as long as reading the file does.
+    #[arg(long)]
+    deep: bool,
+    /// Call the server as this user, with a token made with auth.hs256_secret. May be given more than once.
+    #[arg(long, value_name = "ID")]
+    user: Vec<String>,
+    /// The server to call.
+    #[arg(long, value_name = "URL", env = "HERALD_SERVER", default_value = "http://127.0.0.1:50051")]
+    server: String,
+    #[command(flatten)]
+    tls: Tls,
+}
+
+pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let config = args.settings.layers()?.config()?;
+    let mut findings = Vec::new();
+    if let Err(error) = config.validate() {
+        findings.push(Finding::new(format!("the settings: {error}"), "correct them; `herald config print` shows all"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        findings.extend(check_data(&config, args.deep).await);
+        if args.user.is_empty() {
+            return;
+        }
+        let connection = Connection { server: args.server.clone(), token: None, user: None, tls: args.tls.clone() };
+        match connection.channel().await {
+            Ok(channel) => {
+                for user in &args.user {
+                    findings.extend(check_call(&config, channel.clone(), user).await);
+                }
+            }
+            Err(error) => findings.push(Finding::new(format!("{error:#}"), "start the server, or correct --server")),
+        }
+    });
+    for finding in &findings {
+        println!("wrong: {}\n   do: {}", finding.wrong, finding.to_do);
+    }
+    if findings.is_empty() {
+        println!("everything is as it should be");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}

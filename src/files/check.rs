@@ -1,0 +1,61 @@
+//! Looks at a data folder without changing it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::{DATABASE, DEV_MASTER_KEY, USERS};
+use crate::domain::finding::Finding;
+use crate::tenant::TenantId;
+
+/// What is wrong with the folder, its files' modes, and the tenants' folders in it; `known` are the database's tenants.
+pub fn check_folder(root: &Path, known: &[TenantId]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(error) = look(root, known, &mut findings) {
+        let wrong = format!("the data folder {} cannot be read: {error}", root.display());
+        findings.push(Finding::new(wrong, "check --data-dir and run this as the user that the server runs as"));
+    }
+    findings
+}
+
+fn look(root: &Path, known: &[TenantId], findings: &mut Vec<Finding>) -> io::Result<()> {
+    check_mode(root, findings)?;
+    for name in [DATABASE, DEV_MASTER_KEY] {
+        let path = root.join(name);
+        if path.try_exists()? {
+            check_mode(&path, findings)?;
+        }
+    }
+    let users = root.join(USERS);
+    if !users.try_exists()? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&users)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if entry.file_type()?.is_symlink() {
+            let wrong = format!("{} is a symbolic link", path.display());
+            findings.push(Finding::new(wrong, "Herald makes none: look where it leads, and remove it"));
+            continue;
+        }
+        match name.to_str().and_then(|name| TenantId::parse(name).ok()) {
+            Some(tenant) if known.contains(&tenant) => check_mode(&path, findings)?,
+            _ => {
+                let wrong = format!("{} belongs to no tenant of the database", path.display());
+                findings.push(Finding::new(wrong, "move it elsewhere, or put back the database that it belongs to"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// For the user of the service alone.
+fn check_mode(path: &Path, findings: &mut Vec<Finding>) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let wrong = format!("{} can be read by others: its mode is {mode:04o}", path.display());
+        findings.push(Finding::new(wrong, format!("chmod go-rwx {}", path.display())));
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Looks at a database without changing it, whether or not a server works on it: its schema, its tenants, its rows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, SqliteConnection};
+
+use super::error::{Result, StoreError};
+use super::master_key::MasterKey;
+use super::sql::{Door, system_sql};
+use crate::domain::finding::Finding;
+use crate::tenant::TenantId;
+
+system_sql! {
+    CHECK_MIGRATIONS = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
+    CHECK_TABLES =
+        "SELECT s.name, c.name, c.pk, c.\"notnull\"
+         FROM sqlite_schema s JOIN pragma_table_info(s.name) c
+         WHERE s.type = 'table' AND s.name NOT LIKE 'sqlite_%' AND s.name != '_sqlx_migrations'";
+    CHECK_REFERENCES = "SELECT \"table\", COUNT(*) FROM pragma_foreign_key_check GROUP BY \"table\"";
+    CHECK_TENANTS = "SELECT id, data_key FROM tenants ORDER BY id";
+    CHECK_PAGES = "PRAGMA integrity_check(20)";
+}
+
+/// The tables of this version.
+const TABLES: [&str; 9] = [
+    "agent_configs",
+    "campaign_events",
+    "campaign_prospects",
+    "campaign_steps",
+    "campaigns",
+    "counters",
+    "emails",
+    "idempotency_keys",
+    "prospects",
+];
+
+/// What is wrong with the database, and the tenants that it has. `deep` reads every page.
+pub async fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -> (Vec<Finding>, Vec<TenantId>) {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
+    let mut findings = Vec::new();
+    let mut tenants = Vec::new();
+    let looked = async {
+        let mut connection = options.connect().await?;
+        check_migrations(&mut connection, &mut findings).await?;
+        check_tables(&mut connection, &mut findings).await?;
+        check_references(&mut connection, &mut findings).await?;
+        tenants = check_tenants(&mut connection, master_key, &mut findings).await?;
+        if deep {
+            check_pages(&mut connection, &mut findings).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = looked.await {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let wrong = format!("the database {} cannot be read: {error}{cause}", path.display());
+        findings.push(Finding::new(wrong, "stop the server and put back the last backup of the data folder"));
+    }
+    (findings, tenants)
+}
+
+async fn check_migrations(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
+    let applied: Vec<(i64, bool, Vec<u8>)> = CHECK_MIGRATIONS.on(Door::Write(connection)).all().await?;
+    let applied: BTreeMap<_, _> =
+        applied.into_iter().map(|(version, success, sum)| (version, (success, sum))).collect();
+    let migrator = sqlx::migrate!("migrations/sqlite");
+    for migration in migrator.iter() {
+        let wrong = match applied.get(&migration.version) {
+            None => format!("the schema is older than this version: migration {} was not applied", migration.version),
+            Some((false, _)) => format!("migration {} was begun and not finished", migration.version),
+            Some((_, sum)) if *sum != *migration.checksum => {
+                format!("migration {} is another than this version's", migration.version)
+            }
+            Some(_) => continue,
+        };
+        findings.push(Finding::new(wrong, "start this version's server once, which brings the schema up to date; if that fails, put back the last backup"));
+    }
+    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    if let Some(version) = applied.keys().find(|version| **version > newest) {
+        let wrong = format!("the schema is newer than this version: it has migration {version}");
+        findings
+            .push(Finding::new(wrong, "use the version of Herald that last served this data folder, or a newer one"));
+    }
+    Ok(())
+}
+
+async fn check_tables(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
+    let columns: Vec<(String, String, i64, bool)> = CHECK_TABLES.on(Door::Write(connection)).all().await?;
+    let mut scoped: BTreeMap<String, bool> = BTreeMap::new();
+    for (table, column, key, not_null) in columns {
+        *scoped.entry(table).or_default() |= column == "tenant_id" && key == 1 && not_null;
+    }
+    for name in TABLES.iter().chain(&["tenants"]).filter(|name| !scoped.contains_key(**name)) {
+        let wrong = format!("the table {name} is missing");
+        findings.push(Finding::new(wrong, "put back the last backup of the data folder"));
+    }
+    for name in scoped.iter().filter(|(name, ok)| !**ok && name.as_str() != "tenants").map(|(name, _)| name) {
+        let wrong = format!("the table {name} has no tenant_id at the head of its primary key");
+        findings.push(Finding::new(
+            wrong,
+            format!("Herald makes no such table: move it out of this database (DROP TABLE {name})"),
+        ));
+    }
+    Ok(())
+}
+
+async fn check_references(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
+    let broken: Vec<(String, i64)> = CHECK_REFERENCES.on(Door::Write(connection)).all().await?;
+    for (table, rows) in broken {
+        let wrong = format!("{rows} rows of {table} refer to a tenant, prospect, campaign or e-mail that is not there");
+        findings.push(Finding::new(
+            wrong,
+            "somebody else wrote into the database: put back the last backup of the data folder",
+        ));
+    }
+    Ok(())
+}
+
+async fn check_tenants(
+    connection: &mut SqliteConnection,
+    master_key: Option<&MasterKey>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<TenantId>> {
+    let rows: Vec<(String, Vec<u8>)> = CHECK_TENANTS.on(Door::Write(connection)).all().await?;
+    let mut tenants = Vec::new();
+    let mut sealed = 0;
+    for (id, data_key) in rows {
+        let Ok(tenant) = TenantId::parse(&id) else {
+            let wrong = format!("the tenant {id:?} has an id that no tenant can have");
+            findings.push(Finding::new(wrong, "somebody else wrote into the database: put back the last backup"));
+            continue;
+        };
+        sealed += usize::from(master_key.is_some_and(|key| key.unwrap_data_key(&tenant, &data_key).is_none()));
+        tenants.push(tenant);
+    }
+    if sealed > 0 {
+        let wrong = format!("the master key does not open the data keys of {sealed} of {} tenants", tenants.len());
+        findings.push(Finding::new(wrong, "set HERALD_MASTER_KEY to the key that the data folder was made with"));
+    }
+    Ok(tenants)
+}
+
+async fn check_pages(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
+    let lines: Vec<(String,)> = CHECK_PAGES.on(Door::Write(connection)).all().await?;
+    for (line,) in lines.into_iter().filter(|(line,)| line != "ok") {
+        let wrong = format!("the database is damaged: {line}");
+        findings.push(Finding::new(wrong, "stop the server and put back the last backup of the data folder"));
+    }
+    Ok(())
+}
