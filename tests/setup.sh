@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, clients (the gRPC clients of
-# others, from npm). Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
+# Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, systemd (systemd-analyze),
+# clients (the gRPC clients of others, from npm). Debian's packages come through apt-get, as root or through sudo; elsewhere
+# it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -22,6 +23,7 @@ for need in "$@"; do
     python3) command -v python3 > /dev/null || debian "Python 3" python3-minimal ;;
     node) command -v npm > /dev/null || debian "Node.js 20 or newer, with npm" nodejs npm ;;
     redis) command -v redis-server > /dev/null || debian "redis-server 7 or newer" redis-server ;;
+    systemd) command -v systemd-analyze > /dev/null || debian "systemd-analyze" systemd ;;
     clients)
         installed=tests/clients/node_modules/.package-lock.json
         if [ ! -e "$installed" ] || [ tests/clients/package-lock.json -nt "$installed" ]; then

@@ -17,6 +17,7 @@ mod check;
 mod cli;
 mod crashes;
 mod credentials;
+mod deploy;
 mod fairness;
 mod interop;
 mod isolation;
