@@ -32,7 +32,7 @@ lint: setup ## rustfmt, clippy and buf lint; a warning is an error.
 	$(BUF) lint
 
 setup: ## Install what tests and lint need and is not there.
-	@tests/setup.sh cc python3 node clients redis systemd
+	@tests/setup.sh cc python3 node clients redis systemd schemas
 
 clean: ## Remove what was built.
 	$(CARGO) clean

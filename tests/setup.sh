@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, systemd (systemd-analyze),
-# clients (the gRPC clients of others, from npm). Debian's packages come through apt-get, as root or through sudo; elsewhere
-# it says what to install.
+# schemas (checkers of YAML files, from PyPI), clients (the gRPC clients of others, from npm). Debian's packages come
+# through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -24,6 +24,13 @@ for need in "$@"; do
     node) command -v npm > /dev/null || debian "Node.js 20 or newer, with npm" nodejs npm ;;
     redis) command -v redis-server > /dev/null || debian "redis-server 7 or newer" redis-server ;;
     systemd) command -v systemd-analyze > /dev/null || debian "systemd-analyze" systemd ;;
+    schemas)
+        if [ ! -e target/venv/.done ] || [ tests/requirements.txt -nt target/venv/.done ]; then
+            python3 -m venv target/venv || { debian "Python's venv module" python3-venv && python3 -m venv target/venv; }
+            target/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+            touch target/venv/.done
+        fi
+        ;;
     clients)
         installed=tests/clients/node_modules/.package-lock.json
         if [ ! -e "$installed" ] || [ tests/clients/package-lock.json -nt "$installed" ]; then

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use herald::config::{Config, Layers};
+use herald::metrics::{CacheOutcome, metrics};
+use herald::tenant::TenantId;
 
 use crate::support::folder;
 
@@ -45,4 +48,42 @@ fn systemd_takes_the_unit() {
     let output = Command::new("systemd-analyze").arg("verify").arg(&path).output().expect("installed by `make test`");
     let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
     assert!(output.status.success() && !told.contains("herald.service"), "{told}");
+}
+
+#[test]
+fn the_yaml_files_fit_their_schemas() {
+    let checkers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin");
+    let check = |program: &str, args: &[&str], file: &str| {
+        let output = Command::new(checkers.join(program)).args(args).arg(deploy(file)).output();
+        let output = output.expect("installed by `make test`");
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+        assert!(output.status.success(), "{file}: {told}");
+    };
+    check("check-jsonschema", &["--builtin-schema", "vendor.compose-spec"], "compose.yaml");
+    check("kubernetes-validate", &["--strict"], "kubernetes/herald.yaml");
+}
+
+#[test]
+fn what_the_dashboard_and_the_manual_show_is_counted() {
+    let m = metrics();
+    m.call("m", "OK", Some(Duration::ZERO));
+    m.tenant(&TenantId::parse("user_a").expect("an id"));
+    m.step("email_sending", "completed");
+    m.cache(CacheOutcome::Hit, 1);
+    m.commit_writes.observe(1.0);
+    let counted = m.encode();
+    let dashboard = std::fs::read_to_string(deploy("grafana/herald.json")).expect("a file");
+    serde_json::from_str::<serde_json::Value>(&dashboard).expect("JSON");
+    let manual = std::fs::read_to_string(deploy("../docs/operating.md")).expect("a file");
+    let readme = std::fs::read_to_string(deploy("../README.md")).expect("a file");
+    let mut seen = 0;
+    for text in [dashboard, manual, readme] {
+        for part in text.split("herald_").skip(1) {
+            let name: String = part.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let family = name.trim_end_matches("_bucket").trim_end_matches("_total");
+            assert!(counted.contains(&format!("# TYPE herald_{family} ")), "herald_{name} is not counted:\n{counted}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20);
 }
