@@ -25,13 +25,14 @@ test: setup ## Run every test, against real servers.
 test-deep: setup ## The same, with the full counts of tests/README.md.
 	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING)
 
-lint: setup ## rustfmt, clippy and buf lint; a warning is an error.
+lint: ## rustfmt, clippy and buf lint; a warning is an error.
+	@tests/setup.sh cc node clients
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets $(TESTING) -- -D warnings
 	$(BUF) lint
 
-setup: ## Install what tests and lint need and is not there.
+setup: ## Install what the tests need and is not there.
 	@tests/setup.sh cc python3 node clients redis systemd schemas
 
 clean: ## Remove what was built.

@@ -71,6 +71,7 @@ pub struct Ready {
 /// How long the engine's turns may take to end, once calls have.
 const ENGINE_STOP: Duration = Duration::from_secs(5);
 
+/// How long answers on the admin port may take to end, last of all.
 const ADMIN_STOP: Duration = Duration::from_millis(500);
 
 impl Default for Seams {
@@ -105,18 +106,20 @@ pub async fn run(
         policy: Arc::new(Policy::load()?),
         authenticator: Arc::new(Authenticator::new(&config.auth, config.dev, seams.clock.clone())?),
     };
+    // What the settings may have wrong comes before anything is served.
+    let tls = transport::tls(&config.tls)?;
+    let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
+    let ready_now = Readiness::default();
+    let admin_until = CancellationToken::new();
+    let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
+
     let gate = Gate::default();
     let app = transport::app(open.routes(), gate.clone(), guard, &config.server, config.dev);
     let served_until = CancellationToken::new();
     let mut serving = {
         let (settings, until) = (config.server.clone(), served_until.clone());
-        let tls = transport::tls(&config.tls)?;
         tokio::spawn(async move { transport::serve(listener, app, &settings, tls, until).await })
     };
-
-    let ready_now = Readiness::default();
-    let admin_until = CancellationToken::new();
-    let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
 
     let ids = Ids::new(seams.clock.clone(), seams.random.clone());
     let store = Store::open(&data.database(), master_key, ids).await?;
@@ -128,9 +131,8 @@ pub async fn run(
         },
     };
     let engine = Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch));
-    let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
     let publish_until = CancellationToken::new();
-    let publisher = tokio::spawn(publish_states(store.clone(), engine.clone(), cache.clone(), publish_until.clone()));
+    let publisher = tokio::spawn(publish_states(store.clone(), engine.clone(), cache, publish_until.clone()));
     let streams_until = CancellationToken::new();
     gate.open(services(&config, &store, &engine, &streams_until));
     if seams.run_engine {

@@ -76,7 +76,10 @@ impl Jwks {
             }
             return Ok(Some(key));
         }
-        self.ask(|own| own.find(kid).is_some()).await;
+        // In a task of its own: a caller that gives up must not break off what others wait for.
+        let (own, wanted) = (self.clone(), kid.map(str::to_owned));
+        let asking = tokio::spawn(async move { own.ask(|own| own.find(wanted.as_deref()).is_some()).await });
+        let _ = asking.await;
         let key = self.find(kid);
         if key.is_none() && self.read().read.is_none() {
             return Err(KeysUnavailable);

@@ -1,7 +1,7 @@
 //! What crosses tenants: claims, leases, purging.
 //!
-//! Architecture invariant: the few texts that cross tenants are here and in `transaction.rs`, and they return ids, fences and scopes, never a
-//! tenant's data.
+//! Architecture invariant: the few texts that cross tenants are here, in `transaction.rs` and in `check.rs`. They return ids,
+//! fences, scopes and wrapped keys, never a tenant's data.
 
 use sqlx::{FromRow, SqliteConnection};
 

@@ -149,6 +149,20 @@ async fn known_keys_go_on_while_the_address_is_down_hangs_or_lies() {
     assert!(issuer.asked() >= 7, "it was asked each time");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_gives_up_does_not_break_off_the_reading_that_others_wait_for() {
+    let key = SigningKey::new("k1", Algorithm::ES256);
+    let issuer = Changing::serve(Answer::Slow(Duration::from_millis(500), key_set(&[&key]))).await;
+    let app = start_with_keys(&issuer.url, 600).await;
+    let (mut hasty, mut patient) =
+        (app.token(&key.sign(&of("hasty"))).await, app.token(&key.sign(&of("patient"))).await);
+    let request = pb::GetAgentConfigRequest {};
+    let given_up = tokio::time::timeout(Duration::from_millis(100), hasty.agent.get_agent_config(request)).await;
+    assert!(given_up.is_err(), "the keys take longer");
+    patient.agent.get_agent_config(request).await.expect("the reading went on");
+    assert_eq!(issuer.asked(), 1);
+}
+
 #[tokio::test]
 async fn without_any_key_a_token_is_told_to_come_again() {
     let issuer = Changing::serve(Answer::Page(503, "text/plain", Vec::new())).await;
