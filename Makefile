@@ -33,7 +33,7 @@ lint: ## rustfmt, clippy and buf lint; a warning is an error.
 	$(BUF) lint
 
 setup: ## Install what the tests need and is not there.
-	@tests/setup.sh cc python3 node clients redis systemd schemas
+	@tests/setup.sh cc python3 node clients redis systemd promtool schemas
 
 clean: ## Remove what was built.
 	$(CARGO) clean

@@ -1,5 +1,6 @@
 //! For other Rust backends that call Herald: an interceptor that stamps their calls with credentials, and with the trace
-//! that they are part of (W3C Trace Context), where the caller uses `tracing-opentelemetry`.
+//! that they are part of (W3C Trace Context), where the caller uses `tracing-opentelemetry` and has set a global
+//! `TraceContextPropagator`.
 //!
 //! ```no_run
 //! use herald::client::Credentials;

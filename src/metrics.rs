@@ -1,4 +1,4 @@
-//! What is counted, for Prometheus: one registry of the process, read on the admin port.
+//! What is counted: read by Prometheus on the admin port, and sent to an OpenTelemetry collector where one is named.
 //!
 //! The number of time series is bounded: methods, codes, steps and outcomes are few, and of the tenants the first hundred
 //! have series of their own; the rest share `other`.
@@ -7,56 +7,31 @@ use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, MeterProvider as _, UpDownCounter};
+use opentelemetry_otlp::MetricExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
 
 use crate::tenant::TenantId;
 
 /// Everything that is counted.
 pub struct Metrics {
+    provider: SdkMeterProvider,
     registry: Registry,
-    calls: Family<Call, Counter>,
-    call_seconds: Family<Method, Histogram>,
-    tenant_calls: Family<Tenant, Counter>,
     tenants: Mutex<HashSet<TenantId>>,
-    pub open_streams: Gauge,
-    steps: Family<Step, Counter>,
-    pub commit_writes: Histogram,
-    pub waiting_writes: Gauge,
-    pub waiting_campaigns: Gauge,
-    cache: Family<Outcome, Counter>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Call {
-    method: String,
-    code: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Method {
-    method: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Tenant {
-    tenant: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Step {
-    step: &'static str,
-    status: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
+    calls: Counter<u64>,
+    call_seconds: Histogram<f64>,
+    tenant_calls: Counter<u64>,
+    tenant_emails: Counter<u64>,
+    open_streams: UpDownCounter<i64>,
+    steps: Counter<u64>,
+    commit_writes: Histogram<u64>,
+    waiting_writes: UpDownCounter<i64>,
+    waiting_campaigns: UpDownCounter<i64>,
+    cache: Counter<u64>,
 }
 
 /// What came of a cache operation.
@@ -70,78 +45,120 @@ pub enum CacheOutcome {
 /// The tenants that have series of their own.
 const TENANTS: usize = 100;
 
+static METRICS: OnceLock<Metrics> = OnceLock::new();
+
 /// The metrics of this process.
 pub fn metrics() -> &'static Metrics {
-    static METRICS: OnceLock<Metrics> = OnceLock::new();
-    METRICS.get_or_init(Metrics::new)
+    METRICS.get_or_init(|| Metrics::new(None))
+}
+
+/// Has the metrics sent to a collector too; before anything is counted. Inside a runtime.
+pub fn send_to(exporter: MetricExporter, resource: Resource) {
+    // Already counting, in another test of the same process: that goes on.
+    METRICS.get_or_init(|| Metrics::new(Some((exporter, resource))));
 }
 
 // === impl Metrics ===
 
 impl Metrics {
-    fn new() -> Self {
-        let mut registry = Registry::with_prefix("herald");
-        // 0.25 ms to 8 s.
-        let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
-        let call_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
-        let metrics = Self {
-            calls: Family::default(),
-            call_seconds,
-            tenant_calls: Family::default(),
-            tenants: Mutex::default(),
-            open_streams: Gauge::default(),
-            steps: Family::default(),
-            commit_writes: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
-            waiting_writes: Gauge::default(),
-            waiting_campaigns: Gauge::default(),
-            cache: Family::default(),
-            registry: Registry::default(),
+    fn new(collector: Option<(MetricExporter, Resource)>) -> Self {
+        let registry = Registry::new();
+        let mut provider = SdkMeterProvider::builder();
+        let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone());
+        match reader.without_target_info().scope_info_enabled(false).build() {
+            Ok(reader) => provider = provider.with_reader(reader),
+            Err(error) => tracing::error!(%error, "there are no metrics for Prometheus"),
+        }
+        if let Some((exporter, resource)) = collector {
+            provider = provider.with_periodic_exporter(exporter).with_resource(resource);
+        }
+        let provider = provider.build();
+        let meter = provider.meter("herald");
+        let counter = |name, help| meter.u64_counter(name).with_description(help).build();
+        let level = |name, help| {
+            let level = meter.i64_up_down_counter(name).with_description(help).build();
+            level.add(0, &[]);
+            level
         };
-        registry.register("calls", "Calls that have ended, by method and status code", metrics.calls.clone());
-        registry.register_with_unit(
-            "call_duration",
-            "How long unary calls took, from the request's headers to the response's end",
-            Unit::Seconds,
-            metrics.call_seconds.clone(),
-        );
-        registry.register(
-            "tenant_calls",
-            "Calls by tenant; the first hundred, then other",
-            metrics.tenant_calls.clone(),
-        );
-        registry.register("open_streams", "Watch streams that are open", metrics.open_streams.clone());
-        registry.register("steps", "Steps of campaigns that have ended, by how", metrics.steps.clone());
-        registry.register("commit_writes", "Writes that one commit took", metrics.commit_writes.clone());
-        registry.register("waiting_writes", "Writes that wait for their commit", metrics.waiting_writes.clone());
-        registry.register(
-            "waiting_campaigns",
-            "Claimed campaigns that wait for their turn",
-            metrics.waiting_campaigns.clone(),
-        );
-        registry.register("cache_operations", "Reads of the tenants' caches, by outcome", metrics.cache.clone());
-        Self { registry, ..metrics }
-    }
-
-    /// A call has ended.
-    pub fn call(&self, method: &str, code: &'static str, took: Option<Duration>) {
-        self.calls.get_or_create(&Call { method: method.to_owned(), code }).inc();
-        if let Some(took) = took {
-            self.call_seconds.get_or_create(&Method { method: method.to_owned() }).observe(took.as_secs_f64());
+        let call_seconds = meter
+            .f64_histogram("herald.call.duration")
+            .with_unit("s")
+            .with_description("How long unary calls took, from the request's headers to the response's end")
+            // 0.25 ms to 8 s.
+            .with_boundaries((0..16).map(|n| 0.000_25 * f64::from(1 << n)).collect());
+        let commit_writes = meter
+            .u64_histogram("herald.commit_writes")
+            .with_description("Writes that one commit took")
+            .with_boundaries((0..9).map(|n| f64::from(1 << n)).collect());
+        Self {
+            tenants: Mutex::default(),
+            calls: counter("herald.calls", "Calls that have ended, by method and status code"),
+            call_seconds: call_seconds.build(),
+            tenant_calls: counter("herald.tenant_calls", "Calls by tenant; the first hundred, then other"),
+            tenant_emails: counter("herald.tenant_emails", "E-mails sent by tenant; the first hundred, then other"),
+            open_streams: level("herald.open_streams", "Watch streams that are open"),
+            steps: counter("herald.steps", "Steps of campaigns that have ended, by how"),
+            commit_writes: commit_writes.build(),
+            waiting_writes: level("herald.waiting_writes", "Writes that wait for their commit"),
+            waiting_campaigns: level("herald.waiting_campaigns", "Claimed campaigns that wait for their turn"),
+            cache: counter(
+                "herald.cache_operations",
+                "Reads of the tenants' caches that hit or missed, and operations that Redis did not answer",
+            ),
+            provider,
+            registry,
         }
     }
 
+    /// A call has ended. `took`: unless it was a stream.
+    pub fn call(&self, method: &str, code: &'static str, took: Option<Duration>) {
+        let method = KeyValue::new("method", method.to_owned());
+        if let Some(took) = took {
+            self.call_seconds.record(took.as_secs_f64(), std::slice::from_ref(&method));
+        }
+        self.calls.add(1, &[method, KeyValue::new("code", code)]);
+    }
+
     /// A tenant has called.
-    pub fn tenant(&self, tenant: &TenantId) {
+    pub fn tenant_call(&self, tenant: &TenantId) {
+        self.tenant_calls.add(1, &[self.tenant(tenant)]);
+    }
+
+    /// An e-mail of a tenant was sent.
+    pub fn tenant_email(&self, tenant: &TenantId) {
+        self.tenant_emails.add(1, &[self.tenant(tenant)]);
+    }
+
+    fn tenant(&self, tenant: &TenantId) -> KeyValue {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let own = tenants.contains(tenant) || (tenants.len() < TENANTS && tenants.insert(tenant.clone()));
         drop(tenants);
-        let tenant = if own { tenant.as_str() } else { "other" }.to_owned();
-        self.tenant_calls.get_or_create(&Tenant { tenant }).inc();
+        KeyValue::new("tenant", if own { tenant.as_str() } else { "other" }.to_owned())
+    }
+
+    /// A watch stream was opened (1) or has ended (-1).
+    pub fn stream(&self, change: i64) {
+        self.open_streams.add(change, &[]);
     }
 
     /// A step of a campaign has ended.
     pub fn step(&self, step: &'static str, status: &'static str) {
-        self.steps.get_or_create(&Step { step, status }).inc();
+        self.steps.add(1, &[KeyValue::new("step", step), KeyValue::new("status", status)]);
+    }
+
+    /// So many more writes wait for their commit.
+    pub fn waiting_writes(&self, change: i64) {
+        self.waiting_writes.add(change, &[]);
+    }
+
+    /// A commit took so many writes.
+    pub fn commit(&self, writes: usize) {
+        self.commit_writes.record(writes as u64, &[]);
+    }
+
+    /// So many more claimed campaigns wait for their turn.
+    pub fn waiting_campaigns(&self, change: i64) {
+        self.waiting_campaigns.add(change, &[]);
     }
 
     pub fn cache(&self, outcome: CacheOutcome, count: usize) {
@@ -150,14 +167,16 @@ impl Metrics {
             CacheOutcome::Miss => "miss",
             CacheOutcome::Unavailable => "unavailable",
         };
-        self.cache.get_or_create(&Outcome { outcome }).inc_by(count as u64);
+        self.cache.add(count as u64, &[KeyValue::new("outcome", outcome)]);
     }
 
-    /// All of it, as OpenMetrics text.
-    pub fn encode(&self) -> String {
-        let mut text = String::new();
-        // Writing into a string does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+    /// All of it in Prometheus' text format 0.0.4.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Sends what has not been sent, if it is sent anywhere, and ends the counting. Blocks for some seconds at most.
+    pub(crate) fn stop(&self) -> OTelSdkResult {
+        self.provider.shutdown()
     }
 }

@@ -1,11 +1,11 @@
-//! Logs and traces.
+//! Logs, traces and the sending of metrics.
 //!
 //! Logs go to standard error, so that standard output stays for what a command answers. Spans name the tenant that they
 //! work for. With `debug_tenants`, those tenants' lines are logged in detail, and nobody else's.
 //!
-//! Traces go to an OpenTelemetry collector if `OTEL_EXPORTER_OTLP_ENDPOINT` names one; the exporter reads that and the
-//! other variables of the OpenTelemetry specification itself. The trace of a caller (W3C Trace Context) goes on here, and in
-//! the calls that [`crate::client`] stamps.
+//! Traces and metrics go to an OpenTelemetry collector if `OTEL_EXPORTER_OTLP_ENDPOINT` names one; the exporters read that
+//! and the other variables of the OpenTelemetry specification themselves. The trace of a caller (W3C Trace Context) goes on
+//! here, and in the calls that [`crate::client`] stamps.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,7 +13,8 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::SpanExporter;
+use opentelemetry::{Key, KeyValue};
+use opentelemetry_otlp::{MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -30,6 +31,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt as log};
 
 use crate::config::{Config, LogFormat};
+use crate::metrics::{self, metrics};
 
 /// What the filter lets through, and besides it the detail of some tenants.
 struct Detail {
@@ -44,19 +46,22 @@ struct Wanted;
 #[derive(Default)]
 struct TenantField(String);
 
-/// Sends the last traces when it is told to stop.
+/// Sends the last traces and metrics when it is told to stop.
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
+    sends_metrics: bool,
 }
 
 /// The headers of a request, as the propagator reads and writes them.
 struct Headers<'a>(&'a HeaderMap);
 struct HeadersMut<'a>(&'a mut HeaderMap);
 
-/// Where the OpenTelemetry specification has the collector's address.
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+/// Where the OpenTelemetry specification has the collector's address: that of everything, and of one kind.
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 
-/// Starts logging and tracing as the settings and the environment say; the error names what is wrong. Inside a runtime.
+/// Starts logging, tracing and the sending of metrics as the settings and the environment say; the error names what is wrong. Inside a runtime.
 pub fn start(config: &Config) -> Result<Telemetry, String> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("the setting `log`: {error}"))?;
     let detail = Detail { filter, tenants: config.debug_tenants.iter().cloned().collect() };
@@ -69,7 +74,12 @@ pub fn start(config: &Config) -> Result<Telemetry, String> {
         LogFormat::Json => lines.json().flatten_event(true).with_filter(detail).boxed(),
     };
     let mut layers = vec![lines];
-    let traces = if ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some()) { Some(exporter()?) } else { None };
+    let traces = if wanted(TRACES_ENDPOINT) { Some(tracer()?) } else { None };
+    let sends_metrics = wanted(METRICS_ENDPOINT);
+    if sends_metrics {
+        let exporter = MetricExporter::builder().with_tonic().build();
+        metrics::send_to(exporter.map_err(|error| format!("{METRICS_ENDPOINT}: {error}"))?, resource());
+    }
     if let Some(provider) = &traces {
         // Our own spans; the exporter's calls must not make spans that are exported.
         let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("herald"));
@@ -77,15 +87,27 @@ pub fn start(config: &Config) -> Result<Telemetry, String> {
     }
     // Already started by another test of the same process: that one serves.
     let _ = tracing_subscriber::registry().with(layers).try_init();
-    Ok(Telemetry { traces })
+    Ok(Telemetry { traces, sends_metrics })
 }
 
-fn exporter() -> Result<SdkTracerProvider, String> {
+/// Whether the environment names a collector for this kind.
+fn wanted(endpoint: &str) -> bool {
+    [ENDPOINT, endpoint].iter().any(|name| std::env::var_os(name).is_some_and(|address| !address.is_empty()))
+}
+
+fn tracer() -> Result<SdkTracerProvider, String> {
     let exporter = SpanExporter::builder().with_tonic().build();
-    let exporter = exporter.map_err(|error| format!("OTEL_EXPORTER_OTLP_ENDPOINT: {error}"))?;
+    let exporter = exporter.map_err(|error| format!("{TRACES_ENDPOINT}: {error}"))?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    let resource = Resource::builder().with_service_name("herald").build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
+}
+
+/// What the spans and metrics are of: `herald`, unless the environment has another name for it.
+fn resource() -> Resource {
+    let named = Resource::builder().build().get(&Key::from_static_str("service.name"));
+    let named = named.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    if named { resource } else { resource.with_service_name("herald") }.build()
 }
 
 /// Makes the span a part of the trace that the headers name, if they do.
@@ -110,6 +132,11 @@ impl Telemetry {
     pub fn stop(self) {
         if let Some(Err(error)) = self.traces.map(|provider| provider.shutdown()) {
             tracing::warn!(%error, "the last traces could not be sent");
+        }
+        if self.sends_metrics
+            && let Err(error) = metrics().stop()
+        {
+            tracing::warn!(%error, "the last metrics could not be sent");
         }
     }
 }

@@ -1,19 +1,23 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, systemd (systemd-analyze),
-# schemas (checkers of YAML files, from PyPI), clients (the gRPC clients of others, from npm). Debian's packages come
-# through apt-get, as root or through sudo; elsewhere it says what to install.
+# promtool (of Prometheus), schemas (checkers of deploy's files, from PyPI), clients (the gRPC clients of others, from npm).
+# Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
 
-debian() {
+lists() {
     if ! command -v apt-get > /dev/null; then
         echo "error: $1 is needed; install it and try again" >&2
         exit 1
     fi
-    shift
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
     $as_root apt-get update -qq
+}
+
+debian() {
+    lists "$1"
+    shift
     DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" > /dev/null
 }
 
@@ -24,6 +28,14 @@ for need in "$@"; do
     node) command -v npm > /dev/null || debian "Node.js 20 or newer, with npm" nodejs npm ;;
     redis) command -v redis-server > /dev/null || debian "redis-server 7 or newer" redis-server ;;
     systemd) command -v systemd-analyze > /dev/null || debian "systemd-analyze" systemd ;;
+    promtool)
+        # Taken out of its package: Prometheus itself is not to run here.
+        if ! command -v promtool > /dev/null && [ ! -x target/prometheus/usr/bin/promtool ]; then
+            lists "promtool (of Prometheus)"
+            mkdir -p target/prometheus
+            (cd target/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+        fi
+        ;;
     schemas)
         if [ ! -e target/venv/.done ] || [ tests/requirements.txt -nt target/venv/.done ]; then
             python3 -m venv target/venv || { debian "Python's venv module" python3-venv && python3 -m venv target/venv; }

@@ -13,7 +13,7 @@ use axum::response::Response;
 use http::{Extensions, HeaderMap, HeaderValue};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use super::{Access, Guard};
 use crate::status;
@@ -44,7 +44,6 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
     // A tenant id is printable ASCII, so it is always a header value.
     let stamp = HeaderValue::from_str(caller.tenant().as_str()).ok();
     let mut response = if caller.role() < needed {
-        span.record("status", tracing::field::debug(Code::PermissionDenied));
         span.in_scope(|| refuse(&path, status::role_too_low(caller.role().as_str(), needed.as_str())))
     } else {
         if let Some(stamp) = stamp.clone() {
@@ -54,15 +53,16 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
         async {
             let begun = Instant::now();
             let response = next.run(request).await;
-            // What a stream or a body comes to later is told by the metrics.
+            // What a stream comes to later is told by its span and the metrics.
             let status = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            Span::current().record("status", tracing::field::debug(status));
             tracing::debug!(took = ?begun.elapsed(), ?status, "rpc.answered");
             response
         }
-        .instrument(span)
+        .instrument(span.clone())
         .await
     };
+    // It ends with the call, which may be after this: a stream's messages are yet to come.
+    response.extensions_mut().insert(span);
     if let Some(stamp) = stamp {
         response.headers_mut().insert(TENANT_HEADER, stamp);
     }

@@ -190,9 +190,7 @@ impl Scoped<'_> {
         let keys = keys.iter().map(|key| self.key(key)).collect::<Result<Vec<_>>>()?;
         let found = match &self.cache.backing {
             Backing::Memory(memory) => keys.iter().map(|key| memory.get(key)).collect(),
-            Backing::Redis(redis) => {
-                redis.get(keys).await.inspect_err(|_| metrics().cache(CacheOutcome::Unavailable, 1))?
-            }
+            Backing::Redis(redis) => redis.get(keys).await?,
         };
         let hits = found.iter().flatten().count();
         metrics().cache(CacheOutcome::Hit, hits);

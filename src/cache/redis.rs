@@ -19,6 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{CacheError, MAX_LIST, Result};
 use crate::config;
+use crate::metrics::{CacheOutcome, metrics};
 
 pub(super) struct Redis {
     client: Client,
@@ -191,6 +192,7 @@ impl Redis {
     /// Does the operation within `most`, unless Redis has just failed.
     async fn guard<T>(&self, most: Duration, operation: impl Future<Output = Result<T, Error>>) -> Result<T> {
         if !self.circuit.lets_through() {
+            metrics().cache(CacheOutcome::Unavailable, 1);
             return Err(CacheError::Unavailable);
         }
         match tokio::time::timeout(most, operation).await {
@@ -211,6 +213,7 @@ impl Redis {
         if self.circuit.open() {
             tracing::warn!(why, "cache.unavailable");
         }
+        metrics().cache(CacheOutcome::Unavailable, 1);
         CacheError::Unavailable
     }
 }

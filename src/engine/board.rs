@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tracing::Span;
 
+use crate::domain::campaign::StepId;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::CampaignId;
 use crate::metrics::metrics;
@@ -21,6 +23,8 @@ pub(super) struct Job {
     pub claim: Claim,
     /// How often its present piece of work has failed in passing.
     pub tries: u32,
+    /// The step that is being worked on, and its span, which lasts until the step ends or the campaign is released.
+    pub step: Option<(StepId, Span)>,
 }
 
 #[derive(Default)]
@@ -41,6 +45,10 @@ struct State {
 // === impl Job ===
 
 impl Job {
+    pub(super) fn new(claim: Claim) -> Self {
+        Self { claim, tries: 0, step: None }
+    }
+
     pub(super) fn key(&self) -> Key {
         (self.claim.scope.tenant().clone(), self.claim.lease.campaign.clone())
     }
@@ -51,7 +59,7 @@ impl Job {
 impl Board {
     pub(super) fn put(&self, job: Job) {
         self.lock().ready.push(job.claim.scope.tenant().clone(), job);
-        metrics().waiting_campaigns.inc();
+        metrics().waiting_campaigns(1);
         self.put.notify_one();
     }
 
@@ -59,7 +67,7 @@ impl Board {
     pub(super) fn take(&self) -> Option<Job> {
         let mut state = self.lock();
         while let Some((_, job)) = state.ready.pop() {
-            metrics().waiting_campaigns.dec();
+            metrics().waiting_campaigns(-1);
             let key = job.key();
             if state.at_work.insert(key.clone()) {
                 return Some(job);
@@ -107,7 +115,7 @@ mod tests {
     fn job(tenant: &str, campaign: &str, fence: i64) -> Job {
         let scope = Scope::mint(TenantId::parse(tenant).expect("an id"), Origin::Claim);
         let campaign = CampaignId::parse(campaign).expect("an id");
-        Job { claim: Claim { scope, lease: Lease { campaign, fence } }, tries: 0 }
+        Job::new(Claim { scope, lease: Lease { campaign, fence } })
     }
 
     #[test]

@@ -23,6 +23,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::config;
 use crate::connect::Connectors;
+use crate::domain::campaign::StepId;
 use crate::domain::id::CampaignId;
 use crate::store::{Claim, Store, StoreError};
 use crate::tenant::TenantId;
@@ -131,7 +132,7 @@ impl Engine {
         let claims = self.store.claim_due(&self.worker, self.settings.lease, CLAIM_MOST).await?;
         let count = claims.len();
         for claim in claims {
-            self.board.put(Job { claim, tries: 0 });
+            self.board.put(Job::new(claim));
         }
         Ok(count)
     }
@@ -216,14 +217,9 @@ impl Engine {
     }
 
     async fn take_turn(self: Arc<Self>, mut job: Job, place: OwnedSemaphorePermit) {
-        let span = tracing::info_span!(
-            "turn",
-            tenant = %job.claim.scope.tenant(),
-            campaign = %job.claim.lease.campaign,
-            step = tracing::field::Empty,
-            status = tracing::field::Empty,
-        );
-        let verdict = self.work(&job, place).instrument(span).await;
+        let mut step = job.step.take();
+        let verdict = self.work(&job, &mut step, place).await;
+        job.step = step;
         let key = job.key();
         match verdict {
             Verdict::Again => {
@@ -250,20 +246,26 @@ impl Engine {
         self.board.finish(&key);
     }
 
-    /// Does one piece of work on the campaign.
-    async fn work(&self, job: &Job, place: OwnedSemaphorePermit) -> Verdict {
+    /// Does one piece of work on the campaign, in the span of its step.
+    async fn work(&self, job: &Job, step: &mut Option<(StepId, Span)>, place: OwnedSemaphorePermit) -> Verdict {
         let mut turn = Turn::new(self, job, place);
-        match turn.begin().await {
-            Ok(campaign) => {
-                let result = steps::run(&mut turn, &campaign).await;
-                let verdict = turn.end(&campaign, result).await;
-                Span::current().record("step", campaign.current_step.as_str());
-                Span::current().record("status", tracing::field::debug(&verdict));
-                tracing::debug!(?verdict, "turn.ended");
-                verdict
-            }
-            Err(verdict) => verdict,
+        let campaign = match turn.begin().await {
+            Ok(campaign) => campaign,
+            Err(verdict) => return verdict,
+        };
+        let current = campaign.current_step;
+        let (_, span) = match step.take_if(|(of, _)| *of == current) {
+            Some(same) => step.insert(same),
+            None => step.insert((current, step_span(&job.claim, current))),
+        };
+        async {
+            let result = steps::run(&mut turn, &campaign).await;
+            let verdict = turn.end(&campaign, result).await;
+            tracing::debug!(?verdict, "turn.ended");
+            verdict
         }
+        .instrument(span.clone())
+        .await
     }
 
     async fn release(&self, claim: &Claim) {
@@ -273,4 +275,15 @@ impl Engine {
             tracing::warn!(tenant = %claim.scope.tenant(), %error, "a lease cannot be released");
         }
     }
+}
+
+fn step_span(claim: &Claim, step: StepId) -> Span {
+    tracing::info_span!(
+        "step",
+        otel.name = step.as_str(),
+        tenant = %claim.scope.tenant(),
+        campaign = %claim.lease.campaign,
+        step = step.as_str(),
+        status = tracing::field::Empty,
+    )
 }

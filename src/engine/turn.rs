@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 use super::Engine;
 use super::board::Job;
@@ -125,6 +126,7 @@ impl<'a> Turn<'a> {
         };
         self.store().write(Advance { lease: self.lease().clone(), step, work, log, next }).await?;
         if let Some(status) = ended {
+            Span::current().record("status", status.as_str());
             metrics().step(step.as_str(), status.as_str());
         }
         crash::point(if boundary { crash_point(step) } else { "engine.work_done" });

@@ -146,7 +146,7 @@ impl Queue {
             return Err(StoreError::TooManyWrites);
         }
         state.waiting.push(tenant, job);
-        metrics().waiting_writes.inc();
+        metrics().waiting_writes(1);
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -164,7 +164,7 @@ impl Queue {
                     group.push((tenant, job));
                 }
                 if !group.is_empty() {
-                    metrics().waiting_writes.dec_by(i64::try_from(group.len()).unwrap_or(0));
+                    metrics().waiting_writes(-i64::try_from(group.len()).unwrap_or(0));
                     return Some(group);
                 }
                 if state.closed {
@@ -255,7 +255,7 @@ impl Writer {
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
-        metrics().commit_writes.observe(group.len() as f64);
+        metrics().commit(group.len());
         // Watchers first: a reader that has its answer finds the events told.
         self.tails.publish(effects.events);
         for (tenant, job) in group {

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use prometheus::TEXT_FORMAT;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -17,15 +19,12 @@ use crate::metrics::metrics;
 /// Whether calls are answered.
 pub type Readiness = Arc<AtomicBool>;
 
-/// As OpenMetrics 1.0 names it.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Serves until `stop` is cancelled.
 pub async fn serve_admin(listener: TcpListener, ready: Readiness, stop: CancellationToken) -> std::io::Result<()> {
     let app = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(|| async { ([(CONTENT_TYPE, OPEN_METRICS)], metrics().encode()) }))
+        .route("/metrics", get(read_metrics))
         .with_state(ready);
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
 }
@@ -35,5 +34,12 @@ async fn readyz(State(ready): State<Readiness>) -> (StatusCode, &'static str) {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+async fn read_metrics() -> Response {
+    match metrics().encode() {
+        Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

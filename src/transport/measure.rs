@@ -1,4 +1,4 @@
-//! Counts calls by method and status code, which gRPC tells at the end, in the trailers.
+//! Counts calls by method and status code, which gRPC tells at the end, in the trailers; and tells their spans.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,6 +11,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tonic::{Code, Status};
+use tracing::Span;
 
 use crate::auth::TENANT_HEADER;
 use crate::metrics::metrics;
@@ -18,11 +19,12 @@ use crate::tenant::TenantId;
 
 /// The layer, just inside gRPC-Web's, where trailers are still trailers.
 pub(super) async fn measure(request: Request, next: Next) -> Response {
-    let call = Call::begin(request.uri().path());
-    let response = next.run(request).await;
+    let mut call = Call::begin(request.uri().path());
+    let mut response = next.run(request).await;
+    call.span = response.extensions_mut().remove::<Span>();
     let tenant = response.headers().get(TENANT_HEADER).and_then(|tenant| tenant.to_str().ok());
     if let Some(tenant) = tenant.and_then(|tenant| TenantId::parse(tenant).ok()) {
-        metrics().tenant(&tenant);
+        metrics().tenant_call(&tenant);
     }
     if let Some(status) = Status::from_header_map(response.headers()) {
         call.end(status.code());
@@ -37,6 +39,8 @@ struct Call {
     begun: Instant,
     is_stream: bool,
     ended: bool,
+    /// That of an authenticated call; it lasts as long as the call.
+    span: Option<Span>,
 }
 
 /// A response that tells how the call ended.
@@ -52,9 +56,9 @@ impl Call {
         let method = path.trim_start_matches('/').to_owned();
         let is_stream = method.ends_with("/WatchWorkflow");
         if is_stream {
-            metrics().open_streams.inc();
+            metrics().stream(1);
         }
-        Self { method, begun: Instant::now(), is_stream, ended: false }
+        Self { method, begun: Instant::now(), is_stream, ended: false, span: None }
     }
 
     fn end(mut self, code: Code) {
@@ -68,6 +72,10 @@ impl Call {
         // A method that nobody knows can have any name; it gets no series of its own.
         let method = if code == Code::Unimplemented { "unknown" } else { &self.method };
         metrics().call(method, name(code), took);
+        if let Some(span) = self.span.take() {
+            // A span ends where it was last entered.
+            span.in_scope(|| span.record("status", name(code)));
+        }
     }
 }
 
@@ -77,7 +85,7 @@ impl Drop for Call {
             self.count(Code::Cancelled);
         }
         if self.is_stream {
-            metrics().open_streams.dec();
+            metrics().stream(-1);
         }
     }
 }

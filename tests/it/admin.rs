@@ -19,9 +19,9 @@ async fn get(port: u16, path: &str) -> (u16, String) {
     (code, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
 }
 
-/// The value of the series that begins with `series`.
+/// The value of a series, labels and all in the order of their names.
 fn value(metrics: &str, series: &str) -> f64 {
-    let line = metrics.lines().find(|line| line.starts_with(series));
+    let line = metrics.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
     let number = line.and_then(|line| line.rsplit(' ').next()).and_then(|number| number.parse().ok());
     number.unwrap_or_else(|| panic!("{series} in:\n{metrics}"))
 }
@@ -57,7 +57,7 @@ async fn prometheus_reads_calls_by_method_and_status_steps_commits_and_a_bounded
     let (code, metrics) = get(port, "/metrics").await;
     assert_eq!(code, 200);
     let call = |method: &str, code: &str| {
-        value(&metrics, &format!("herald_calls_total{{method=\"herald.v1.{method}\",code=\"{code}\"}}"))
+        value(&metrics, &format!("herald_calls_total{{code=\"{code}\",method=\"herald.v1.{method}\"}}"))
     };
     assert_eq!(call("AgentService/GetProspect", "NOT_FOUND"), 1.0);
     assert_eq!(call("WorkflowService/StartWorkflow", "OK"), 1.0);
@@ -66,7 +66,7 @@ async fn prometheus_reads_calls_by_method_and_status_steps_commits_and_a_bounded
     let timed = "herald_call_duration_seconds_count{method=\"herald.v1.AgentService/GetAgentConfig\"}";
     assert_eq!(value(&metrics, timed), 120.0);
     for step in ["website_analysis", "prospect_search", "email_sending"] {
-        assert_eq!(value(&metrics, &format!("herald_steps_total{{step=\"{step}\",status=\"completed\"}}")), 1.0);
+        assert_eq!(value(&metrics, &format!("herald_steps_total{{status=\"completed\",step=\"{step}\"}}")), 1.0);
     }
     assert!(value(&metrics, "herald_commit_writes_count") > 5.0);
     for idle in ["herald_open_streams", "herald_waiting_writes", "herald_waiting_campaigns"] {
@@ -75,5 +75,11 @@ async fn prometheus_reads_calls_by_method_and_status_steps_commits_and_a_bounded
     let tenants: Vec<_> = metrics.lines().filter(|line| line.starts_with("herald_tenant_calls_total{")).collect();
     assert_eq!(tenants.len(), 101, "a hundred and the others");
     assert_eq!(value(&metrics, "herald_tenant_calls_total{tenant=\"other\"}"), 21.0);
-    assert!(metrics.ends_with("# EOF\n"));
+    assert_eq!(value(&metrics, "herald_tenant_emails_total{tenant=\"user_a\"}"), 3.0);
+    assert!(
+        value(
+            &metrics,
+            "herald_call_duration_seconds_bucket{method=\"herald.v1.AgentService/GetAgentConfig\",le=\"0.256\"}"
+        ) > 100.0
+    );
 }

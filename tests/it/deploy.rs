@@ -61,29 +61,55 @@ fn the_yaml_files_fit_their_schemas() {
     };
     check("check-jsonschema", &["--builtin-schema", "vendor.compose-spec"], "compose.yaml");
     check("kubernetes-validate", &["--strict"], "kubernetes/herald.yaml");
+    check("hadolint", &[], "Dockerfile");
 }
 
 #[test]
-fn what_the_dashboard_and_the_manual_show_is_counted() {
+fn what_the_dashboard_the_alerts_and_the_manual_show_is_counted() {
     let m = metrics();
     m.call("m", "OK", Some(Duration::ZERO));
-    m.tenant(&TenantId::parse("user_a").expect("an id"));
+    let tenant = TenantId::parse("user_a").expect("an id");
+    m.tenant_call(&tenant);
+    m.tenant_email(&tenant);
     m.step("email_sending", "completed");
     m.cache(CacheOutcome::Hit, 1);
-    m.commit_writes.observe(1.0);
-    let counted = m.encode();
+    m.commit(1);
+    let counted = m.encode().expect("text");
     let dashboard = std::fs::read_to_string(deploy("grafana/herald.json")).expect("a file");
     serde_json::from_str::<serde_json::Value>(&dashboard).expect("JSON");
+    let alerts = std::fs::read_to_string(deploy("prometheus/alerts.yaml")).expect("a file");
     let manual = std::fs::read_to_string(deploy("../docs/operating.md")).expect("a file");
     let readme = std::fs::read_to_string(deploy("../README.md")).expect("a file");
     let mut seen = 0;
-    for text in [dashboard, manual, readme] {
+    for text in [dashboard, alerts, manual, readme] {
         for part in text.split("herald_").skip(1) {
             let name: String = part.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-            let family = name.trim_end_matches("_bucket").trim_end_matches("_total");
+            let family = name.trim_end_matches("_bucket");
             assert!(counted.contains(&format!("# TYPE herald_{family} ")), "herald_{name} is not counted:\n{counted}");
             seen += 1;
         }
     }
-    assert!(seen > 20);
+    assert!(seen > 30);
+}
+
+#[test]
+fn each_alert_fires_for_its_trouble_alone_and_the_manual_says_what_to_do() {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/prometheus/usr/bin/promtool");
+    let promtool = if unpacked.exists() { unpacked } else { "promtool".into() };
+    let alerts = deploy("prometheus/alerts.yaml");
+    let cases = deploy("../tests/alerts.yaml");
+    for (verb, file) in [("check", &alerts), ("test", &cases)] {
+        let output =
+            Command::new(&promtool).args([verb, "rules"]).arg(file).output().expect("installed by `make test`");
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+        assert!(output.status.success(), "{verb}: {told}");
+    }
+    let [alerts, cases] = [alerts, cases].map(|file| std::fs::read_to_string(file).expect("a file"));
+    let manual = std::fs::read_to_string(deploy("../docs/operating.md")).expect("a file");
+    let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(names.len() >= 10);
+    for name in names {
+        assert!(manual.contains(&format!("| `{name}` |")), "docs/operating.md does not explain {name}");
+        assert!(cases.contains(&format!("alertname=\"{name}\"")), "tests/alerts.yaml has no case for {name}");
+    }
 }

@@ -9,7 +9,8 @@ use crate::connect::{ConnectError, Connectors, Delivery};
 use crate::crash;
 use crate::domain::campaign::{StepId, StepStatus};
 use crate::domain::email::Email;
-use crate::store::{CampaignRef, Claim, Next, Outcome, SendBegin, SendDone, Store, Work};
+use crate::metrics::metrics;
+use crate::store::{CampaignRef, Claim, Next, Outcome, Scoped, SendBegin, SendDone, Store, StoreError, Work};
 
 const STEP: StepId = StepId::EmailSending;
 /// The e-mails of one turn.
@@ -30,7 +31,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
         crash::point("engine.sending.delivered");
         let begin_next = sent < BATCH && failure.is_none();
         let done = SendDone { lease: turn.lease().clone(), email: email.id, outcome, begin_next };
-        next = store.write(done).await?;
+        next = record(&store, done).await?;
         crash::point("engine.sending.recorded");
         if let Some(error) = failure {
             return Err(StepError::Connect { error, patient: true });
@@ -50,8 +51,7 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
             Delivery::NotDelivered => Outcome::NotSent,
             Delivery::Unknown => Outcome::Unknown,
         };
-        let done = SendDone { lease: claim.lease.clone(), email: email.id, outcome, begin_next: false };
-        scoped.write(done).await?;
+        record(&scoped, SendDone { lease: claim.lease.clone(), email: email.id, outcome, begin_next: false }).await?;
     }
     Ok(())
 }
@@ -59,6 +59,16 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
 async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
     let claim = Claim { scope: turn.scope().clone(), lease: turn.lease().clone() };
     settle(&turn.engine().store, turn.connectors(), &claim).await
+}
+
+/// The next e-mail to send, if it was asked for.
+async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Email>, StoreError> {
+    let sent = matches!(done.outcome, Outcome::Sent);
+    let next = store.write(done).await?;
+    if sent {
+        metrics().tenant_email(store.tenant());
+    }
+    Ok(next)
 }
 
 /// The outcome, and the failure that says to try again later.
