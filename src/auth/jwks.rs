@@ -19,6 +19,7 @@ use url::Url;
 
 use super::token::{Key, KeyError};
 use crate::config;
+use crate::connect::http;
 
 /// The keys of one issuer.
 pub(super) struct Jwks {
@@ -51,11 +52,9 @@ const MAX_BYTES: usize = 1024 * 1024;
 impl Jwks {
     pub(super) fn new(settings: &config::Auth) -> Result<Arc<Self>, KeyError> {
         let url = Url::parse(&settings.jwks_url).map_err(|error| KeyError(format!("auth.jwks_url: {error}")))?;
-        let client = Client::builder()
-            .timeout(Duration::from_secs(settings.jwks_timeout_seconds))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| KeyError(format!("auth.jwks_url: {error}")))?;
+        let timeout = Duration::from_secs(settings.jwks_timeout_seconds);
+        let client = http::client(|builder| builder.timeout(timeout).redirect(reqwest::redirect::Policy::none()));
+        let client = client.map_err(|error| KeyError(format!("auth.jwks_url: {error}")))?;
         Ok(Arc::new(Self {
             url,
             client,

@@ -41,19 +41,19 @@ struct NotPublic(String);
 
 impl WebFetch {
     pub fn new(settings: &config::Fetch) -> reqwest::Result<Self> {
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // A proxy would connect for us to what we have not checked.
-            .no_proxy()
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(Duration::from_secs(10));
-        if !settings.allow_private {
-            builder = builder.dns_resolver(PublicOnly);
-        }
+        let client = super::http::client(|builder| {
+            let builder = builder
+                .user_agent(USER_AGENT)
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                // A proxy would connect for us to what we have not checked.
+                .no_proxy()
+                .pool_max_idle_per_host(1)
+                .pool_idle_timeout(Duration::from_secs(10));
+            if settings.allow_private { builder } else { builder.dns_resolver(PublicOnly) }
+        })?;
         Ok(Self {
-            client: builder.build()?,
+            client,
             timeout: Duration::from_secs(settings.timeout_seconds),
             max_bytes: settings.max_bytes,
             allow_private: settings.allow_private,

@@ -4,6 +4,7 @@
 
 mod address;
 mod fetch;
+pub mod http;
 mod message;
 mod outbox;
 pub mod page;

@@ -233,6 +233,14 @@ async fn a_start_that_cannot_work_says_what_to_do() {
     assert!(!output.status.success() && told.contains("HERALD_MASTER_KEY"), "{told}");
 }
 
+#[tokio::test]
+async fn a_machine_without_certificate_authorities_will_do() {
+    let data = folder();
+    let server = serve(data.path(), &[("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")]);
+    let mut api = server.user("user_a").await;
+    api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.expect("answered");
+}
+
 fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
