@@ -32,7 +32,7 @@ pub struct Seams {
     pub random: Arc<dyn Random>,
     /// None: those that the configuration names.
     pub connectors: Option<Connectors>,
-    /// False: nothing happens by itself; a test steps the engine.
+    /// False: nothing happens by itself; a test steps the engine, and publishes.
     pub run_engine: bool,
 }
 
@@ -66,6 +66,7 @@ pub enum AppError {
 pub struct Ready {
     pub store: Arc<Store>,
     pub engine: Arc<Engine>,
+    pub cache: Arc<TenantCache>,
 }
 
 /// How long the engine's turns may take to end, once calls have.
@@ -132,17 +133,19 @@ pub async fn run(
     };
     let engine = Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch));
     let publish_until = CancellationToken::new();
-    let publisher = tokio::spawn(publish_states(store.clone(), engine.clone(), cache, publish_until.clone()));
     let streams_until = CancellationToken::new();
     gate.open(services(&config, &store, &engine, &streams_until));
+    let mut publisher = None;
     if seams.run_engine {
         engine.start();
+        let publish = publish_states(store.clone(), engine.clone(), cache.clone(), publish_until.clone());
+        publisher = Some(tokio::spawn(publish));
     }
     for service in ["", AGENT, TENANT, WORKFLOW] {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
     ready_now.store(true, Ordering::Relaxed);
-    ready(Ready { store: store.clone(), engine: engine.clone() });
+    ready(Ready { store: store.clone(), engine: engine.clone(), cache });
 
     let ended = tokio::select! {
         () = stop.cancelled() => None,
@@ -162,7 +165,9 @@ pub async fn run(
         tracing::warn!("turns had not ended when the engine's time to stop was up; the next start goes on with them");
     }
     publish_until.cancel();
-    let _ = publisher.await;
+    if let Some(publisher) = publisher {
+        let _ = publisher.await;
+    }
     store.close().await;
     admin_until.cancel();
     if let Some(admin) = admin {

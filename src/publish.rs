@@ -41,6 +41,13 @@ pub async fn publish_states(store: Arc<Store>, engine: Arc<Engine>, cache: Arc<T
     }
 }
 
+/// Publishes what has changed by now. For tests in which nothing happens by itself.
+pub async fn publish_changes(store: &Store, engine: &Engine, cache: &TenantCache) {
+    for scope in store.take_changed_campaigns() {
+        publish(store, engine, cache, &scope).await;
+    }
+}
+
 async fn publish(store: &Store, engine: &Engine, cache: &TenantCache, scope: &Scope) {
     let campaign = match store.scope(scope).campaign(&CampaignRef::Newest).await {
         Ok(Some(campaign)) => campaign,

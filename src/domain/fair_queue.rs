@@ -29,6 +29,18 @@ impl<K: Eq + Hash + Clone, T> FairQueue<K, T> {
     /// The next item: the oldest of the key whose turn it is.
     pub fn pop(&mut self) -> Option<(K, T)> {
         let key = self.turns.pop_front()?;
+        self.pop_turn(key)
+    }
+
+    /// The oldest item of a key, whoever's turn it is; the key's next turn comes last.
+    pub fn pop_of(&mut self, key: &K) -> Option<(K, T)> {
+        let place = self.turns.iter().position(|turn| turn == key)?;
+        let key = self.turns.remove(place)?;
+        self.pop_turn(key)
+    }
+
+    /// The oldest item of a key that was taken out of the turns.
+    fn pop_turn(&mut self, key: K) -> Option<(K, T)> {
         let items = self.items.get_mut(&key)?;
         let item = items.pop_front()?;
         if items.is_empty() {
@@ -76,6 +88,18 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, [("big", 0), ("small", 9), ("big", 1), ("big", 2)]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_key_may_be_asked_for_by_name() {
+        let mut queue = FairQueue::default();
+        for (key, item) in [("a", 1), ("b", 2), ("b", 3)] {
+            queue.push(key, item);
+        }
+        assert_eq!(queue.pop_of(&"b"), Some(("b", 2)));
+        assert_eq!(queue.pop_of(&"c"), None);
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(order, [("a", 1), ("b", 3)]);
     }
 
     proptest! {

@@ -65,8 +65,17 @@ impl Board {
 
     /// The next job, if one waits; its campaign is at work until [`Board::finish`].
     pub(super) fn take(&self) -> Option<Job> {
+        self.take_next(FairQueue::pop)
+    }
+
+    /// The next job of a tenant, whoever's turn it is.
+    pub(super) fn take_of(&self, tenant: &TenantId) -> Option<Job> {
+        self.take_next(|ready| ready.pop_of(tenant))
+    }
+
+    fn take_next(&self, pop: impl Fn(&mut FairQueue<TenantId, Job>) -> Option<(TenantId, Job)>) -> Option<Job> {
         let mut state = self.lock();
-        while let Some((_, job)) = state.ready.pop() {
+        while let Some((_, job)) = pop(&mut state.ready) {
             metrics().waiting_campaigns(-1);
             let key = job.key();
             if state.at_work.insert(key.clone()) {

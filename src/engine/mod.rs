@@ -140,7 +140,16 @@ impl Engine {
     /// Works on one turn, if there is one; false if there is none. For tests that step the engine; `start` does the
     /// same, all the time.
     pub async fn step(self: &Arc<Self>) -> bool {
-        let Some(job) = self.board.take() else { return false };
+        self.take_this_turn(self.board.take()).await
+    }
+
+    /// The same for one tenant, whoever's turn it is.
+    pub async fn step_of(self: &Arc<Self>, tenant: &TenantId) -> bool {
+        self.take_this_turn(self.board.take_of(tenant)).await
+    }
+
+    async fn take_this_turn(self: &Arc<Self>, job: Option<Job>) -> bool {
+        let Some(job) = job else { return false };
         if let Ok(place) = self.workers.clone().acquire_owned().await {
             self.clone().take_turn(job, place).await;
         }

@@ -24,11 +24,17 @@ impl Changes {
     /// Waits until there are some.
     pub(super) async fn next(&self) -> Vec<Scope> {
         loop {
-            let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let waiting = self.take();
             if !waiting.is_empty() {
-                return waiting.into_values().collect();
+                return waiting;
             }
             self.arrived.notified().await;
         }
+    }
+
+    /// Those that there are.
+    pub(super) fn take(&self) -> Vec<Scope> {
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        waiting.into_values().collect()
     }
 }

@@ -169,6 +169,11 @@ impl Store {
         self.changes.next().await
     }
 
+    /// The same without waiting; there may be none.
+    pub fn take_changed_campaigns(&self) -> Vec<Scope> {
+        self.changes.take()
+    }
+
     /// Writes what waits, and closes the database.
     pub async fn close(&self) {
         self.queue.close();

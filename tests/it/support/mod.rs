@@ -2,18 +2,20 @@
 
 pub mod process;
 pub mod redis;
+pub mod rpc;
 pub mod site;
 pub mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use herald::app::{self, AppError, Ready, Seams};
 use herald::cli::{Api, Connection, Tls};
 use herald::config::{Config, Secret};
-use herald::domain::clock::{SystemClock, SystemRandom};
+use herald::domain::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use herald::pb;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -21,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
 pub const SECRET: &str = "a secret of the tests, long enough for HS256";
@@ -46,6 +49,57 @@ pub fn config(data: &TempDir) -> Config {
 
 pub fn seams() -> Seams {
     Seams { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, run_engine: true }
+}
+
+/// A clock that stands until it is set.
+pub struct TestClock(AtomicI64);
+
+/// Random bytes that are the same for the same seed: SplitMix64.
+pub struct Seeded(AtomicU64);
+
+impl TestClock {
+    /// Some time in 2026.
+    const START: i64 = 1_780_000_000_000_000;
+
+    pub fn new() -> Self {
+        Self(AtomicI64::new(Self::START))
+    }
+
+    pub fn set_after_start(&self, time: Duration) {
+        self.0.store(Self::START + time.as_micros() as i64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Seeded {
+    pub fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    pub fn next(&self) -> u64 {
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+}
+
+impl Random for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
 }
 
 /// Whether the full counts are asked for, as `make test-deep` does.
@@ -94,6 +148,12 @@ impl TestApp {
             tls: Tls::default(),
         };
         connection.open().await.expect("the server can be reached")
+    }
+
+    /// A connection for [`rpc`]'s calls.
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
+        endpoint.connect().await.expect("the server can be reached")
     }
 
     /// Stops, and gives back the folder.

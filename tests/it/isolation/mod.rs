@@ -1,5 +1,8 @@
 //! No tenant sees or changes another: the scenarios that the old system promised.
 
+mod matrix;
+mod programs;
+
 use herald::pb;
 use tonic::Code;
 
