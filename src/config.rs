@@ -261,7 +261,7 @@ impl Default for Server {
             max_request_bytes: 4 * 1024 * 1024,
             max_response_bytes: 16 * 1024 * 1024,
             max_streams_per_connection: 256,
-            max_header_bytes: 16 * 1024,
+            max_header_bytes: 80 * 1024,
             request_timeout_seconds: 30,
             first_byte_timeout_seconds: 10,
             keepalive_seconds: 20,

@@ -21,7 +21,7 @@ use tonic::Status;
 pub use layer::{TENANT_HEADER, authenticate};
 pub use mint::{Claimed, mint_token};
 pub use policy::{Access, Policy, PolicyError};
-pub use token::{KeyError, TokenError, TokenVerifier, Verified};
+pub use token::{KeyError, MAX_TOKEN, TokenError, TokenVerifier, Verified};
 
 use crate::config;
 use crate::domain::clock::Clock;

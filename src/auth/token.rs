@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -93,6 +93,9 @@ struct Organisation {
     rol: Option<String>,
 }
 
+/// The longest token, in bytes. Those of the usual issuers have one to four thousand.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
 /// The tokens that are remembered at most.
 const REMEMBERED: u64 = 10_000;
 
@@ -125,6 +128,9 @@ impl TokenVerifier {
 
     /// What the token proves.
     pub async fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::Invalid);
+        }
         let mut name = [0; 32];
         name.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         if let Some(known) = self.remembered.get(&name) {
@@ -134,10 +140,13 @@ impl TokenVerifier {
             self.remembered.invalidate(&name);
             return Err(TokenError::Invalid);
         }
+        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
+        if !is_understood(&header) {
+            return Err(TokenError::Invalid);
+        }
         let verified = match &self.keys {
             Keys::One(key) => self.rules.verify(token, key)?,
             Keys::Jwks(jwks) => {
-                let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
                 let key = jwks.key(header.kid.as_deref()).await?.ok_or(TokenError::Invalid)?;
                 self.rules.verify(token, &key)?
             }
@@ -210,6 +219,11 @@ impl Rules {
     fn end(&self, expiry: Timestamp) -> Timestamp {
         expiry.plus_seconds(i64::try_from(self.leeway_seconds).unwrap_or(i64::MAX))
     }
+}
+
+/// Whether the header asks for nothing that must be understood (RFC 7515, 4.1.11; RFC 7797): we understand no extension.
+fn is_understood(header: &Header) -> bool {
+    header.crit.is_none() && header.extras.get::<Value>("b64") == Ok(None)
 }
 
 /// The public key in a PEM file, and the algorithm that goes with its type.

@@ -19,6 +19,7 @@ mod crashes;
 mod credentials;
 mod deploy;
 mod fairness;
+mod forgeries;
 mod interop;
 mod isolation;
 mod logs;

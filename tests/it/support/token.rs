@@ -62,7 +62,16 @@ impl SigningKey {
         encode(&header, claims, &self.private).expect("a token")
     }
 
-    fn jwk(&self) -> Value {
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The signature of these bytes, in base64.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> String {
+        jsonwebtoken::crypto::sign(bytes, &self.private, self.algorithm).expect("signed")
+    }
+
+    pub fn jwk(&self) -> Value {
         let pem = self.public_pem.as_bytes();
         let public = match self.algorithm {
             Algorithm::RS256 => DecodingKey::from_rsa_pem(pem),
