@@ -3,6 +3,26 @@
 //! For the fault tests alone: without the feature `crash-points` a point is nothing. With it, `HERALD_CRASH_AT=name:n`
 //! kills the process when the point `name` is passed for the n-th time.
 
+/// Every place, in the order in which a campaign passes them; the store's are passed by every group of writes.
+pub const POINTS: [&str; 16] = [
+    "store.begun",
+    "store.run",
+    "store.committed",
+    "store.answered",
+    "engine.work_done",
+    "engine.website_analysis.done",
+    "engine.search_strategy.done",
+    "engine.prospect_search.done",
+    "engine.email_generation.done",
+    "engine.email_review.done",
+    "engine.sending.begun",
+    "outbox.before_file",
+    "outbox.after_file",
+    "engine.sending.delivered",
+    "engine.sending.recorded",
+    "engine.email_sending.done",
+];
+
 /// Passes the crash point `name`.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
@@ -14,6 +34,7 @@ pub fn point(name: &'static str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    assert!(POINTS.contains(&name), "{name} is not in crash::POINTS");
     static CHOSEN: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
 

@@ -20,6 +20,7 @@ use super::master_key::MasterKey;
 use super::tail::Tails;
 use super::transaction;
 use super::tx::{Effects, ScopedTx};
+use crate::crash;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
 use crate::metrics::metrics;
@@ -220,11 +221,14 @@ impl Writer {
     async fn commit(&mut self, group: &mut [Entry]) -> Result<Effects> {
         let mut effects = Effects::default();
         transaction::begin(&mut self.connection).await?;
+        crash::point("store.begun");
         let outcome = self.run_jobs(group, &mut effects).await;
+        crash::point("store.run");
         let outcome = match outcome {
             Ok(()) => transaction::commit(&mut self.connection).await,
             Err(error) => Err(error),
         };
+        crash::point("store.committed");
         if let Err(error) = outcome {
             // Already rolled back where SQLite did it by itself; then this has nothing to do.
             let _ = transaction::rollback(&mut self.connection).await;
@@ -264,6 +268,7 @@ impl Writer {
                 self.known.insert(tenant);
             }
             job.answer(Ok(()));
+            crash::point("store.answered");
         }
     }
 }

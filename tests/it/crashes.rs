@@ -4,6 +4,7 @@
 
 use herald::pb::{self, CampaignState};
 
+use crate::support::kill::{Kill, dies, killed};
 use crate::support::process::serve;
 use crate::support::site::{self, html};
 use crate::support::{add_prospects, auto_approve, deep, eml_files, folder, history, outbox, reaches, start_campaign};
@@ -11,7 +12,7 @@ use crate::support::{add_prospects, auto_approve, deep, eml_files, folder, histo
 const PROSPECTS: usize = 25;
 
 /// The crash points, and at which passing the process dies.
-const POINTS: [(&str, u32); 15] = [
+const POINTS: [(&str, u64); 15] = [
     ("engine.website_analysis.done", 1),
     ("engine.search_strategy.done", 1),
     ("engine.prospect_search.done", 1),
@@ -30,7 +31,7 @@ const POINTS: [(&str, u32); 15] = [
 ];
 
 /// Those that are passed again and again, and how often with 25 e-mails.
-const AGAIN: [(&str, u32); 5] = [
+const AGAIN: [(&str, u64); 5] = [
     ("engine.sending.begun", 3),
     ("outbox.before_file", 25),
     ("outbox.after_file", 25),
@@ -46,16 +47,14 @@ async fn a_campaign_survives_a_kill_at_every_crash_point_and_nothing_is_sent_twi
     let points = POINTS.into_iter().chain(everywhere.filter(|_| deep()));
     for (point, passing) in points {
         let data = folder();
-        let at = format!("{point}:{passing}");
-        let mut server = serve(data.path(), &[("HERALD_CRASH_AT", &at)]);
-        let mut api = server.user("user_a").await;
-        add_prospects(&mut api, PROSPECTS).await;
-        auto_approve(&mut api).await;
-        start_campaign(&mut api, &website).await;
-        let status = server.ended().await;
-        assert!(status.code().is_none(), "killed at {at}: {status}");
-
-        let server = serve(data.path(), &[]);
+        let at = Kill { point, passing };
+        let (server, ()) = killed(data.path(), at, async |server| {
+            let mut api = server.user("user_a").await;
+            add_prospects(&mut api, PROSPECTS).await;
+            auto_approve(&mut api).await;
+            start_campaign(&mut api, &website).await;
+        })
+        .await;
         let mut api = server.user("user_a").await;
         let done = reaches(&mut api, CampaignState::Completed).await;
         let counts = done.emails.expect("counts");
@@ -77,12 +76,14 @@ async fn a_campaign_survives_a_kill_at_every_crash_point_and_nothing_is_sent_twi
 async fn what_a_crash_leaves_in_the_middle_of_sending_is_settled_in_a_paused_campaign_too() {
     let website = site::pages([("/", html("<title>Acme</title>"))]).await;
     let data = folder();
-    let mut server = serve(data.path(), &[("HERALD_CRASH_AT", "outbox.after_file:3")]);
-    let mut api = server.user("user_a").await;
-    add_prospects(&mut api, 5).await;
-    auto_approve(&mut api).await;
-    start_campaign(&mut api, &website).await;
-    server.ended().await;
+    let at = Kill { point: "outbox.after_file", passing: 3 };
+    dies(data.path(), at, async |server| {
+        let mut api = server.user("user_a").await;
+        add_prospects(&mut api, 5).await;
+        auto_approve(&mut api).await;
+        start_campaign(&mut api, &website).await;
+    })
+    .await;
     // As if the pause had come just before the crash: nothing may run again, and what was sent must be known.
     let database = format!("sqlite://{}", data.path().join("herald.db").display());
     let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&database).await.expect("the database");

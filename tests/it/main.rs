@@ -22,6 +22,7 @@ mod fairness;
 mod forgeries;
 mod interop;
 mod isolation;
+mod kills;
 mod logs;
 mod refusals;
 mod server;

@@ -32,7 +32,7 @@ use tonic_types::StatusExt as _;
 use super::matrix::tables;
 use crate::support::redis::RedisServer;
 use crate::support::rpc::{self, Rpc, example, headers, names, rpcs, told};
-use crate::support::{Seeded, TestApp, TestClock, config, deep, folder, seams, site};
+use crate::support::{Seeded, TestApp, TestClock, config, deep, folder, seams, seeds, site};
 
 /// The observed tenant, and two others.
 const B: usize = 0;
@@ -633,24 +633,17 @@ impl Fill<'_> {
     }
 }
 
-/// The seeds of this run: `HERALD_SEEDS=from..to`, or as many as the run has time for.
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(range) = std::env::var("HERALD_SEEDS") else { return 0..if deep() { 10_000 } else { 60 } };
-    let ends = range.split_once("..").map(|(from, to)| (from.parse(), to.parse()));
-    let Some((Ok(from), Ok(to))) = ends else { panic!("HERALD_SEEDS is {range}, not such as 100..200") };
-    from..to
-}
-
 async fn check_seeds(with_redis: bool) {
     let stage = Stage::start(with_redis).await;
-    for seed in seeds().filter(|seed| seed.is_multiple_of(2) == with_redis) {
+    let seeds = seeds(if deep() { 10_000 } else { 60 });
+    let few = seeds.clone().count() < 60;
+    for seed in seeds.filter(|seed| seed.is_multiple_of(2) == with_redis) {
         stage.check(seed).await;
     }
     // Programs that are only refused would prove little.
     let answered = stage.answered.lock().expect("no panic");
     println!("{answered:?}");
     let never: Vec<_> = stage.rpcs.iter().map(Rpc::name).filter(|name| !answered.contains_key(name)).collect();
-    let few = seeds().count() < 60;
     assert!(few || never.is_empty(), "never answered, only refused: {never:?}; give their fields `example` options");
 }
 

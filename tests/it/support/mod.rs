@@ -1,5 +1,6 @@
 //! What the suites share: a server of their own each, its clients, a website, and child processes.
 
+pub mod kill;
 pub mod process;
 pub mod redis;
 pub mod rpc;
@@ -105,6 +106,14 @@ impl Random for Seeded {
 /// Whether the full counts are asked for, as `make test-deep` does.
 pub fn deep() -> bool {
     std::env::var_os("TEST_DEEP").is_some()
+}
+
+/// The seeds of this run: `HERALD_SEEDS=from..to`, or the first `count`.
+pub fn seeds(count: u64) -> std::ops::Range<u64> {
+    let Ok(range) = std::env::var("HERALD_SEEDS") else { return 0..count };
+    let ends = range.split_once("..").map(|(from, to)| (from.parse(), to.parse()));
+    let Some((Ok(from), Ok(to))) = ends else { panic!("HERALD_SEEDS is {range}, not such as 100..200") };
+    from..to
 }
 
 pub fn folder() -> TempDir {

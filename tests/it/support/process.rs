@@ -41,11 +41,14 @@ pub fn serve_with(data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
 
 impl Server {
     pub async fn user(&self, user: &str) -> Api {
+        self.user_if_there(user).await.expect("the server can be reached")
+    }
+
+    /// The same; None if the server is gone.
+    pub async fn user_if_there(&self, user: &str) -> Option<Api> {
         let server = format!("http://{}", self.address);
-        Connection { server, token: None, user: Some(user.to_owned()), tls: Tls::default() }
-            .open()
-            .await
-            .expect("the server can be reached")
+        let connection = Connection { server, token: None, user: Some(user.to_owned()), tls: Tls::default() };
+        connection.open().await.ok()
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {

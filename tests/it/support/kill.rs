@@ -1,0 +1,71 @@
+//! The kill harness: a server that dies by its own SIGKILL at a named place of the code, is started again on the same
+//! folder, and is then compared with what its callers had been answered.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+
+use herald::crash;
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::Seeded;
+use super::process::{Server, serve};
+
+/// Where a server dies: at the n-th passing of a place.
+#[derive(Debug, Clone, Copy)]
+pub struct Kill {
+    pub point: &'static str,
+    pub passing: u64,
+}
+
+/// Starts a server that is to die, lets `load` work with it until it has, and starts one again as if nothing had happened.
+pub async fn killed<L>(data: &Path, kill: Kill, load: impl AsyncFnOnce(&Server) -> L) -> (Server, L) {
+    let loaded = dies(data, kill, load).await;
+    (serve(data, &[]), loaded)
+}
+
+/// The same without the second start.
+pub async fn dies<L>(data: &Path, kill: Kill, load: impl AsyncFnOnce(&Server) -> L) -> L {
+    let mut server = serve(data, &[("HERALD_CRASH_AT", &kill.to_string())]);
+    let loaded = load(&server).await;
+    let status = server.ended().await;
+    assert_eq!(status.signal(), Some(9), "{kill}: it ends by its own SIGKILL: {status}");
+    loaded
+}
+
+/// Reads every page of the folder's database, beside its server.
+pub async fn assert_whole(data: &Path) {
+    let url = format!("sqlite://{}?mode=ro", data.join("herald.db").display());
+    let mut database = SqliteConnection::connect(&url).await.expect("the database");
+    let (answer,): (String,) =
+        sqlx::query_as("PRAGMA integrity_check").fetch_one(&mut database).await.expect("an answer");
+    assert_eq!(answer, "ok");
+    let counted = "SELECT COUNT(*) FROM counters c WHERE noun = 'prospects'
+        AND value != (SELECT COUNT(*) FROM prospects p WHERE p.tenant_id = c.tenant_id)";
+    let (wrong,): (i64,) = sqlx::query_as(counted).fetch_one(&mut database).await.expect("an answer");
+    assert_eq!(wrong, 0, "counters agree with the rows that they count");
+}
+
+// === impl Kill ===
+
+impl Kill {
+
+    /// One of the places, at one of the passings that a load comes to soon.
+    pub fn choose(random: &Seeded) -> Self {
+        let point = crash::POINTS[random.below(crash::POINTS.len())];
+        // Every write passes those of the store, the first ones while the server starts; a campaign passes the end of each
+        // of its steps once.
+        let passings = match point {
+            _ if point.starts_with("store.") => 10..150,
+            _ if point.ends_with(".done") => 1..3,
+            _ => 1..10,
+        };
+        Self { point, passing: passings.start + random.below((passings.end - passings.start) as usize) as u64 }
+    }
+}
+
+impl fmt::Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.point, self.passing)
+    }
+}
