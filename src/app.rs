@@ -92,6 +92,9 @@ pub async fn run(
     ready: impl FnOnce(Ready),
 ) -> Result<(), AppError> {
     let data = Arc::new(DataDir::lock(&config.data_dir)?);
+    if !config.dev {
+        data.tells_case()?;
+    }
     let master_key = master_key(&config, &data, &*seams.random)?;
 
     let (health, health_service) = tonic_health::server::health_reporter();

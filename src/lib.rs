@@ -45,4 +45,6 @@ pub mod status;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;
+#[cfg(test)]
+mod testing;
 pub mod transport;

@@ -217,8 +217,13 @@ impl Scoped<'_> {
     }
 
     fn prefix(&self) -> String {
-        format!("{PREFIX}{}:", self.scope.tenant())
+        prefix(self.scope.tenant())
     }
+}
+
+/// What all keys of the tenant begin with, and no other's.
+fn prefix(tenant: &TenantId) -> String {
+    format!("{PREFIX}{tenant}:")
 }
 
 fn bytes(value: &Value) -> Result<Vec<u8>> {
@@ -229,4 +234,29 @@ fn bytes(value: &Value) -> Result<Vec<u8>> {
 /// What is stored, as JSON; a text that somebody else stored plainly, as that text.
 fn value(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::testing::Numbers;
+
+    #[test]
+    fn a_million_pairs_of_tenant_and_key_make_no_two_keys_alike() {
+        // Short ones of few characters, so that pairs that could be mistaken for each other meet.
+        let tenants: Vec<char> = "aA0_-.@|+".chars().collect();
+        let keys: Vec<char> = "aA0:*?[]{}\\/.\0é用".chars().collect();
+        let mut numbers = Numbers::new(1);
+        let mut made = HashMap::new();
+        while made.len() < 1_000_000 {
+            let Ok(tenant) = TenantId::parse(&numbers.text(&tenants, 4)) else { continue };
+            let key = numbers.text(&keys, 6);
+            let stored = prefix(&tenant) + &key;
+            if let Some(before) = made.insert(stored, (tenant.clone(), key.clone())) {
+                assert_eq!(before, (tenant, key), "two pairs under one key");
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ use super::{ConnectError, Delivery, Mail};
 use crate::crash;
 use crate::domain::clock::Clock;
 use crate::domain::email::Email;
-use crate::files::{DataDir, write_new};
+use crate::files::{DataDir, file_name, is_there, write_new};
 use crate::tenant::Scope;
 
 /// The outbox folders of all tenants.
@@ -59,8 +59,8 @@ impl Mail for Outbox {
     }
 
     async fn verify(&self, scope: &Scope, email: &Email) -> Result<Delivery, ConnectError> {
-        let name = file_name(email.id.as_str(), 1);
-        let there = self.blocking(scope, move |outbox| outbox.join(name).try_exists()).await?;
+        let name = numbered(email.id.as_str(), 1);
+        let there = self.blocking(scope, move |outbox| is_there(&outbox.join(name))).await?;
         Ok(if there { Delivery::Delivered } else { Delivery::NotDelivered })
     }
 }
@@ -68,7 +68,7 @@ impl Mail for Outbox {
 fn write_numbered(outbox: &Path, id: &str, bytes: &[u8]) -> std::io::Result<()> {
     let mut attempt = 1;
     loop {
-        let path = outbox.join(file_name(id, attempt));
+        let path = outbox.join(numbered(id, attempt));
         match write_new(outbox, &path, bytes) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => attempt += 1,
             done => return done,
@@ -76,13 +76,8 @@ fn write_numbered(outbox: &Path, id: &str, bytes: &[u8]) -> std::io::Result<()> 
     }
 }
 
-/// Our own ids stay as they are; anything else in an imported one is percent-encoded, so that nothing leaves the folder
-/// and no two ids meet.
-fn file_name(id: &str, attempt: u32) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
-    let id: String =
-        id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
-    if attempt == 1 { format!("{id}.eml") } else { format!("{id}.{attempt}.eml") }
+fn numbered(id: &str, attempt: u32) -> String {
+    if attempt == 1 { file_name(id, "eml") } else { file_name(id, &format!("{attempt}.eml")) }
 }
 
 #[cfg(test)]

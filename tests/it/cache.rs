@@ -4,47 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use herald::auth::Authenticator;
 use herald::cache::{CacheError, MAX_KEY, MAX_LIST, MAX_VALUE, TenantCache};
 use herald::config::{self, Config, Secret};
 use herald::domain::clock::SystemClock;
 use herald::pb::{self, CampaignState};
-use herald::tenant::Scope;
-use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::support::redis::{RedisCluster, RedisServer};
+use crate::support::redis::{RedisCluster, RedisServer, cache, reachable, settings};
 use crate::support::site;
 use crate::support::token::Authority;
-use crate::support::{TestApp, add_prospects, approve_all, config, folder, reaches, seams, start_campaign};
-
-/// The scope of a development user, as the auth layer makes it.
-async fn scope(user: &str) -> Scope {
-    let authenticator = Authenticator::new(&config::Auth::default(), true, Arc::new(SystemClock)).expect("no keys");
-    let mut headers = HeaderMap::new();
-    headers.insert("x-user-id", user.parse().expect("a header"));
-    authenticator.caller(&headers, None).await.expect("a caller").scope().clone()
-}
-
-fn settings(url: &str) -> config::Cache {
-    config::Cache { url: Secret::new(url), ..config::Cache::default() }
-}
-
-fn cache(settings: &config::Cache) -> TenantCache {
-    TenantCache::new(settings, Arc::new(SystemClock)).expect("settings that work")
-}
-
-/// Waits until the cache answers, as it does soon after its Redis is there.
-async fn reachable(cache: &TenantCache) {
-    let scope = scope("probe").await;
-    for _ in 0..200 {
-        if cache.scope(&scope).exists("x").await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the cache does not answer");
-}
+use crate::support::{TestApp, add_prospects, approve_all, config, folder, reaches, scope, seams, start_campaign};
 
 /// What holds whatever is behind the cache.
 async fn keeps_the_contract(cache: &TenantCache) {

@@ -1,6 +1,7 @@
 //! No tenant sees or changes another: the scenarios that the old system promised.
 
 mod matrix;
+mod neighbours;
 mod programs;
 
 use herald::pb;

@@ -16,12 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use herald::app::Seams;
-use herald::auth::Authenticator;
-use herald::config::{self, Secret};
-use herald::domain::clock::SystemClock;
+use herald::config::Secret;
 use herald::publish::{WORKFLOW_STATE, publish_changes};
 use herald::tenant::{Scope, TenantId};
-use http::HeaderMap;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 use serde_json::json;
 use sqlx::{Column as _, Connection as _, Row as _, TypeInfo as _, ValueRef as _};
@@ -32,7 +29,7 @@ use tonic_types::StatusExt as _;
 use super::matrix::tables;
 use crate::support::redis::RedisServer;
 use crate::support::rpc::{self, Rpc, example, headers, names, rpcs, told};
-use crate::support::{Seeded, TestApp, TestClock, config, deep, folder, seams, seeds, site};
+use crate::support::{Seeded, TestApp, TestClock, config, deep, folder, scope, seams, seeds, site};
 
 /// The observed tenant, and two others.
 const B: usize = 0;
@@ -397,13 +394,6 @@ impl Stage {
         let (run, told) = found;
         panic!("seed {seed}: others make a difference to B.\n{told}\nThe program:\n  {}", run.done.join("\n  "));
     }
-}
-
-async fn scope(tenant: &str) -> Scope {
-    let authenticator = Authenticator::new(&config::Auth::default(), true, Arc::new(SystemClock)).expect("no keys");
-    let mut headers = HeaderMap::new();
-    headers.insert("x-user-id", tenant.parse().expect("a header"));
-    authenticator.caller(&headers, None).await.expect("a caller").scope().clone()
 }
 
 /// A 64-bit number in protobuf's JSON; 0 if it is not there.

@@ -49,7 +49,6 @@ pub async fn assert_whole(data: &Path) {
 // === impl Kill ===
 
 impl Kill {
-
     /// One of the places, at one of the passings that a load comes to soon.
     pub fn choose(random: &Seeded) -> Self {
         let point = crash::POINTS[random.below(crash::POINTS.len())];

@@ -14,10 +14,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use herald::app::{self, AppError, Ready, Seams};
+use herald::auth::Authenticator;
 use herald::cli::{Api, Connection, Tls};
-use herald::config::{Config, Secret};
+use herald::config::{Auth, Config, Secret};
 use herald::domain::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use herald::pb;
+use herald::tenant::Scope;
+use http::HeaderMap;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -46,6 +49,14 @@ pub fn config(data: &TempDir) -> Config {
     config.fetch.allow_private = true;
     config.engine.retry_millis = 20;
     config
+}
+
+/// The scope of a development user, as the auth layer makes it.
+pub async fn scope(user: &str) -> Scope {
+    let authenticator = Authenticator::new(&Auth::default(), true, Arc::new(SystemClock)).expect("no keys");
+    let mut headers = HeaderMap::new();
+    headers.insert("x-user-id", user.parse().expect("a header"));
+    authenticator.caller(&headers, None).await.expect("a caller").scope().clone()
 }
 
 pub fn seams() -> Seams {

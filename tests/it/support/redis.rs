@@ -1,13 +1,17 @@
-//! Real redis-servers on free ports, alone or as a cluster, killed when dropped.
+//! Real redis-servers on free ports, alone or as a cluster, killed when dropped; and tenants' caches on them.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use herald::cache::TenantCache;
+use herald::config::{self, Secret};
+use herald::domain::clock::SystemClock;
 use tempfile::TempDir;
 
-use super::folder;
+use super::{folder, scope};
 
 pub struct RedisServer {
     child: Option<Child>,
@@ -19,6 +23,27 @@ pub struct RedisServer {
 /// Three masters that share the slots.
 pub struct RedisCluster {
     servers: Vec<RedisServer>,
+}
+
+/// Of the cache at `url`; in memory if it is empty.
+pub fn settings(url: &str) -> config::Cache {
+    config::Cache { url: Secret::new(url), ..config::Cache::default() }
+}
+
+pub fn cache(settings: &config::Cache) -> TenantCache {
+    TenantCache::new(settings, Arc::new(SystemClock)).expect("settings that work")
+}
+
+/// Waits until the cache answers, as it does soon after its Redis is there.
+pub async fn reachable(cache: &TenantCache) {
+    let scope = scope("probe").await;
+    for _ in 0..200 {
+        if cache.scope(&scope).exists("x").await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the cache does not answer");
 }
 
 fn free_port() -> u16 {
