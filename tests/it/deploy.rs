@@ -34,6 +34,11 @@ fn the_example_configuration_shows_every_setting_with_its_default() {
     let left_out: Vec<_> = described(&shown).lines().filter(|l| l.ends_with("# default")).map(str::to_owned).collect();
     assert!(left_out.is_empty(), "not shown: {left_out:?}");
     assert_eq!(shown.config().expect("valid").listen, Config::default().listen);
+    let readme = std::fs::read_to_string(deploy("../README.md")).expect("a file");
+    for line in described(&defaults).lines() {
+        let setting = line.split(" = ").next().unwrap_or(line);
+        assert!(readme.contains(&format!("| `{setting}` | `HERALD_")), "README has no row for {setting}");
+    }
 }
 
 #[test]

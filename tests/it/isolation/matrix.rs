@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use herald::app::Seams;
 use herald::config::Secret;
-use herald::pb::{self, Access, Noun};
+use herald::pb::{Access, Noun};
 use jsonwebtoken::Algorithm;
 use prost_reflect::DynamicMessage;
 use serde_json::json;
@@ -322,21 +322,4 @@ fn assert_own(rpc: &Rpc, role: &str, answer: Result<Option<DynamicMessage>, Stat
         Code::FailedPrecondition | Code::Aborted | Code::AlreadyExists | Code::ResourceExhausted
     );
     assert!(allowed, "{} by a {role} with ids of its own: {status:?}", rpc.name());
-}
-
-#[test]
-fn every_rpc_and_every_id_field_says_what_it_is() {
-    // Panics with what to add.
-    assert!(rpcs().len() >= 20);
-    for rpc in rpcs() {
-        assert_ne!(rpc.access, pb::Access::Unspecified, "{}", rpc.name());
-        each_field(&rpc.descriptor.input(), "", &mut |path, field| {
-            let is_id = field.name() == "id" || field.name().ends_with("_id") && field.name() != "request_id";
-            assert!(
-                !is_id || rpc::names(field).is_some_and(|noun| noun != Noun::Unspecified),
-                "{}: {path} needs `[(names) = NOUN_…]` in its proto",
-                rpc.name()
-            );
-        });
-    }
 }
