@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 const PROTOS: &[&str] = &[
     "herald/v1/agent.proto",
+    "herald/v1/cache.proto",
     "herald/v1/options.proto",
     "herald/v1/tenant.proto",
     "herald/v1/types.proto",

@@ -119,7 +119,7 @@ impl Tenant {
             if own.iter().any(|p| p.id == prospect.id) {
                 bail!("{} lists a prospect of {}", self.user, other.user);
             }
-            let request = pb::GetProspectRequest { prospect_id: prospect.id.clone() };
+            let request = pb::GetProspectRequest { prospect_id: prospect.id.clone(), view: 0 };
             not_found(self.api.agent.get_prospect(request).await)?;
             refused += 1;
         }

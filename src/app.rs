@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -18,9 +18,9 @@ use crate::connect::{Connectors, Outbox, WebFetch};
 use crate::domain::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::domain::id::Ids;
 use crate::engine::{self, Engine};
-use crate::files::{DataDir, DataDirError};
+use crate::files::{DataDir, DataDirError, Files, FilesConfigError};
 use crate::pb;
-use crate::publish::publish_states;
+use crate::publish::{Places, publish_states};
 use crate::rpc;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
 use crate::transport::{self, Gate, Readiness, ServeError};
@@ -51,6 +51,8 @@ pub enum AppError {
     Policy(#[from] PolicyError),
     #[error(transparent)]
     Cache(#[from] RedisError),
+    #[error(transparent)]
+    Files(#[from] FilesConfigError),
     #[error("the HTTP client cannot be made")]
     Fetch(#[from] reqwest::Error),
     #[error("the descriptors cannot be served: {0}")]
@@ -67,6 +69,7 @@ pub struct Ready {
     pub store: Arc<Store>,
     pub engine: Arc<Engine>,
     pub cache: Arc<TenantCache>,
+    pub files: Arc<Files>,
 }
 
 /// How long the engine's turns may take to end, once calls have.
@@ -92,13 +95,14 @@ pub async fn run(
     ready: impl FnOnce(Ready),
 ) -> Result<(), AppError> {
     let data = Arc::new(DataDir::lock(&config.data_dir)?);
+    let begun = UNIX_EPOCH + Duration::from_millis(SystemClock.now().unix_millis());
     if !config.dev {
         data.tells_case()?;
     }
     let master_key = master_key(&config, &data, &*seams.random)?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    for service in ["", AGENT, TENANT, WORKFLOW] {
+    for service in SERVICES {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
     let mut open = Routes::builder();
@@ -113,6 +117,7 @@ pub async fn run(
     // What the settings may have wrong comes before anything is served.
     let tls = transport::tls(&config.tls)?;
     let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
+    let files = Arc::new(Files::new(&config.files, data.clone())?);
     let ready_now = Readiness::default();
     let admin_until = CancellationToken::new();
     let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
@@ -131,30 +136,31 @@ pub async fn run(
         Some(connectors) => connectors,
         None => Connectors {
             fetch: Arc::new(WebFetch::new(&config.fetch)?),
-            mail: Arc::new(Outbox::new(data.clone(), seams.clock.clone())),
+            mail: Arc::new(Outbox::new(files.clone(), seams.clock.clone())),
         },
     };
     let engine = Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch));
     let publish_until = CancellationToken::new();
     let streams_until = CancellationToken::new();
-    gate.open(services(&config, &store, &engine, &streams_until));
+    let places = Places { store: store.clone(), engine: engine.clone(), cache: cache.clone(), files: files.clone() };
+    gate.open(services(&config, &places, &streams_until));
     let mut publisher = None;
     if seams.run_engine {
         engine.start();
-        let publish = publish_states(store.clone(), engine.clone(), cache.clone(), publish_until.clone());
-        publisher = Some(tokio::spawn(publish));
+        publisher = Some(tokio::spawn(publish_states(places, publish_until.clone())));
+        tokio::task::spawn_blocking(move || sweep(&data, begun));
     }
-    for service in ["", AGENT, TENANT, WORKFLOW] {
+    for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
     ready_now.store(true, Ordering::Relaxed);
-    ready(Ready { store: store.clone(), engine: engine.clone(), cache });
+    ready(Ready { store: store.clone(), engine: engine.clone(), cache, files });
 
     let ended = tokio::select! {
         () = stop.cancelled() => None,
         ended = &mut serving => Some(ended),
     };
-    for service in ["", AGENT, TENANT, WORKFLOW] {
+    for service in SERVICES {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
     ready_now.store(false, Ordering::Relaxed);
@@ -197,19 +203,38 @@ async fn serve_admin_port(
     Ok(Some(tokio::spawn(transport::serve_admin(listener, ready.clone(), stop.clone()))))
 }
 
-const AGENT: &str = pb::agent_service_server::SERVICE_NAME;
-const TENANT: &str = pb::tenant_service_server::SERVICE_NAME;
-const WORKFLOW: &str = pb::workflow_service_server::SERVICE_NAME;
+/// What health is told of; the empty name is the whole server's.
+const SERVICES: [&str; 5] = [
+    "",
+    pb::agent_service_server::SERVICE_NAME,
+    pb::cache_service_server::SERVICE_NAME,
+    pb::tenant_service_server::SERVICE_NAME,
+    pb::workflow_service_server::SERVICE_NAME,
+];
 
-fn services(config: &Config, store: &Arc<Store>, engine: &Arc<Engine>, stop: &CancellationToken) -> axum::Router {
+/// Removes what a killed process has left half-written.
+fn sweep(data: &DataDir, begun: SystemTime) {
+    match data.sweep(begun) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "files.swept"),
+        Err(error) => tracing::warn!(%error, "what a killed process has left half-written cannot be removed"),
+    }
+}
+
+fn services(config: &Config, places: &Places, stop: &CancellationToken) -> axum::Router {
+    let Places { store, engine, cache, files } = places;
     let max_stream = Duration::from_secs(config.server.max_stream_seconds);
     let (most_in, most_out) = (config.server.max_request_bytes, config.server.max_response_bytes);
-    let agent = pb::agent_service_server::AgentServiceServer::new(rpc::Agent::new(store.clone()));
-    let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant);
+    let keep_deleted = Duration::from_secs(config.retention.deleted_prospects_days * 24 * 60 * 60);
+    let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted);
+    let agent = pb::agent_service_server::AgentServiceServer::new(agent);
+    let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), most_out));
+    let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant::new(store.clone(), files.clone()));
     let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream);
     let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);
     let mut routes = Routes::builder();
     routes.add_service(agent.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
+    routes.add_service(cache.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.add_service(tenant.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.add_service(workflow.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.routes().into_axum_router()

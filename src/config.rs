@@ -39,6 +39,8 @@ pub struct Config {
     pub engine: Engine,
     pub fetch: Fetch,
     pub cache: Cache,
+    pub files: Files,
+    pub retention: Retention,
 }
 
 /// `pretty` for people, `json` for programs: an object a line.
@@ -178,6 +180,31 @@ pub struct Cache {
     pub memory_bytes: usize,
 }
 
+/// `[files]`: where the tenants' files are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Files {
+    /// An S3-compatible store, as `s3://bucket` or `s3://bucket/prefix`. Empty: `users` in the data folder.
+    pub url: String,
+    /// The store's address, such as `https://s3.example.com`; http:// only within a network that you trust. Empty: that of
+    /// the region.
+    pub endpoint: String,
+    /// The store's region.
+    pub region: String,
+    /// The access key's id.
+    pub access_key_id: Secret,
+    /// The access key.
+    pub secret_access_key: Secret,
+}
+
+/// `[retention]`: how long what was deleted is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// How long a deleted prospect can be brought back, in days; then it is purged.
+    pub deleted_prospects_days: u64,
+}
+
 /// The settings before they are checked, each with where its value came from.
 pub struct Layers {
     values: Value,
@@ -206,6 +233,7 @@ const NOT_SETTINGS: &[&str] = &[
     "HERALD_CLIENT_CERTIFICATE",
     "HERALD_CLIENT_KEY",
     "HERALD_CRASH_AT",
+    "HERALD_NEW_MASTER_KEY",
 ];
 
 // === impl Config ===
@@ -227,6 +255,8 @@ impl Default for Config {
             engine: Engine::default(),
             fetch: Fetch::default(),
             cache: Cache::default(),
+            files: Files::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -289,6 +319,24 @@ impl Default for Cache {
     }
 }
 
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            endpoint: String::new(),
+            region: "us-east-1".to_owned(),
+            access_key_id: Secret::default(),
+            secret_access_key: Secret::default(),
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { deleted_prospects_days: 30 }
+    }
+}
+
 impl Default for Fetch {
     fn default() -> Self {
         Self { allow_private: false, timeout_seconds: 10, max_bytes: 2 * 1024 * 1024, max_pages: 5 }
@@ -325,6 +373,14 @@ impl Config {
                 "no master key is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
                  and keep it safe, or use --dev on your own machine",
             );
+        }
+        let endpoint = &self.files.endpoint;
+        let is_web = url::Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !endpoint.is_empty() && !is_web {
+            return refuse("files.endpoint must be an http or https URL such as https://s3.example.com");
+        }
+        if self.retention.deleted_prospects_days > 36_500 {
+            return refuse("retention.deleted_prospects_days must be at most 36500");
         }
         for origin in &self.server.cors_origins {
             let fits = url::Url::parse(origin).is_ok_and(|u| u.origin().ascii_serialization() == *origin);

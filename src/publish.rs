@@ -1,5 +1,5 @@
 //! Tells other backends where each tenant's newest campaign stands: under the cache key `workflow_state`, as they had it
-//! from the old server.
+//! from the old server; and when a campaign has ended, writes the tenant's files.
 //!
 //! The value is `herald.v1.Campaign` in protobuf's JSON. It may be half a second behind, and is missing while the cache is
 //! down; who needs more calls GetWorkflow.
@@ -10,11 +10,22 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::TenantCache;
+use crate::domain::campaign::Campaign;
 use crate::engine::Engine;
+use crate::files::Files;
 use crate::pb;
-use crate::rpc::campaign_message;
+use crate::rpc::{campaign_message, write_snapshot};
 use crate::store::{CampaignRef, Store};
 use crate::tenant::Scope;
+
+/// Where what is told comes from, and where it goes.
+#[derive(Clone)]
+pub struct Places {
+    pub store: Arc<Store>,
+    pub engine: Arc<Engine>,
+    pub cache: Arc<TenantCache>,
+    pub files: Arc<Files>,
+}
 
 /// The cache key.
 pub const WORKFLOW_STATE: &str = "workflow_state";
@@ -23,16 +34,16 @@ pub const WORKFLOW_STATE: &str = "workflow_state";
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Publishes what changes until `stop` is cancelled, and then what has changed by then.
-pub async fn publish_states(store: Arc<Store>, engine: Arc<Engine>, cache: Arc<TenantCache>, stop: CancellationToken) {
+pub async fn publish_states(places: Places, stop: CancellationToken) {
     loop {
         let last = stop.is_cancelled();
         let changed = tokio::select! {
-            changed = store.changed_campaigns() => changed,
+            changed = places.store.changed_campaigns() => changed,
             () = stop.cancelled(), if !last => continue,
             () = std::future::ready(()), if last => return,
         };
         for scope in &changed {
-            publish(&store, &engine, &cache, scope).await;
+            places.publish(scope).await;
         }
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
@@ -42,21 +53,36 @@ pub async fn publish_states(store: Arc<Store>, engine: Arc<Engine>, cache: Arc<T
 }
 
 /// Publishes what has changed by now. For tests in which nothing happens by itself.
-pub async fn publish_changes(store: &Store, engine: &Engine, cache: &TenantCache) {
-    for scope in store.take_changed_campaigns() {
-        publish(store, engine, cache, &scope).await;
+pub async fn publish_changes(places: &Places) {
+    for scope in places.store.take_changed_campaigns() {
+        places.publish(&scope).await;
     }
 }
 
-async fn publish(store: &Store, engine: &Engine, cache: &TenantCache, scope: &Scope) {
-    let campaign = match store.scope(scope).campaign(&CampaignRef::Newest).await {
-        Ok(Some(campaign)) => campaign,
-        Ok(None) => return,
-        Err(error) => return tracing::warn!(tenant = %scope.tenant(), %error, "a campaign's state cannot be read"),
-    };
-    let hold = engine.hold(scope.tenant(), &campaign.id).unwrap_or_default();
-    let message = campaign_message(campaign, hold);
-    let Some(state) = pb::json("herald.v1.Campaign", &message) else { return };
-    // The cache tells the log itself when it cannot be reached.
-    let _ = cache.scope(scope).set(WORKFLOW_STATE, &state, None).await;
+// === impl Places ===
+
+impl Places {
+    async fn publish(&self, scope: &Scope) {
+        let Some(campaign) = self.newest(scope).await else { return };
+        let ended = campaign.end_time.is_some();
+        let hold = self.engine.hold(scope.tenant(), &campaign.id).unwrap_or_default();
+        let message = campaign_message(campaign, hold);
+        if let Some(state) = pb::json("herald.v1.Campaign", &message) {
+            // The cache tells the log itself when it cannot be reached.
+            let _ = self.cache.scope(scope).set(WORKFLOW_STATE, &state, None).await;
+        }
+        if ended && let Err(error) = write_snapshot(&self.store, &self.files, scope).await {
+            tracing::warn!(tenant = %scope.tenant(), %error, "the files of a tenant were not written");
+        }
+    }
+
+    async fn newest(&self, scope: &Scope) -> Option<Campaign> {
+        match self.store.scope(scope).campaign(&CampaignRef::Newest).await {
+            Ok(campaign) => campaign,
+            Err(error) => {
+                tracing::warn!(tenant = %scope.tenant(), %error, "a campaign's state cannot be read");
+                None
+            }
+        }
+    }
 }

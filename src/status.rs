@@ -10,9 +10,11 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+use crate::cache::CacheError;
 use crate::domain::error::{Error as RuleError, Violation, reported};
 use crate::domain::state::Refused;
 use crate::domain::text::cut;
+use crate::files::FilesError;
 use crate::store::{Noun, StoreError};
 
 /// The domain of every ErrorInfo.
@@ -144,6 +146,13 @@ impl From<StoreError> for Status {
             StoreError::EmailTaken => {
                 status(Code::AlreadyExists, "PROSPECT_EMAIL_TAKEN", "another prospect of the tenant has this address")
             }
+            StoreError::ProspectDeleted => {
+                let message = "the prospect is deleted: bring it back with UndeleteProspect first";
+                precondition("PROSPECT_DELETED", "prospect", message)
+            }
+            StoreError::ProspectNotDeleted => {
+                status(Code::AlreadyExists, "PROSPECT_NOT_DELETED", "the prospect is there, and not deleted")
+            }
             StoreError::CampaignLive(id) => {
                 let message = "another campaign of the tenant is live: finish or cancel it first";
                 let metadata = [("campaign_id", id.to_string())];
@@ -163,21 +172,77 @@ impl From<StoreError> for Status {
                 with(Code::FailedPrecondition, "EMAIL_STATE", message, metadata, details)
             }
             StoreError::CampaignState(refused) => campaign_state(refused, &message),
-            StoreError::DiskFull => {
-                let message = "the server's disk is full; nothing was changed";
-                retry(Code::ResourceExhausted, "DISK_FULL", message, Duration::from_secs(30))
-            }
+            StoreError::DiskFull => disk_full(),
             StoreError::TooManyWrites => {
                 let message = "the tenant has too many changes waiting; nothing was changed";
                 retry(Code::ResourceExhausted, "TOO_MANY_WRITES", message, Duration::from_secs(1))
             }
             StoreError::Closed => shutting_down(),
-            StoreError::StaleLease | StoreError::NotRunning | StoreError::Broken(_) | StoreError::Database(_) => {
+            StoreError::StaleLease
+            | StoreError::NotRunning
+            | StoreError::WrongMasterKey(_)
+            | StoreError::Broken(_)
+            | StoreError::Database(_) => {
                 tracing::error!(error = %message, source = ?std::error::Error::source(&error), "rpc.failed");
                 status(Code::Internal, "INTERNAL", "an internal error; the server's log has more")
             }
         }
     }
+}
+
+impl From<CacheError> for Status {
+    fn from(error: CacheError) -> Self {
+        let message = error.to_string();
+        match error {
+            CacheError::Key => RuleError::field("key", message).into(),
+            CacheError::TooLarge => RuleError::field("value", message).into(),
+            CacheError::Kind => {
+                precondition("CACHE_KIND", "key", "the key holds something of another kind; nothing was changed")
+            }
+            CacheError::ListFull => precondition("CACHE_LIST_FULL", "key", &format!("{message}; nothing was added")),
+            CacheError::Unavailable => {
+                let message = "the cache cannot be reached now; try again";
+                retry(Code::Unavailable, "CACHE_UNAVAILABLE", message, Duration::from_secs(1))
+            }
+        }
+    }
+}
+
+impl From<FilesError> for Status {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::DiskFull => disk_full(),
+            FilesError::Unavailable(why) => {
+                tracing::warn!(why, "files.unavailable");
+                let message =
+                    "the tenant's files cannot be reached now; those that are there stay as they were; try again";
+                retry(Code::Unavailable, "FILES_UNAVAILABLE", message, Duration::from_secs(5))
+            }
+        }
+    }
+}
+
+/// NOT_FOUND: the cache has no value under that key.
+pub fn no_such_key() -> Status {
+    status(Code::NotFound, "CACHE_KEY_NOT_FOUND", "the key holds no value")
+}
+
+/// RESOURCE_EXHAUSTED: what was asked for does not fit into one answer.
+pub fn answer_too_large() -> Status {
+    let message = "the values do not fit into one answer: ask for fewer at once";
+    status(Code::ResourceExhausted, "ANSWER_TOO_LARGE", message)
+}
+
+fn disk_full() -> Status {
+    let message = "the server's disk is full; nothing was changed";
+    retry(Code::ResourceExhausted, "DISK_FULL", message, Duration::from_secs(30))
+}
+
+/// FAILED_PRECONDITION, with what stands in the way.
+fn precondition(reason: &str, subject: &str, message: &str) -> Status {
+    let mut details = ErrorDetails::new();
+    details.add_precondition_failure_violation(reason, subject, message);
+    with(Code::FailedPrecondition, reason, message, [], details)
 }
 
 /// NOT_FOUND, the same for what is another's and for what never was.
@@ -188,6 +253,8 @@ pub fn not_found(noun: Noun) -> Status {
         Noun::Campaign => ("CAMPAIGN_NOT_FOUND", "there is no such campaign"),
         Noun::AnyCampaign => ("NO_CAMPAIGN", "the tenant has no such campaign: start one with StartWorkflow"),
         Noun::Template => ("TEMPLATE_NOT_FOUND", "there is no such template: see ListTemplates"),
+        Noun::Strategy => ("STRATEGY_NOT_FOUND", "there is no such marketing strategy"),
+        Noun::Suppression => ("SUPPRESSION_NOT_FOUND", "the address is not on the suppression list"),
     };
     status(Code::NotFound, reason, message)
 }

@@ -116,10 +116,10 @@ impl Memory {
         if full { Err(CacheError::ListFull) } else { Ok(length) }
     }
 
-    pub(super) fn list(&self, key: &str) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn list(&self, key: &str, from: usize, most: usize) -> Result<Vec<Vec<u8>>> {
         match self.state().find(key, self.clock.now()) {
             None => Ok(Vec::new()),
-            Some(Entry { data: Data::List(list), .. }) => Ok(list.clone()),
+            Some(Entry { data: Data::List(list), .. }) => Ok(list.iter().skip(from).take(most).cloned().collect()),
             Some(_) => Err(CacheError::Kind),
         }
     }

@@ -162,12 +162,12 @@ impl Scoped<'_> {
         }
     }
 
-    /// The list's items in order; none if there is no list.
-    pub async fn list(&self, key: &str) -> Result<Vec<Value>> {
+    /// The list's items from a place on, at most `most`, in order; none if there is no list.
+    pub async fn list(&self, key: &str, from: usize, most: usize) -> Result<Vec<Value>> {
         let key = self.key(key)?;
         let items = match &self.cache.backing {
-            Backing::Memory(memory) => memory.list(&key)?,
-            Backing::Redis(redis) => redis.list(key).await?,
+            Backing::Memory(memory) => memory.list(&key, from, most)?,
+            Backing::Redis(redis) => redis.list(key, from, most).await?,
         };
         Ok(items.iter().map(|bytes| value(bytes)).collect())
     }

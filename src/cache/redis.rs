@@ -162,8 +162,10 @@ impl Redis {
         Err(CacheError::ListFull)
     }
 
-    pub(super) async fn list(&self, key: String) -> Result<Vec<Vec<u8>>> {
-        self.guard(self.timeout, self.client.lrange(key, 0, -1)).await
+    pub(super) async fn list(&self, key: String, from: usize, most: usize) -> Result<Vec<Vec<u8>>> {
+        let place = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let last = place(from).saturating_add(place(most)) - 1;
+        self.guard(self.timeout, self.client.lrange(key, place(from), last)).await
     }
 
     /// The keys that begin with the prefix. It is a pattern as it stands: a tenant id holds no character that one would

@@ -1,6 +1,9 @@
 //! What a tenant's campaigns go by.
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Host;
 
 use super::clock::Timestamp;
 use super::digest;
@@ -10,6 +13,7 @@ use super::id::TemplateId;
 use super::mask::Mask;
 use super::state::Goal;
 use super::text;
+use super::website::{Audience, WebsiteAnalysis};
 
 /// The longest goal in the tenant's own words, in characters.
 pub const MAX_GOAL_DETAIL: usize = 1_000;
@@ -28,6 +32,58 @@ pub struct AgentSettings {
     pub location: String,
     pub template_id: Option<TemplateId>,
     pub auto_approve: bool,
+    pub audience_type: String,
+    pub company_size: String,
+    pub business_type: String,
+    /// What templates may use as `data`.
+    pub template_data: Map<String, Value>,
+    pub smtp: Smtp,
+    pub provider: String,
+    pub setup_complete: bool,
+    /// What the tenant says of its own website; empty fields are left to the analysis.
+    pub website_analysis: WebsiteAnalysis,
+    pub controls: Controls,
+}
+
+/// The tenant's mail server. Its password is not here: it is stored sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Smtp {
+    pub host: String,
+    /// 0: the usual one.
+    pub port: u16,
+    pub security: SmtpSecurity,
+    pub username: String,
+}
+
+/// How the talk with a mail server is kept private.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpSecurity {
+    Tls,
+    #[default]
+    Starttls,
+    None,
+}
+
+/// How freely campaigns act.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Controls {
+    pub auto_reply: bool,
+    pub pause_on_error: bool,
+    /// 0: no limit.
+    pub max_emails_per_hour: u32,
+    pub working_hours: Option<WorkingHours>,
+    /// A name of the IANA database; empty: UTC.
+    pub time_zone: String,
+}
+
+/// A part of each day, in minutes after midnight; an end before the start is on the next day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkingHours {
+    pub start: u16,
+    pub end: u16,
 }
 
 /// Who the e-mails come from. Empty fields are filled from the website.
@@ -45,8 +101,10 @@ pub struct Sender {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentConfig {
     pub settings: AgentSettings,
+    pub has_password: bool,
     /// 0 until the first change.
     pub revision: i64,
+    pub create_time: Option<Timestamp>,
     pub update_time: Option<Timestamp>,
 }
 
@@ -66,7 +124,31 @@ pub const FIELDS: &[&str] = &[
     "location",
     "template_id",
     "auto_approve",
+    "audience_type",
+    "company_size",
+    "business_type",
+    "template_data",
+    "smtp.host",
+    "smtp.port",
+    "smtp.security",
+    "smtp.username",
+    "smtp.password",
+    "provider",
+    "setup_complete",
+    "website_analysis",
+    "controls.auto_reply",
+    "controls.pause_on_error",
+    "controls.max_emails_per_hour",
+    "controls.working_hours",
+    "controls.time_zone",
 ];
+
+/// The longest password of a mail server, in characters.
+pub const MAX_PASSWORD: usize = 1_000;
+/// The most mails per hour that can be set.
+pub const MAX_PER_HOUR: u32 = 10_000;
+/// The largest `template_data`, in bytes of JSON.
+const MAX_TEMPLATE_DATA: usize = 16 * 1024;
 
 // === impl AgentConfig ===
 
@@ -89,11 +171,16 @@ impl AgentSettings {
         if mask.has("goal_detail") {
             out.goal_detail = text::line(v, "config.goal_detail", &out.goal_detail, MAX_GOAL_DETAIL);
         }
-        let lines: [(&str, &mut String); 4] = [
+        let lines: [(&str, &mut String); 9] = [
             ("sender.name", &mut out.sender.name),
             ("sender.position", &mut out.sender.position),
             ("sender.company", &mut out.sender.company),
             ("location", &mut out.location),
+            ("audience_type", &mut out.audience_type),
+            ("company_size", &mut out.company_size),
+            ("business_type", &mut out.business_type),
+            ("provider", &mut out.provider),
+            ("smtp.username", &mut out.smtp.username),
         ];
         for (name, value) in lines {
             if mask.has(name) {
@@ -114,6 +201,34 @@ impl AgentSettings {
                 *value = text::lines(v, &format!("config.{name}"), value);
             }
         }
+        if mask.has("template_data") {
+            let size = serde_json::to_string(&out.template_data).map_or(usize::MAX, |text| text.len());
+            if size > MAX_TEMPLATE_DATA {
+                v.add(
+                    "config.template_data",
+                    format!("must be at most {MAX_TEMPLATE_DATA} bytes of JSON; it has {size}"),
+                );
+            }
+        }
+        if mask.has("smtp.host") {
+            out.smtp.host = out.smtp.host.trim().to_owned();
+            if !out.smtp.host.is_empty() && (out.smtp.host.len() > 253 || Host::parse(&out.smtp.host).is_err()) {
+                v.add("config.smtp.host", "must be a host name or address such as smtp.example.com");
+            }
+        }
+        if mask.has("website_analysis") {
+            out.website_analysis = checked_analysis(v, out.website_analysis);
+        }
+        if mask.has("controls.max_emails_per_hour") && out.controls.max_emails_per_hour > MAX_PER_HOUR {
+            v.add("config.controls.max_emails_per_hour", format!("must be between 0 and {MAX_PER_HOUR}"));
+        }
+        if mask.has("controls.time_zone") {
+            out.controls.time_zone = out.controls.time_zone.trim().to_owned();
+            let name = &out.controls.time_zone;
+            if !name.is_empty() && TimeZone::get(name).is_err() {
+                v.add("config.controls.time_zone", "must be a time zone of the IANA database, such as Europe/Berlin");
+            }
+        }
         out
     }
 
@@ -124,6 +239,7 @@ impl AgentSettings {
                 $(if mask.has($path) { self.$($field).+.clone_from(&from.$($field).+); })*
             };
         }
+        // `smtp.password` is not here: it is sealed apart.
         take! {
             "target_website" => target_website;
             "goal" => goal;
@@ -139,6 +255,66 @@ impl AgentSettings {
             "location" => location;
             "template_id" => template_id;
             "auto_approve" => auto_approve;
+            "audience_type" => audience_type;
+            "company_size" => company_size;
+            "business_type" => business_type;
+            "template_data" => template_data;
+            "smtp.host" => smtp.host;
+            "smtp.port" => smtp.port;
+            "smtp.security" => smtp.security;
+            "smtp.username" => smtp.username;
+            "provider" => provider;
+            "setup_complete" => setup_complete;
+            "website_analysis" => website_analysis;
+            "controls.auto_reply" => controls.auto_reply;
+            "controls.pause_on_error" => controls.pause_on_error;
+            "controls.max_emails_per_hour" => controls.max_emails_per_hour;
+            "controls.working_hours" => controls.working_hours;
+            "controls.time_zone" => controls.time_zone;
+        }
+    }
+}
+
+/// What a tenant may say of its website; what only the reading of it tells is left out.
+fn checked_analysis(v: &mut Violations, stated: WebsiteAnalysis) -> WebsiteAnalysis {
+    const AUDIENCES: usize = 20;
+    let field = |name: &str| format!("config.website_analysis.{name}");
+    let line = |v: &mut Violations, name: &str, text: &str, most| text::line(v, &field(name), text, most);
+    let logo = stated.logo_url.trim();
+    let logo_url = if logo.is_empty() { None } else { v.take(&field("logo_url"), text::web_url(logo)) };
+    if stated.audiences.len() > AUDIENCES {
+        v.add(field("audiences"), format!("must have at most {AUDIENCES} entries"));
+    }
+    let audiences = stated.audiences.iter().take(AUDIENCES).enumerate().map(|(i, audience)| Audience {
+        title: line(v, &format!("audiences[{i}].title"), &audience.title, text::SHORT),
+        description: line(v, &format!("audiences[{i}].description"), &audience.description, MAX_GOAL_DETAIL),
+    });
+    WebsiteAnalysis {
+        audiences: audiences.collect(),
+        business_name: line(v, "business_name", &stated.business_name, text::SHORT),
+        logo_url: logo_url.map(String::from).unwrap_or_default(),
+        introduction: line(v, "introduction", &stated.introduction, MAX_GOAL_DETAIL),
+        product_type: line(v, "product_type", &stated.product_type, text::SHORT),
+        industry: line(v, "industry", &stated.industry, text::SHORT),
+        language: line(v, "language", &stated.language, 35),
+        selling_points: text::lines(v, &field("selling_points"), &stated.selling_points),
+        benchmark_brands: text::lines(v, &field("benchmark_brands"), &stated.benchmark_brands),
+        ..WebsiteAnalysis::default()
+    }
+}
+
+// === impl WorkingHours ===
+
+impl WorkingHours {
+    /// `end` may be 24:00.
+    pub fn parse(start: (i32, i32), end: (i32, i32)) -> Result<Self, &'static str> {
+        let minutes = |(hours, minutes): (i32, i32)| {
+            let fits = (0..=24).contains(&hours) && (0..60).contains(&minutes) && hours * 60 + minutes <= 24 * 60;
+            fits.then(|| u16::try_from(hours * 60 + minutes).ok()).flatten()
+        };
+        match (minutes(start), minutes(end)) {
+            (Some(start), Some(end)) if start < 24 * 60 && start != end => Ok(Self { start, end }),
+            _ => Err("must be two different times of day, such as 9:00 to 17:30"),
         }
     }
 }
@@ -166,9 +342,24 @@ mod tests {
             location: "l".into(),
             template_id: TemplateId::parse("t").ok(),
             auto_approve: true,
+            audience_type: "a".into(),
+            company_size: "s".into(),
+            business_type: "b".into(),
+            template_data: Map::from_iter([("k".to_owned(), Value::Null)]),
+            smtp: Smtp { host: "h".into(), port: 1, security: SmtpSecurity::Tls, username: "u".into() },
+            provider: "p".into(),
+            setup_complete: true,
+            website_analysis: WebsiteAnalysis { business_name: "n".into(), ..Default::default() },
+            controls: Controls {
+                auto_reply: true,
+                pause_on_error: true,
+                max_emails_per_hour: 1,
+                working_hours: Some(WorkingHours { start: 1, end: 2 }),
+                time_zone: "Europe/Berlin".into(),
+            },
         };
         let mut all = AgentSettings::default();
-        for path in FIELDS {
+        for path in FIELDS.iter().filter(|path| **path != "smtp.password") {
             let mask = Mask::parse(&[(*path).to_owned()], FIELDS, Vec::new()).expect("known");
             let before = all.clone();
             all.merge(&full, &mask);

@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{CampaignId, EmailId, ProspectId, TemplateId};
+use super::reply::Intent;
 
 /// The longest subject, in characters.
 pub const MAX_SUBJECT: usize = 300;
 /// The longest body, in characters.
 pub const MAX_BODY: usize = 20_000;
+/// The longest Message-ID, in characters (RFC 5322, 2.1.1, of a line).
+pub const MAX_MESSAGE_ID: usize = 998;
 /// The longest address, in bytes (RFC 5321, 4.5.3.1.3, less the angle brackets).
 pub const MAX_ADDRESS: usize = 254;
 
@@ -26,16 +29,20 @@ pub enum EmailStatus {
     Skipped,
     /// The process died in the middle of sending and the connector cannot tell what became of it.
     Unknown,
+    /// Came from the prospect.
+    Received,
 }
 
-/// An e-mail to a prospect.
+/// An e-mail to a prospect, or from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
     pub id: EmailId,
     pub prospect_id: ProspectId,
-    pub campaign_id: CampaignId,
-    pub template_id: TemplateId,
-    /// The rank of its prospect in the campaign, from 0.
+    /// None for one that was received.
+    pub campaign_id: Option<CampaignId>,
+    /// None for one that was received.
+    pub template_id: Option<TemplateId>,
+    /// The rank of its prospect in the campaign, from 0. Of one that was received: 0.
     pub position: u32,
     pub subject: String,
     pub body: String,
@@ -52,6 +59,17 @@ pub struct Email {
     pub sent_time: Option<Timestamp>,
     pub create_time: Timestamp,
     pub update_time: Timestamp,
+    /// Of one that was received.
+    pub reply: Option<Received>,
+}
+
+/// What is known of an e-mail that was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    pub time: Timestamp,
+    pub intent: Intent,
+    /// The e-mail that it answers.
+    pub in_reply_to: Option<EmailId>,
 }
 
 /// A name, which may be empty, and an address.
@@ -117,7 +135,7 @@ pub fn address_key(address: &str) -> String {
 // === impl EmailStatus ===
 
 impl EmailStatus {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AwaitingApproval,
         Self::Approved,
         Self::Rejected,
@@ -126,6 +144,7 @@ impl EmailStatus {
         Self::Failed,
         Self::Skipped,
         Self::Unknown,
+        Self::Received,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -138,6 +157,7 @@ impl EmailStatus {
             Self::Failed => "failed",
             Self::Skipped => "skipped",
             Self::Unknown => "unknown",
+            Self::Received => "received",
         }
     }
 

@@ -131,6 +131,8 @@ ids! {
     CampaignId = "cp";
     /// Names an e-mail template.
     TemplateId = "tp";
+    /// Names a marketing strategy.
+    StrategyId = "ms";
 }
 
 #[cfg(test)]

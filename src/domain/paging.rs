@@ -29,10 +29,10 @@ pub struct Page<T, C> {
     pub next: Option<C>,
 }
 
-/// The place of a row in a list ordered by a time, newest first.
+/// The place of a row in a list ordered by a number, such as a time, the highest first, and then by id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TimeCursor {
-    pub time: i64,
+pub struct RowCursor {
+    pub at: i64,
     pub id: String,
 }
 
@@ -91,19 +91,19 @@ mod tests {
     #[test]
     fn a_token_serves_only_the_query_that_it_came_from() {
         let shape = QueryShape::new("user_a", "prospects", &["contacted"]);
-        let cursor = TimeCursor { time: 7, id: "pr_1".into() };
+        let cursor = RowCursor { at: 7, id: "pr_1".into() };
         let token = shape.token(&cursor);
         assert_eq!(shape.cursor(&token), Ok(Some(cursor)));
-        assert_eq!(shape.cursor::<TimeCursor>(""), Ok(None));
+        assert_eq!(shape.cursor::<RowCursor>(""), Ok(None));
         for other in [
             QueryShape::new("user_b", "prospects", &["contacted"]),
             QueryShape::new("user_a", "emails", &["contacted"]),
             QueryShape::new("user_a", "prospects", &[""]),
         ] {
-            assert_eq!(other.cursor::<TimeCursor>(&token), Err(Error::PageToken));
+            assert_eq!(other.cursor::<RowCursor>(&token), Err(Error::PageToken));
         }
         for broken in ["!", "AAAA", &token[1..], "e30"] {
-            assert_eq!(shape.cursor::<TimeCursor>(broken), Err(Error::PageToken), "{broken}");
+            assert_eq!(shape.cursor::<RowCursor>(broken), Err(Error::PageToken), "{broken}");
         }
     }
 

@@ -4,8 +4,9 @@ use super::clock::Timestamp;
 use super::digest;
 use super::email;
 use super::error::Violations;
-use super::id::ProspectId;
+use super::id::{CampaignId, ProspectId};
 use super::mask::Mask;
+use super::reply::{Engagement, Intent};
 use super::text;
 
 /// The most rows of one batch.
@@ -37,6 +38,16 @@ pub struct ProspectFields {
     pub tags: Vec<String>,
     pub language: String,
     pub status: ProspectStatus,
+    /// In percent; None where nobody has said.
+    pub conversion_probability: Option<u8>,
+    /// 0 to 100, the most urgent first.
+    pub priority_score: u8,
+    pub next_action: String,
+    pub potential_interest: String,
+    pub discovery_context: String,
+    /// A person has taken over.
+    pub manual_intervention: bool,
+    pub auto_reply_enabled: bool,
 }
 
 /// A prospect as it is stored.
@@ -46,9 +57,53 @@ pub struct Prospect {
     pub fields: ProspectFields,
     pub emails_sent: u32,
     pub last_contact_time: Option<Timestamp>,
+    pub replies: Replies,
     pub create_time: Timestamp,
     pub update_time: Timestamp,
+    /// When it was deleted, and when it is purged.
+    pub deleted: Option<Deleted>,
     pub revision: i64,
+}
+
+/// What a prospect has answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replies {
+    /// Those that people wrote.
+    pub received: u32,
+    /// The beginning of the last one.
+    pub last: String,
+    pub last_time: Option<Timestamp>,
+    /// What the last one wants that says whether its writer wants more.
+    pub decided: Option<Intent>,
+}
+
+/// When a prospect was deleted, and when it is purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deleted {
+    pub time: Timestamp,
+    pub purge_time: Timestamp,
+}
+
+/// Which prospects a list holds: those that fit all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProspectFilter {
+    pub status: Option<ProspectStatus>,
+    pub campaign: Option<CampaignId>,
+    pub tag: Option<String>,
+    pub industry: Option<String>,
+    /// A part of the name, the company or the address.
+    pub query: Option<String>,
+    pub engagement: Option<Engagement>,
+    pub show_deleted: bool,
+    pub order: ProspectOrder,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProspectOrder {
+    #[default]
+    Newest,
+    MostUrgent,
 }
 
 /// The paths that an update mask may name.
@@ -66,7 +121,20 @@ pub const FIELDS: &[&str] = &[
     "tags",
     "language",
     "status",
+    "conversion_probability",
+    "priority_score",
+    "next_action",
+    "potential_interest",
+    "discovery_context",
+    "manual_intervention",
+    "auto_reply_enabled",
 ];
+
+/// The longest beginning of a reply that is kept with the prospect, in characters.
+pub const LAST_REPLY: usize = 1_000;
+/// The longest texts: a sentence or two, and a page.
+const SENTENCES: usize = 1_000;
+const PAGE: usize = 4_000;
 
 // === impl ProspectFields ===
 
@@ -98,8 +166,16 @@ impl ProspectFields {
             let url = v.take(&field("source_url"), text::web_url(&out.source_url));
             out.source_url = url.map(|_| out.source_url.trim().to_owned()).unwrap_or_default();
         }
-        if mask.has("notes") {
-            out.notes = text::bounded(v, &field("notes"), &out.notes, 4_000);
+        let long: [(&str, &mut String, usize); 4] = [
+            ("notes", &mut out.notes, PAGE),
+            ("discovery_context", &mut out.discovery_context, PAGE),
+            ("next_action", &mut out.next_action, SENTENCES),
+            ("potential_interest", &mut out.potential_interest, SENTENCES),
+        ];
+        for (name, value, most) in long {
+            if mask.has(name) {
+                *value = text::bounded(v, &field(name), value, most);
+            }
         }
         if mask.has("tags") {
             out.tags = text::lines(v, &field("tags"), &out.tags);
@@ -115,7 +191,7 @@ impl ProspectFields {
 
     /// Takes over the fields that the mask names.
     pub fn merge(&mut self, from: &Self, mask: &Mask) {
-        let texts: [(&str, &mut String, &String); 11] = [
+        let texts: [(&str, &mut String, &String); 14] = [
             ("email", &mut self.email, &from.email),
             ("company", &mut self.company, &from.company),
             ("contact_name", &mut self.contact_name, &from.contact_name),
@@ -127,6 +203,9 @@ impl ProspectFields {
             ("source_url", &mut self.source_url, &from.source_url),
             ("notes", &mut self.notes, &from.notes),
             ("language", &mut self.language, &from.language),
+            ("next_action", &mut self.next_action, &from.next_action),
+            ("potential_interest", &mut self.potential_interest, &from.potential_interest),
+            ("discovery_context", &mut self.discovery_context, &from.discovery_context),
         ];
         for (name, value, new) in texts {
             if mask.has(name) {
@@ -139,6 +218,23 @@ impl ProspectFields {
         if mask.has("status") {
             self.status = from.status;
         }
+        if mask.has("conversion_probability") {
+            self.conversion_probability = from.conversion_probability;
+        }
+        if mask.has("priority_score") {
+            self.priority_score = from.priority_score;
+        }
+        if mask.has("manual_intervention") {
+            self.manual_intervention = from.manual_intervention;
+        }
+        if mask.has("auto_reply_enabled") {
+            self.auto_reply_enabled = from.auto_reply_enabled;
+        }
+    }
+
+    /// What a search looks through: name, company and address, in lower case.
+    pub fn search_key(&self) -> String {
+        format!("{}\n{}\n{}", self.contact_name, self.company, self.email).to_lowercase()
     }
 
     /// The name to greet by: the first word of the contact's name, or all of it where the family name comes first.
@@ -188,6 +284,38 @@ impl Prospect {
     /// Changes whenever the prospect does, and is another one for every tenant and prospect.
     pub fn etag(&self, tenant: &str) -> String {
         digest::etag(tenant, "prospect", self.id.as_str(), self.revision)
+    }
+
+    pub fn engagement(&self) -> Engagement {
+        Engagement::of(self.emails_sent, self.replies.received, self.replies.decided)
+    }
+
+    /// Why campaigns leave it alone; None if they do not.
+    pub fn left_alone(&self) -> Option<&'static str> {
+        if self.deleted.is_some() {
+            Some("the prospect was deleted")
+        } else if self.fields.status == ProspectStatus::Converted {
+            Some("the prospect has converted")
+        } else if self.fields.manual_intervention {
+            Some("a person has taken over")
+        } else if self.engagement() == Engagement::NotInterested {
+            Some("the prospect has refused")
+        } else {
+            None
+        }
+    }
+}
+
+// === impl ProspectOrder ===
+
+impl ProspectOrder {
+    /// As the API writes it (AIP-132); the first for an empty text.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [] | ["create_time", "desc"] => Ok(Self::Newest),
+            ["priority_score", "desc"] => Ok(Self::MostUrgent),
+            _ => Err("must be `create_time desc` or `priority_score desc`"),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How well a prospect fits a strategy, with the reasons in words.
 //!
 //! A sum of plain rules, so that a person can follow it: industry up to 35, role up to 25, keywords up to 20, place 10,
-//! and 5 each for a known name and known facts to write about. 100 at most.
+//! and 5 each for the company's size, a known name and known facts to write about. 100 at most.
 
 use super::prospect::Prospect;
 use super::strategy::SearchStrategy;
@@ -47,6 +47,9 @@ pub fn fit(prospect: &Prospect, strategy: &SearchStrategy) -> Fit {
 
     if !strategy.location.is_empty() && fields.location.to_lowercase().contains(&strategy.location.to_lowercase()) {
         count(10, Some(format!("in {}", fields.location)));
+    }
+    if !strategy.company_size.is_empty() && fields.business_size.eq_ignore_ascii_case(&strategy.company_size) {
+        count(5, Some(format!("of the size you look for: {}", strategy.company_size)));
     }
     if !fields.contact_name.is_empty() {
         count(5, None);
@@ -101,13 +104,23 @@ fn stem(word: &str) -> &str {
 mod tests {
     use super::super::clock::Timestamp;
     use super::super::id::ProspectId;
-    use super::super::prospect::ProspectFields;
+    use super::super::prospect::{ProspectFields, Replies};
     use super::*;
 
     fn prospect(fields: ProspectFields) -> Prospect {
         let id = ProspectId::parse("p").expect("an id");
         let t = Timestamp(0);
-        Prospect { id, fields, emails_sent: 0, last_contact_time: None, create_time: t, update_time: t, revision: 1 }
+        Prospect {
+            id,
+            fields,
+            emails_sent: 0,
+            last_contact_time: None,
+            replies: Replies::default(),
+            create_time: t,
+            update_time: t,
+            deleted: None,
+            revision: 1,
+        }
     }
 
     fn strategy() -> SearchStrategy {

@@ -74,6 +74,7 @@ pub enum Goal {
     Customers,
     Press,
 }
+
 /// A transition that a state does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
@@ -258,6 +259,10 @@ impl Goal {
             Self::Customers => "customers",
             Self::Press => "press",
         }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Partnerships, Self::Customers, Self::Press].into_iter().find(|goal| goal.as_str() == name)
     }
 }
 

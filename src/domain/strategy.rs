@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::agent_config::AgentSettings;
+use super::clock::Timestamp;
+use super::id::{CampaignId, StrategyId};
 use super::state::Goal;
 use super::text::words;
 use super::website::WebsiteAnalysis;
@@ -21,6 +23,22 @@ pub struct SearchStrategy {
     /// Lower case.
     pub keywords: Vec<String>,
     pub location: String,
+    /// Such as `11-50`; empty where any will do.
+    #[serde(default)]
+    pub company_size: String,
+}
+
+/// What a campaign has worked out for a website and a goal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarketingStrategy {
+    pub id: StrategyId,
+    pub website: String,
+    pub goal: Goal,
+    /// It may be gone.
+    pub campaign_id: CampaignId,
+    pub analysis: WebsiteAnalysis,
+    pub strategy: SearchStrategy,
+    pub create_time: Timestamp,
 }
 
 const MAX_QUERIES: usize = 12;
@@ -29,10 +47,13 @@ const MAX_KEYWORDS: usize = 30;
 pub fn plan(analysis: &WebsiteAnalysis, settings: &AgentSettings, goal: Goal) -> SearchStrategy {
     let industries = first_given(&settings.industries, || industries_of(analysis));
     let roles = first_given(&settings.roles, || default_roles(goal).iter().map(|r| (*r).to_owned()).collect());
-    let keywords = keywords_of(analysis, &settings.keywords);
+    // What the tenant says it looks for, and what it is, comes with its keywords.
+    let stated = words(&settings.audience_type).into_iter().chain(words(&settings.business_type));
+    let given: Vec<_> = settings.keywords.iter().cloned().chain(stated).collect();
+    let keywords = keywords_of(analysis, &given);
     let location = settings.location.clone();
     let queries = queries(&industries, &roles, &location, goal);
-    SearchStrategy { queries, industries, roles, keywords, location }
+    SearchStrategy { queries, industries, roles, keywords, location, company_size: settings.company_size.clone() }
 }
 
 fn first_given(given: &[String], otherwise: impl FnOnce() -> Vec<String>) -> Vec<String> {

@@ -31,6 +31,8 @@ pub struct Template {
 pub struct Values<'a> {
     pub prospect: ProspectValues<'a>,
     pub sender: &'a Sender,
+    /// What the tenant's configuration adds.
+    pub data: &'a serde_json::Map<String, serde_json::Value>,
     pub website: &'a WebsiteAnalysis,
     pub goal: &'a str,
     pub goal_detail: &'a str,
@@ -148,6 +150,7 @@ mod tests {
     use super::*;
 
     fn values<'a>(sender: &'a Sender, website: &'a WebsiteAnalysis, filled: bool, chinese: bool) -> Values<'a> {
+        static DATA: std::sync::OnceLock<serde_json::Map<String, serde_json::Value>> = std::sync::OnceLock::new();
         let some = |text: &'static str| if filled { text } else { "" };
         Values {
             prospect: ProspectValues {
@@ -160,6 +163,7 @@ mod tests {
                 notes: some("Grows tomatoes."),
             },
             sender,
+            data: DATA.get_or_init(Default::default),
             website,
             goal: "customers",
             goal_detail: some("We would like to hear how you measure soil moisture today."),

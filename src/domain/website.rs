@@ -74,7 +74,7 @@ impl Page {
 }
 
 /// What a website says about its company. Stored as JSON.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WebsiteAnalysis {
     /// The address that was read, after redirects.
@@ -91,13 +91,42 @@ pub struct WebsiteAnalysis {
     pub language: String,
     pub pages: Vec<String>,
     pub industry: String,
+    /// Only as the tenant states them.
+    pub benchmark_brands: Vec<String>,
 }
 
 /// A kind of people whom a website speaks to.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audience {
     pub title: String,
     pub description: String,
+}
+
+impl WebsiteAnalysis {
+    /// With what the tenant itself says, where it says something.
+    pub fn corrected_by(mut self, stated: &Self) -> Self {
+        let texts: [(&mut String, &String); 6] = [
+            (&mut self.business_name, &stated.business_name),
+            (&mut self.logo_url, &stated.logo_url),
+            (&mut self.introduction, &stated.introduction),
+            (&mut self.product_type, &stated.product_type),
+            (&mut self.industry, &stated.industry),
+            (&mut self.language, &stated.language),
+        ];
+        for (found, stated) in texts.into_iter().filter(|(_, stated)| !stated.is_empty()) {
+            found.clone_from(stated);
+        }
+        if !stated.selling_points.is_empty() {
+            self.selling_points.clone_from(&stated.selling_points);
+        }
+        if !stated.audiences.is_empty() {
+            self.audiences.clone_from(&stated.audiences);
+        }
+        if !stated.benchmark_brands.is_empty() {
+            self.benchmark_brands.clone_from(&stated.benchmark_brands);
+        }
+        self
+    }
 }
 
 const MAX_POINTS: usize = 6;
@@ -129,6 +158,7 @@ pub fn analyse(pages: &[Page]) -> WebsiteAnalysis {
         language: home.language.clone(),
         pages: pages.iter().map(|page| page.url.clone()).collect(),
         industry,
+        benchmark_brands: Vec::new(),
     }
 }
 

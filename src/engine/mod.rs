@@ -218,6 +218,16 @@ impl Engine {
             if let Err(error) = self.store.purge_request_ids().await {
                 tracing::warn!(%error, "old request ids cannot be purged");
             }
+            loop {
+                match self.store.purge_prospects().await {
+                    Ok(0) => break,
+                    Ok(count) => tracing::info!(count, "prospects.purged"),
+                    Err(error) => {
+                        tracing::warn!(%error, "deleted prospects cannot be purged");
+                        break;
+                    }
+                }
+            }
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(PURGE_EVERY) => {}

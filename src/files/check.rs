@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::{DATABASE, DEV_MASTER_KEY, USERS};
+use super::data_dir::{DATABASE, DEV_MASTER_KEY, USERS};
 use crate::domain::finding::Finding;
 use crate::tenant::TenantId;
 

@@ -1,31 +1,45 @@
-//! AgentService: the tenant's configuration, its prospects, and the e-mails written to them.
+//! AgentService: the tenant's configuration, its prospects, the e-mails to and from them, and those who are not to be
+//! written to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
 use super::{caller, convert};
+use crate::cache::TenantCache;
 use crate::domain::agent_config::AgentSettings;
+use crate::domain::campaign::Goal;
+use crate::domain::email::parse_address;
 use crate::domain::error::Error;
-use crate::domain::id::{EmailId, ProspectId};
-use crate::domain::paging::QueryShape;
+use crate::domain::id::{EmailId, ProspectId, StrategyId};
+use crate::domain::paging::{Page, PageRequest, QueryShape};
 use crate::domain::template;
+use crate::files::Files;
 use crate::pb;
 use crate::pb::agent_service_server::AgentService;
 use crate::status::not_found;
-use crate::store::{CreateProspects, Noun, Store, UpdateAgentConfig, UpdateProspect};
+use crate::store::{
+    AddSuppressions, CampaignRef, CreateProspects, DeleteProspect, Noun, RemoveSuppression, Reset, ResetScope, Store,
+    UndeleteProspect, UpdateAgentConfig, UpdateProspect,
+};
 
 /// The size of a page where none is asked for, and the largest.
 const PAGE: (u32, u32) = (50, 1_000);
+const STRATEGIES_PAGE: (u32, u32) = (20, 100);
 
 /// AgentService.
 pub struct Agent {
     store: Arc<Store>,
+    cache: Arc<TenantCache>,
+    files: Arc<Files>,
+    /// How long a deleted prospect can be brought back.
+    keep_deleted: Duration,
 }
 
 impl Agent {
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<Store>, cache: Arc<TenantCache>, files: Arc<Files>, keep_deleted: Duration) -> Self {
+        Self { store, cache, files, keep_deleted }
     }
 }
 
@@ -49,12 +63,42 @@ impl AgentService for Agent {
         let request = request.into_inner();
         let config = request.config.ok_or_else(|| Error::field("config", "is required"))?;
         let etag = config.etag.clone();
-        let (settings, mask) = convert::config::update(config, &request.update_mask.unwrap_or_default().paths)?;
-        known_template(&settings)?;
-        let update = UpdateAgentConfig { settings, mask, etag };
+        let update = convert::config::update(config, &request.update_mask.unwrap_or_default().paths)?;
+        known_template(&update.settings)?;
+        let convert::config::Update { settings, smtp_password, mask } = update;
+        let update = UpdateAgentConfig { settings, smtp_password, mask, etag };
         let config = self.store.scope(caller.scope()).write(update).await?;
         let config = Some(convert::config::out(config, caller.tenant()));
         Ok(Response::new(pb::UpdateAgentConfigResponse { config }))
+    }
+
+    async fn reset_agent(
+        &self,
+        request: Request<pb::ResetAgentRequest>,
+    ) -> Result<Response<pb::ResetAgentResponse>, Status> {
+        let caller = caller(&request)?;
+        let scope = match convert::enumeration("scope", request.get_ref().scope)? {
+            pb::ResetScope::Unspecified => return Err(Error::field("scope", "is required").into()),
+            pb::ResetScope::Configuration => ResetScope::Configuration,
+            pb::ResetScope::Prospects => ResetScope::Prospects,
+            pb::ResetScope::Everything => ResetScope::Everything,
+        };
+        let removed = self.store.scope(caller.scope()).write(Reset { scope }).await?;
+        if scope == ResetScope::Everything {
+            // Both hold copies of what is gone. A cache that is away forgets them by itself.
+            if let Err(error) = self.cache.scope(caller.scope()).delete_all().await {
+                tracing::warn!(%error, "the cache of a tenant was not emptied");
+            }
+            self.files.scope(caller.scope()).remove_snapshot().await?;
+        }
+        let count = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
+        Ok(Response::new(pb::ResetAgentResponse {
+            configuration: removed.configuration,
+            prospects: count(removed.prospects),
+            emails: count(removed.emails),
+            campaigns: count(removed.campaigns),
+            marketing_strategies: count(removed.strategies),
+        }))
     }
 
     async fn list_prospects(
@@ -63,13 +107,18 @@ impl AgentService for Agent {
     ) -> Result<Response<pb::ListProspectsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let status = convert::prospect::status_filter(request.status)?;
-        let filter = request.status.to_string();
-        let shape = QueryShape::new(caller.tenant().as_str(), "prospects", &[&filter]);
+        let filter = convert::prospect::filter(&request)?;
+        let shape = QueryShape::new(caller.tenant().as_str(), "prospects", &[&format!("{filter:?}")]);
         let page = convert::page_request(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
-        let page = self.store.scope(caller.scope()).prospects(&page, status).await?;
+        let store = self.store.scope(caller.scope());
+        if let Some(campaign) = &filter.campaign {
+            let campaign = store.campaign(&CampaignRef::Id(campaign.clone())).await?;
+            campaign.ok_or_else(|| not_found(Noun::Campaign))?;
+        }
+        let page = store.prospects(&page, &filter).await?;
+        let viewed = |p| convert::prospect::viewed(p, caller.tenant(), request.view, pb::ProspectView::Basic);
         Ok(Response::new(pb::ListProspectsResponse {
-            prospects: page.rows.into_iter().map(|p| convert::prospect::out(p, caller.tenant())).collect(),
+            prospects: page.rows.into_iter().map(viewed).collect::<Result<_, _>>()?,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
         }))
     }
@@ -82,7 +131,8 @@ impl AgentService for Agent {
         let id = convert::id("prospect_id", &request.get_ref().prospect_id, ProspectId::parse)?;
         let prospect = self.store.scope(caller.scope()).prospect(&id).await?;
         let prospect = prospect.ok_or_else(|| not_found(Noun::Prospect))?;
-        let prospect = Some(convert::prospect::out(prospect, caller.tenant()));
+        let (view, full) = (request.get_ref().view, pb::ProspectView::Full);
+        let prospect = Some(convert::prospect::viewed(prospect, caller.tenant(), view, full)?);
         Ok(Response::new(pb::GetProspectResponse { prospect }))
     }
 
@@ -123,6 +173,32 @@ impl AgentService for Agent {
         Ok(Response::new(pb::UpdateProspectResponse { prospect }))
     }
 
+    async fn delete_prospect(
+        &self,
+        request: Request<pb::DeleteProspectRequest>,
+    ) -> Result<Response<pb::DeleteProspectResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let id = convert::id("prospect_id", &request.prospect_id, ProspectId::parse)?;
+        let delete = DeleteProspect { id, etag: request.etag, keep: self.keep_deleted };
+        let prospect = self.store.scope(caller.scope()).write(delete).await?;
+        let prospect = Some(convert::prospect::out(prospect, caller.tenant()));
+        Ok(Response::new(pb::DeleteProspectResponse { prospect }))
+    }
+
+    async fn undelete_prospect(
+        &self,
+        request: Request<pb::UndeleteProspectRequest>,
+    ) -> Result<Response<pb::UndeleteProspectResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let id = convert::id("prospect_id", &request.prospect_id, ProspectId::parse)?;
+        let undelete = UndeleteProspect { id, etag: request.etag };
+        let prospect = self.store.scope(caller.scope()).write(undelete).await?;
+        let prospect = Some(convert::prospect::out(prospect, caller.tenant()));
+        Ok(Response::new(pb::UndeleteProspectResponse { prospect }))
+    }
+
     async fn list_prospect_emails(
         &self,
         request: Request<pb::ListProspectEmailsRequest>,
@@ -147,6 +223,111 @@ impl AgentService for Agent {
         let email = self.store.scope(caller.scope()).email(&id).await?;
         let email = Some(convert::email::out(email.ok_or_else(|| not_found(Noun::Email))?));
         Ok(Response::new(pb::GetEmailResponse { email }))
+    }
+
+    async fn record_reply(
+        &self,
+        request: Request<pb::RecordReplyRequest>,
+    ) -> Result<Response<pb::RecordReplyResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("RecordReply", &name, &request)?;
+        let reply = convert::email::reply(request, request_id, self.store.ids())?;
+        let (email, prospect) = self.store.scope(caller.scope()).write(reply).await?;
+        Ok(Response::new(pb::RecordReplyResponse {
+            reply: Some(convert::email::out(email)),
+            prospect: Some(convert::prospect::out(prospect, caller.tenant())),
+        }))
+    }
+
+    async fn list_marketing_strategies(
+        &self,
+        request: Request<pb::ListMarketingStrategiesRequest>,
+    ) -> Result<Response<pb::ListMarketingStrategiesResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let website = convert::campaign::website_filter(&request.website)?;
+        let goal = convert::campaign::request_goal(request.goal)?;
+        let filters = [website.as_deref().unwrap_or_default(), goal.map_or("", Goal::as_str)];
+        let shape = QueryShape::new(caller.tenant().as_str(), "marketing_strategies", &filters);
+        let (default, most) = STRATEGIES_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let page = self.store.scope(caller.scope()).strategies(&page, website, goal).await?;
+        Ok(Response::new(pb::ListMarketingStrategiesResponse {
+            marketing_strategies: page.rows.into_iter().map(convert::campaign::marketing_strategy).collect(),
+            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+        }))
+    }
+
+    async fn get_marketing_strategy(
+        &self,
+        request: Request<pb::GetMarketingStrategyRequest>,
+    ) -> Result<Response<pb::GetMarketingStrategyResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let store = self.store.scope(caller.scope());
+        let found = if request.strategy_id.is_empty() {
+            let website = convert::campaign::website_filter(&request.website)?;
+            let goal = convert::campaign::request_goal(request.goal)?;
+            if website.is_none() && goal.is_none() {
+                return Err(Error::field("strategy_id", "is required, unless website or goal is given").into());
+            }
+            store.strategies(&PageRequest { size: 1, after: None }, website, goal).await?.rows.pop()
+        } else {
+            store.strategy(&convert::id("strategy_id", &request.strategy_id, StrategyId::parse)?).await?
+        };
+        let found = found.ok_or_else(|| not_found(Noun::Strategy))?;
+        let marketing_strategy = Some(convert::campaign::marketing_strategy(found));
+        Ok(Response::new(pb::GetMarketingStrategyResponse { marketing_strategy }))
+    }
+
+    async fn list_suppressions(
+        &self,
+        request: Request<pb::ListSuppressionsRequest>,
+    ) -> Result<Response<pb::ListSuppressionsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let reason = convert::suppression::reason_filter(request.reason)?;
+        let filters = [request.reason.to_string(), request.email.clone()];
+        let shape = QueryShape::new(caller.tenant().as_str(), "suppressions", &[&filters[0], &filters[1]]);
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
+        let store = self.store.scope(caller.scope());
+        let page = if request.email.is_empty() {
+            store.suppressions(&page, reason).await?
+        } else {
+            let email = parse_address(&request.email).map_err(|error| Error::field("email", error.to_string()))?;
+            let found = store.suppression(&email).await?.filter(|found| reason.is_none_or(|r| r == found.reason));
+            Page { rows: found.into_iter().collect(), next: None }
+        };
+        Ok(Response::new(pb::ListSuppressionsResponse {
+            suppressions: page.rows.into_iter().map(convert::suppression::out).collect(),
+            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+        }))
+    }
+
+    async fn add_suppressions(
+        &self,
+        request: Request<pb::AddSuppressionsRequest>,
+    ) -> Result<Response<pb::AddSuppressionsResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("AddSuppressions", &name, &request)?;
+        let suppressions = convert::suppression::batch(request.suppressions)?;
+        let added = self.store.scope(caller.scope()).write(AddSuppressions { suppressions, request_id }).await?;
+        Ok(Response::new(pb::AddSuppressionsResponse { added_count: i32::try_from(added).unwrap_or(i32::MAX) }))
+    }
+
+    async fn remove_suppression(
+        &self,
+        request: Request<pb::RemoveSuppressionRequest>,
+    ) -> Result<Response<pb::RemoveSuppressionResponse>, Status> {
+        let caller = caller(&request)?;
+        let email =
+            parse_address(&request.get_ref().email).map_err(|error| Error::field("email", error.to_string()))?;
+        self.store.scope(caller.scope()).write(RemoveSuppression { email }).await?;
+        Ok(Response::new(pb::RemoveSuppressionResponse {}))
     }
 }
 

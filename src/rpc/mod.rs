@@ -2,7 +2,9 @@
 //! and converts back; rules with a decision in them live in `domain`.
 
 mod agent;
+mod cache;
 mod convert;
+mod snapshot;
 mod tenant;
 mod watch;
 mod workflow;
@@ -10,6 +12,8 @@ mod workflow;
 use tonic::{Request, Status};
 
 pub use agent::Agent;
+pub use cache::Cache;
+pub use snapshot::{SnapshotError, write_snapshot};
 pub use tenant::Tenant;
 pub use workflow::Workflow;
 

@@ -1,14 +1,28 @@
-//! TenantService: who is calling.
+//! TenantService: who is calling, and copies of what the tenant has.
+
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::caller;
+use super::snapshot::write_snapshot;
+use crate::files::{Files, Snapshot};
 use crate::pb;
 use crate::pb::tenant_service_server::TenantService;
+use crate::store::Store;
 use crate::tenant::{Proof, Role};
 
 /// TenantService.
-pub struct Tenant;
+pub struct Tenant {
+    store: Arc<Store>,
+    files: Arc<Files>,
+}
+
+impl Tenant {
+    pub fn new(store: Arc<Store>, files: Arc<Files>) -> Self {
+        Self { store, files }
+    }
+}
 
 #[tonic::async_trait]
 impl TenantService for Tenant {
@@ -35,5 +49,18 @@ impl TenantService for Tenant {
             proof: proof.into(),
         };
         Ok(Response::new(pb::GetCallerResponse { caller: Some(caller) }))
+    }
+
+    async fn write_snapshot(
+        &self,
+        request: Request<pb::WriteSnapshotRequest>,
+    ) -> Result<Response<pb::WriteSnapshotResponse>, Status> {
+        let caller = caller(&request)?;
+        let written = write_snapshot(&self.store, &self.files, caller.scope()).await?;
+        let file = |(file, size): (Snapshot, u64)| pb::SnapshotFile {
+            name: file.name().to_owned(),
+            size_bytes: i64::try_from(size).unwrap_or(i64::MAX),
+        };
+        Ok(Response::new(pb::WriteSnapshotResponse { files: written.into_iter().map(file).collect() }))
     }
 }

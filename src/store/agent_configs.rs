@@ -8,27 +8,34 @@ use super::events::json;
 use super::sql::tenant_sql;
 use super::tx::ScopedTx;
 use super::writer::Write;
+use crate::config::Secret;
 use crate::domain::agent_config::{AgentConfig, AgentSettings};
 use crate::domain::clock::Timestamp;
 use crate::domain::mask::Mask;
 
 tenant_sql! {
     GET =
-        "SELECT settings, revision, update_time
+        "SELECT settings, smtp_password, revision, create_time, update_time
          FROM agent_configs
          WHERE tenant_id = $1";
     PUT =
-        "INSERT INTO agent_configs (tenant_id, settings, revision, update_time)
-         VALUES ($1, $2, $3, $4)
+        "INSERT INTO agent_configs (tenant_id, settings, smtp_password, revision, create_time, update_time)
+         VALUES ($1, $2, $3, $4, $5, $5)
          ON CONFLICT (tenant_id) DO UPDATE
-         SET settings = excluded.settings, revision = excluded.revision, update_time = excluded.update_time
+         SET settings = excluded.settings, smtp_password = excluded.smtp_password, revision = excluded.revision,
+             update_time = excluded.update_time
          WHERE revision = excluded.revision - 1";
 }
+
+/// What the sealed password is.
+const PASSWORD: &str = "smtp password";
 
 /// Changes the fields that the mask names.
 pub struct UpdateAgentConfig {
     /// Checked for the fields of the mask.
     pub settings: AgentSettings,
+    /// Taken where the mask names it; an empty one removes it.
+    pub smtp_password: Secret,
     pub mask: Mask,
     /// Empty: whatever is there.
     pub etag: String,
@@ -37,7 +44,9 @@ pub struct UpdateAgentConfig {
 #[derive(FromRow)]
 struct Row {
     settings: String,
+    smtp_password: Option<Vec<u8>>,
     revision: i64,
+    create_time: Option<i64>,
     update_time: i64,
 }
 
@@ -45,7 +54,7 @@ impl Scoped<'_> {
     /// The configuration; the defaults if it was never changed.
     pub async fn agent_config(&self) -> Result<AgentConfig> {
         let row: Option<Row> = self.query(GET).optional().await?;
-        row.map_or_else(|| Ok(AgentConfig::default()), Row::config)
+        row.map_or_else(|| Ok(AgentConfig::default()), |row| row.config())
     }
 }
 
@@ -54,24 +63,47 @@ impl Write for UpdateAgentConfig {
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<AgentConfig> {
         let row: Option<Row> = tx.query(GET).optional().await?;
-        let mut config = row.map_or_else(|| Ok(AgentConfig::default()), Row::config)?;
+        let mut config = row.as_ref().map_or_else(|| Ok(AgentConfig::default()), Row::config)?;
         if !self.etag.is_empty() && self.etag != config.etag(tx.tenant().as_str()) {
             return Err(StoreError::EtagMismatch);
         }
         config.settings.merge(&self.settings, &self.mask);
-        config.revision += 1;
-        config.update_time = Some(tx.now());
+        let mut password = row.and_then(|row| row.smtp_password);
+        if self.mask.has("smtp.password") {
+            password = self.sealed(tx).await?;
+            config.has_password = password.is_some();
+        }
         let now = tx.now();
-        let put = tx.query(PUT).bind(json(&config.settings)).bind(config.revision).bind(now.0);
-        put.execute_exactly(1).await?;
+        config.revision += 1;
+        config.create_time = config.create_time.or(Some(now));
+        config.update_time = Some(now);
+        let put = tx.query(PUT).bind(json(&config.settings)).bind(password).bind(config.revision);
+        put.bind(now.0).execute_exactly(1).await?;
         Ok(config)
     }
 }
 
+impl UpdateAgentConfig {
+    async fn sealed(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Vec<u8>>> {
+        let password = self.smtp_password.expose();
+        if password.is_empty() {
+            return Ok(None);
+        }
+        let sealed = tx.data_key().await?.seal(PASSWORD, password, tx.ids().random());
+        sealed.map(Some).ok_or_else(|| StoreError::Broken("a password could not be sealed".to_owned()))
+    }
+}
+
 impl Row {
-    fn config(self) -> Result<AgentConfig> {
+    fn config(&self) -> Result<AgentConfig> {
         let settings = serde_json::from_str(&self.settings)
             .map_err(|error| StoreError::Broken(format!("the configuration cannot be read: {error}")))?;
-        Ok(AgentConfig { settings, revision: self.revision, update_time: Some(Timestamp(self.update_time)) })
+        Ok(AgentConfig {
+            settings,
+            has_password: self.smtp_password.is_some(),
+            revision: self.revision,
+            create_time: self.create_time.map(Timestamp),
+            update_time: Some(Timestamp(self.update_time)),
+        })
     }
 }

@@ -8,7 +8,7 @@ use super::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::events::{json, record};
 use super::idempotency::RequestId;
-use super::prospects::newest_first;
+use super::prospects::highest_first;
 use super::sql::tenant_sql;
 use super::tx::ScopedTx;
 use super::writer::Write;
@@ -19,7 +19,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::email::{Decision, EmailStatus, Review};
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
-use crate::domain::paging::{Page, PageRequest, TimeCursor, page};
+use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 
 /// A campaign with its steps and the counts of its e-mails, all of one moment.
 macro_rules! campaign_columns {
@@ -63,7 +63,7 @@ tenant_sql! {
     RANKED =
         "SELECT c.prospect_id, p.company, p.email, c.score, c.reasons
          FROM campaign_prospects c
-         JOIN prospects p ON p.tenant_id = $1 AND p.id = c.prospect_id
+         JOIN prospects p ON p.tenant_id = $1 AND p.id = c.prospect_id AND p.delete_time IS NULL
          WHERE c.tenant_id = $1 AND c.campaign_id = $2
          ORDER BY c.position
          LIMIT $3";
@@ -186,11 +186,11 @@ impl Scoped<'_> {
     }
 
     /// Newest first.
-    pub async fn campaigns(&self, request: &PageRequest<TimeCursor>) -> Result<Page<Campaign, TimeCursor>> {
-        let (time, id) = newest_first(request);
+    pub async fn campaigns(&self, request: &PageRequest<RowCursor>) -> Result<Page<Campaign, RowCursor>> {
+        let (time, id) = highest_first(request);
         let rows: Vec<Row> = self.query(LIST).bind(time).bind(id).bind(request.size + 1).all().await?;
         let rows = rows.into_iter().map(Row::campaign).collect::<Result<_>>()?;
-        Ok(page(rows, request.size, |c: &Campaign| TimeCursor { time: c.create_time.0, id: c.id.to_string() }))
+        Ok(page(rows, request.size, |c: &Campaign| RowCursor { at: c.create_time.0, id: c.id.to_string() }))
     }
 
     pub async fn findings(&self, campaign: &CampaignId) -> Result<Findings> {
@@ -241,10 +241,15 @@ pub(super) async fn set_step(
     Ok(EventKind::StepChanged { step, status, progress, summary: summary.to_owned() })
 }
 
-async fn set_state_under_lease(tx: &mut ScopedTx<'_>, campaign: &Campaign, to: CampaignState) -> Result<EventKind> {
+pub(super) async fn set_state_under_lease(
+    tx: &mut ScopedTx<'_>,
+    campaign: &Campaign,
+    to: CampaignState,
+    reason: &str,
+) -> Result<EventKind> {
     let query = tx.query(SET_STATE_UNDER_LEASE).bind(campaign.id.clone()).bind(to.as_str());
     query.bind(to.resume_to().map(CampaignState::as_str)).execute_exactly(1).await?;
-    Ok(EventKind::state(Some(campaign.state), to, ""))
+    Ok(EventKind::state(Some(campaign.state), to, reason))
 }
 
 /// Moves the campaign to a state in which nobody works on it, or from such a state to RUNNING, where it is claimed anew.
@@ -295,7 +300,7 @@ impl Write for StartCampaign {
     }
 }
 
-async fn refuse_if_live(tx: &mut ScopedTx<'_>) -> Result<()> {
+pub(super) async fn refuse_if_live(tx: &mut ScopedTx<'_>) -> Result<()> {
     match get(tx, &CampaignRef::Live).await {
         Ok(live) => Err(StoreError::CampaignLive(live.id)),
         Err(StoreError::NotFound(_)) => Ok(()),
@@ -318,9 +323,9 @@ impl Write for Transition {
         }
         let mut events = Vec::new();
         match self.action {
-            Action::Pause => events.push(set_state_under_lease(tx, &campaign, to).await?),
+            Action::Pause => events.push(set_state_under_lease(tx, &campaign, to, "").await?),
             Action::Resume if campaign.state != CampaignState::Failed => {
-                events.push(set_state_under_lease(tx, &campaign, to).await?);
+                events.push(set_state_under_lease(tx, &campaign, to, "").await?);
             }
             Action::Cancel => {
                 for step in campaign.steps.iter().filter(|s| s.status == StepStatus::InProgress) {

@@ -24,7 +24,7 @@ system_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 11] = [
     "agent_configs",
     "campaign_events",
     "campaign_prospects",
@@ -33,7 +33,9 @@ const TABLES: [&str; 9] = [
     "counters",
     "emails",
     "idempotency_keys",
+    "marketing_strategies",
     "prospects",
+    "suppressions",
 ];
 
 /// What is wrong with the database, and the tenants that it has. `deep` reads every page.

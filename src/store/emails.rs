@@ -3,18 +3,21 @@
 use sqlx::FromRow;
 
 use super::Scoped;
-use super::error::{Result, StoreError};
-use super::prospects::newest_first;
+use super::error::{Noun, Result, StoreError};
+use super::prospects::highest_first;
 use super::sql::tenant_sql;
+use super::tx::ScopedTx;
 use crate::domain::clock::Timestamp;
-use crate::domain::email::{Email, EmailStatus, Mailbox};
+use crate::domain::email::{Email, EmailStatus, Mailbox, Received};
 use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
-use crate::domain::paging::{Page, PageRequest, TimeCursor, page};
+use crate::domain::paging::{Page, PageRequest, RowCursor, page};
+use crate::domain::reply::Intent;
 
 macro_rules! email_columns {
     () => {
         "id, prospect_id, campaign_id, template_id, position, subject, body, from_name, from_address, to_name, to_address,
-         unsubscribe, status, note, message_id, edited, sent_time, create_time, update_time"
+         unsubscribe, status, note, message_id, edited, sent_time, create_time, update_time, received_time, intent,
+         in_reply_to"
     };
 }
 
@@ -22,6 +25,12 @@ pub(super) use email_columns;
 
 tenant_sql! {
     GET = concat!("SELECT ", email_columns!(), " FROM emails WHERE tenant_id = $1 AND id = $2");
+    LIST_ALL = concat!(
+        "SELECT ", email_columns!(), "
+         FROM emails
+         WHERE tenant_id = $1 AND id > $2
+         ORDER BY id
+         LIMIT $3");
     LIST_OF_PROSPECT = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
@@ -46,9 +55,9 @@ tenant_sql! {
 pub(super) struct EmailRow {
     id: EmailId,
     prospect_id: ProspectId,
-    campaign_id: CampaignId,
-    template_id: TemplateId,
-    position: i64,
+    campaign_id: Option<CampaignId>,
+    template_id: Option<TemplateId>,
+    position: Option<i64>,
     subject: String,
     body: String,
     from_name: String,
@@ -63,6 +72,9 @@ pub(super) struct EmailRow {
     sent_time: Option<i64>,
     create_time: i64,
     update_time: i64,
+    received_time: Option<i64>,
+    intent: Option<String>,
+    in_reply_to: Option<EmailId>,
 }
 
 impl Scoped<'_> {
@@ -71,17 +83,24 @@ impl Scoped<'_> {
         row.map(EmailRow::email).transpose()
     }
 
+    /// All of the tenant's, in the order of their ids, from after one on.
+    pub async fn emails_after(&self, after: Option<&EmailId>, most: u32) -> Result<Vec<Email>> {
+        let after = after.map(|id| id.as_str().to_owned()).unwrap_or_default();
+        let rows: Vec<EmailRow> = self.query(LIST_ALL).bind(after).bind(most).all().await?;
+        rows.into_iter().map(EmailRow::email).collect()
+    }
+
     /// Newest first. Whether the prospect exists is the caller's to check.
     pub async fn prospect_emails(
         &self,
         prospect: &ProspectId,
-        request: &PageRequest<TimeCursor>,
-    ) -> Result<Page<Email, TimeCursor>> {
-        let (time, id) = newest_first(request);
+        request: &PageRequest<RowCursor>,
+    ) -> Result<Page<Email, RowCursor>> {
+        let (time, id) = highest_first(request);
         let query = self.query(LIST_OF_PROSPECT).bind(prospect.clone());
         let rows: Vec<EmailRow> = query.bind(time).bind(id).bind(request.size + 1).all().await?;
         let rows = rows.into_iter().map(EmailRow::email).collect::<Result<_>>()?;
-        Ok(page(rows, request.size, |e: &Email| TimeCursor { time: e.create_time.0, id: e.id.to_string() }))
+        Ok(page(rows, request.size, |e: &Email| RowCursor { at: e.create_time.0, id: e.id.to_string() }))
     }
 
     /// In the order of the campaign's prospects. Whether the campaign exists is the caller's to check.
@@ -103,11 +122,24 @@ impl Scoped<'_> {
     }
 }
 
+/// The e-mail, inside a write.
+pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<Email> {
+    let row: Option<EmailRow> = tx.query(GET).bind(id.clone()).optional().await?;
+    row.ok_or(StoreError::NotFound(Noun::Email))?.email()
+}
+
 impl EmailRow {
     pub(super) fn email(self) -> Result<Email> {
         let broken = |what: &str| StoreError::Broken(format!("e-mail {} has a {what} that cannot be", self.id));
         let status = EmailStatus::parse(&self.status).ok_or_else(|| broken("status"))?;
-        let position = u32::try_from(self.position).map_err(|_| broken("position"))?;
+        let position = u32::try_from(self.position.unwrap_or(0)).map_err(|_| broken("position"))?;
+        let reply = match (self.received_time, self.intent.as_deref()) {
+            (Some(time), Some(intent)) => {
+                let intent = Intent::parse(intent).ok_or_else(|| broken("intent"))?;
+                Some(Received { time: Timestamp(time), intent, in_reply_to: self.in_reply_to })
+            }
+            _ => None,
+        };
         Ok(Email {
             prospect_id: self.prospect_id,
             campaign_id: self.campaign_id,
@@ -125,6 +157,7 @@ impl EmailRow {
             sent_time: self.sent_time.map(Timestamp),
             create_time: Timestamp(self.create_time),
             update_time: Timestamp(self.update_time),
+            reply,
             id: self.id,
         })
     }

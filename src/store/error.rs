@@ -2,6 +2,7 @@
 
 use crate::domain;
 use crate::domain::id::CampaignId;
+use crate::tenant::TenantId;
 
 pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -15,6 +16,8 @@ pub enum Noun {
     /// No id was given, and the tenant has no such campaign.
     AnyCampaign,
     Template,
+    Strategy,
+    Suppression,
 }
 
 /// Why a read or a write was not done. A write that fails has changed nothing.
@@ -30,6 +33,10 @@ pub enum StoreError {
     EtagMismatch,
     #[error("another prospect has this address")]
     EmailTaken,
+    #[error("the prospect is deleted")]
+    ProspectDeleted,
+    #[error("the prospect is not deleted")]
+    ProspectNotDeleted,
     #[error("the campaign {0} is live")]
     CampaignLive(CampaignId),
     #[error("the request id was used for another request")]
@@ -46,6 +53,8 @@ pub enum StoreError {
     DiskFull,
     #[error("the tenant has too many writes waiting")]
     TooManyWrites,
+    #[error("the master key does not open the data key of the tenant {0}")]
+    WrongMasterKey(TenantId),
     #[error("the store is closed")]
     Closed,
     /// A row or a statement that cannot be: a fault of ours, or a database changed by somebody else.
@@ -64,6 +73,8 @@ impl Noun {
             Self::Email => "e-mail",
             Self::Campaign | Self::AnyCampaign => "campaign",
             Self::Template => "template",
+            Self::Strategy => "marketing strategy",
+            Self::Suppression => "suppression",
         }
     }
 }

@@ -20,6 +20,11 @@ pub struct MasterKey {
     bytes: [u8; KEY_BYTES],
 }
 
+/// A tenant's own key for its secrets. Never printed.
+pub struct DataKey {
+    bytes: [u8; KEY_BYTES],
+}
+
 /// Why a text is no master key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a master key is 32 random bytes in base64: make one with `openssl rand -base64 32`")]
@@ -47,27 +52,57 @@ impl MasterKey {
 
     /// A new data key for the tenant, wrapped.
     pub fn new_data_key(&self, tenant: &TenantId, random: &dyn Random) -> Option<Vec<u8>> {
-        let mut key = vec![0; KEY_BYTES];
-        let mut nonce = [0; NONCE_LEN];
-        random.fill(&mut key);
-        random.fill(&mut nonce);
-        let aad = Aad::from(tenant.as_str().as_bytes());
-        self.cipher()?.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut key).ok()?;
-        Some([&nonce[..], &key].concat())
+        let mut bytes = [0; KEY_BYTES];
+        random.fill(&mut bytes);
+        self.wrap(&DataKey { bytes }, tenant, random)
+    }
+
+    /// The data key, sealed for the tenant.
+    pub fn wrap(&self, key: &DataKey, tenant: &TenantId, random: &dyn Random) -> Option<Vec<u8>> {
+        seal(&self.bytes, tenant.as_str(), &key.bytes, random)
     }
 
     /// The data key, or None if it was not wrapped by this key for this tenant.
-    pub fn unwrap_data_key(&self, tenant: &TenantId, wrapped: &[u8]) -> Option<[u8; KEY_BYTES]> {
-        let (nonce, sealed) = wrapped.split_at_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut sealed = sealed.to_vec();
-        let key = self.cipher()?.open_in_place(nonce, Aad::from(tenant.as_str().as_bytes()), &mut sealed).ok()?;
-        (&*key).try_into().ok()
+    pub fn unwrap_data_key(&self, tenant: &TenantId, wrapped: &[u8]) -> Option<DataKey> {
+        let bytes = open(&self.bytes, tenant.as_str(), wrapped)?;
+        Some(DataKey { bytes: bytes.try_into().ok()? })
+    }
+}
+
+// === impl DataKey ===
+
+impl DataKey {
+    /// The secret, sealed; `what` it is must be told again to open it.
+    pub fn seal(&self, what: &str, secret: &str, random: &dyn Random) -> Option<Vec<u8>> {
+        seal(&self.bytes, what, secret.as_bytes(), random)
     }
 
-    fn cipher(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&AES_256_GCM, &self.bytes).ok().map(LessSafeKey::new)
+    /// The secret, or None if this key did not seal it as `what`.
+    pub fn open(&self, what: &str, sealed: &[u8]) -> Option<String> {
+        String::from_utf8(open(&self.bytes, what, sealed)?).ok()
     }
+}
+
+/// AES-256-GCM with a random nonce: the nonce, the sealed bytes, the tag. Bound to `context`.
+fn seal(key: &[u8; KEY_BYTES], context: &str, bytes: &[u8], random: &dyn Random) -> Option<Vec<u8>> {
+    let mut nonce = [0; NONCE_LEN];
+    random.fill(&mut nonce);
+    let mut sealed = bytes.to_vec();
+    let aad = Aad::from(context.as_bytes());
+    cipher(key)?.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed).ok()?;
+    Some([&nonce[..], &sealed].concat())
+}
+
+fn open(key: &[u8; KEY_BYTES], context: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut sealed = sealed.to_vec();
+    let opened = cipher(key)?.open_in_place(nonce, Aad::from(context.as_bytes()), &mut sealed).ok()?;
+    Some(opened.to_vec())
+}
+
+fn cipher(key: &[u8; KEY_BYTES]) -> Option<LessSafeKey> {
+    UnboundKey::new(&AES_256_GCM, key).ok().map(LessSafeKey::new)
 }
 
 impl std::fmt::Debug for MasterKey {
@@ -91,7 +126,13 @@ mod tests {
         assert!(MasterKey::generate(&SystemRandom).unwrap_data_key(&a, &wrapped).is_none());
         assert!(master.unwrap_data_key(&a, &wrapped[..20]).is_none());
         let again = MasterKey::parse(&master.to_base64()).expect("its own text");
-        assert!(again.unwrap_data_key(&a, &wrapped).is_some());
+        let key = again.unwrap_data_key(&a, &wrapped).expect("its own");
+        let sealed = key.seal("smtp password", "s3cret", &SystemRandom).expect("sealed");
+        assert_eq!(key.open("smtp password", &sealed).as_deref(), Some("s3cret"));
+        assert_eq!(key.open("another secret", &sealed), None);
+        assert!(!sealed.windows(6).any(|part| part == b"s3cret"));
+        let other = master.new_data_key(&a, &SystemRandom).and_then(|wrapped| master.unwrap_data_key(&a, &wrapped));
+        assert_eq!(other.expect("a key").open("smtp password", &sealed), None);
         assert!(MasterKey::parse("c2hvcnQ=").is_err());
     }
 }

@@ -18,7 +18,11 @@ mod idempotency;
 mod master_key;
 mod progress;
 mod prospects;
+mod replies;
+mod reset;
 pub mod sql;
+mod strategies;
+mod suppressions;
 mod system;
 mod tail;
 mod transaction;
@@ -30,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 use tokio::task::JoinHandle;
 
 pub use agent_configs::UpdateAgentConfig;
@@ -40,13 +44,16 @@ pub use error::{Noun, StoreError};
 pub use events::Feed;
 pub use idempotency::RequestId;
 pub use master_key::{MasterKey, MasterKeyError};
-pub use progress::{Advance, Next, Outcome, SendBegin, SendDone, Work, WrittenEmail};
-pub use prospects::{CreateProspects, Created, UpdateProspect};
+pub use progress::{Advance, Begun, Next, Outcome, SendBegin, SendDone, Work, WrittenEmail};
+pub use prospects::{CreateProspects, Created, DeleteProspect, UndeleteProspect, UpdateProspect};
+pub use replies::RecordReply;
+pub use reset::{Removed, Reset, ResetScope};
+pub use suppressions::{AddSuppressions, RemoveSuppression};
 pub use system::{Claim, Lease};
 pub use tx::ScopedTx;
 pub use writer::Write;
 
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{Random, Timestamp};
 use crate::domain::id::Ids;
 use crate::tenant::{Scope, TenantId};
 use error::Result;
@@ -164,6 +171,11 @@ impl Store {
         self.queue.write_system(system::PurgeIdempotency { before }).await
     }
 
+    /// Purges deleted prospects whose time has come, some at a time; how many.
+    pub async fn purge_prospects(&self) -> Result<usize> {
+        self.queue.write_system(system::PurgeProspects { now: self.ids.now() }).await
+    }
+
     /// Waits until campaigns have changed; the scopes of their tenants, each once.
     pub async fn changed_campaigns(&self) -> Vec<Scope> {
         self.changes.next().await
@@ -210,6 +222,21 @@ impl<'a> Scoped<'a> {
     }
 }
 
+/// Wraps the data keys of the database at `path` anew: under `new` instead of under `old`. How many tenants there are; None,
+/// and nothing is done, if they are under `new` already. The caller holds the data folder's lock.
+pub async fn rewrap_data_keys(
+    path: &Path,
+    old: &MasterKey,
+    new: &MasterKey,
+    random: &dyn Random,
+) -> Result<Option<usize>> {
+    let options = SqliteConnectOptions::new().filename(path).synchronous(SqliteSynchronous::Full);
+    let mut connection = options.disable_statement_logging().connect().await?;
+    let rewrapped = transaction::rewrap(&mut connection, old, new, random).await;
+    connection.close().await?;
+    rewrapped
+}
+
 /// Every tenant text there is.
 pub fn tenant_texts() -> Vec<sql::TenantSql> {
     [
@@ -220,6 +247,10 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         idempotency::REGISTERED,
         progress::REGISTERED,
         prospects::REGISTERED,
+        replies::REGISTERED,
+        reset::REGISTERED,
+        strategies::REGISTERED,
+        suppressions::REGISTERED,
         tx::REGISTERED,
     ]
     .concat()

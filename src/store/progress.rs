@@ -8,16 +8,18 @@
 use sqlx::FromRow;
 
 use super::Scoped;
-use super::campaigns::{self, CampaignRef, percent, set_current_step, set_state, set_step};
+use super::campaigns::{self, CampaignRef, percent, set_current_step, set_state, set_state_under_lease, set_step};
 use super::emails::{EmailRow, email_columns};
 use super::error::{Result, StoreError};
 use super::events::{json, record};
-use super::prospects::ProspectRow;
+use super::prospects::{self, ProspectRow, prospect_columns};
 use super::sql::tenant_sql;
+use super::strategies;
+use super::suppressions;
 use super::system::Lease;
-use super::tx::ScopedTx;
+use super::tx::{ScopedTx, signed};
 use super::writer::Write;
-use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
+use crate::domain::campaign::{Action, Campaign, CampaignState, RankedProspect, StepId, StepStatus};
 use crate::domain::email::{Email, EmailStatus, Mailbox};
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
@@ -55,14 +57,12 @@ tenant_sql! {
          SELECT $1, $2, key, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]'
          FROM json_each($3)";
     PROSPECTS_FROM =
-        "SELECT p.id, p.email, p.company, p.contact_name, p.position, p.industry, p.location, p.business_size, p.source,
-             p.source_url, p.notes, p.tags, p.language, p.status, p.emails_sent, p.last_contact_time, p.create_time,
-             p.update_time, p.revision
+        concat!("SELECT ", prospect_columns!(), "
          FROM campaign_prospects c
          JOIN prospects p ON p.tenant_id = $1 AND p.id = c.prospect_id
          WHERE c.tenant_id = $1 AND c.campaign_id = $2 AND c.position >= $3
          ORDER BY c.position
-         LIMIT $4";
+         LIMIT $4");
     INSERT_EMAILS =
         "INSERT INTO emails (
              tenant_id, id, prospect_id, campaign_id, position, template_id, subject, body, from_name, from_address,
@@ -91,6 +91,10 @@ tenant_sql! {
          FROM emails
          WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'sending'
          ORDER BY position");
+    SKIP =
+        "UPDATE emails
+         SET status = 'skipped', note = $3, update_time = $4
+         WHERE tenant_id = $1 AND id = $2";
     DONE_SENDING =
         "UPDATE emails
          SET status = $4, note = $5, sent_time = $6, update_time = $7
@@ -165,7 +169,19 @@ pub struct WrittenEmail {
     pub message_id: String,
 }
 
-/// Marks the next approved e-mail as being sent, before the talk with the mail connector. None if none is left.
+/// What was begun with an approved e-mail.
+#[derive(Debug, Clone)]
+pub enum Begun {
+    Email(Box<Email>),
+    /// Some were not to be sent after all; there may be more.
+    Skipped,
+    NoneLeft,
+}
+
+/// The e-mails that one write skips at most.
+const MOST_SKIPPED: usize = 100;
+
+/// Marks the next approved e-mail as being sent, before the talk with the mail connector.
 pub struct SendBegin {
     pub lease: Lease,
 }
@@ -175,6 +191,8 @@ pub struct SendDone {
     pub lease: Lease,
     pub email: EmailId,
     pub outcome: Outcome,
+    /// Pause the campaign if the e-mail was refused for good.
+    pub pause_on_error: bool,
     pub begin_next: bool,
 }
 
@@ -291,6 +309,7 @@ impl Advance {
             }
             Work::Strategy(strategy) => {
                 tx.query(SET_STRATEGY).bind(id.clone()).bind(json(strategy)).execute_exactly(1).await?;
+                strategies::keep(tx, campaign, strategy).await?;
             }
             Work::Prospects(list) => {
                 let rows: Vec<_> = list.iter().map(|p| (&p.prospect_id, p.score, json(&p.reasons))).collect();
@@ -302,7 +321,7 @@ impl Advance {
                 let rows: Vec<_> = emails.iter().map(WrittenEmail::values).collect();
                 let insert = tx.query(INSERT_EMAILS).bind(id.clone()).bind(*from).bind(now.0);
                 insert.bind(json(&rows)).execute_exactly(rows.len()).await?;
-                tx.count("emails", rows.len()).await?;
+                tx.count("emails", signed(rows.len())).await?;
                 let done = from + u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 tx.query(SET_CURSOR).bind(id.clone()).bind(done).execute_exactly(1).await?;
                 events.extend(emails.iter().map(WrittenEmail::event));
@@ -391,11 +410,11 @@ impl Changed {
 // === impl SendBegin ===
 
 impl Write for SendBegin {
-    type Out = Option<Email>;
+    type Out = Begun;
 
     const CHANGES_CAMPAIGN: bool = true;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Begun> {
         let campaign = held_running(tx, &self.lease).await?;
         let mut events = Vec::new();
         let pending =
@@ -403,25 +422,40 @@ impl Write for SendBegin {
         if campaign.steps.iter().any(pending) {
             events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, 0, "").await?);
         }
-        let email = begin_next(tx, &campaign.id, &mut events).await?;
+        let begun = begin_next(tx, &campaign.id, &mut events).await?;
         record(tx, &campaign.id, events).await?;
-        Ok(email)
+        Ok(begun)
     }
 }
 
-async fn begin_next(
-    tx: &mut ScopedTx<'_>,
-    campaign: &CampaignId,
-    events: &mut Vec<EventKind>,
-) -> Result<Option<Email>> {
+/// Marks the next approved e-mail as being sent. Those that are not to be sent after all are skipped.
+async fn begin_next(tx: &mut ScopedTx<'_>, campaign: &CampaignId, events: &mut Vec<EventKind>) -> Result<Begun> {
     let now = tx.now();
-    let row: Option<EmailRow> = tx.query(BEGIN_SENDING).bind(campaign.clone()).bind(now.0).optional().await?;
-    let email = row.map(EmailRow::email).transpose()?;
-    if let Some(email) = &email {
+    for _ in 0..MOST_SKIPPED {
+        let row: Option<EmailRow> = tx.query(BEGIN_SENDING).bind(campaign.clone()).bind(now.0).optional().await?;
+        let Some(email) = row.map(EmailRow::email).transpose()? else { return Ok(Begun::NoneLeft) };
+        let why_not = why_not(tx, &email).await?;
+        let status = if why_not.is_some() { EmailStatus::Skipped } else { EmailStatus::Sending };
         let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
-        events.push(EventKind::EmailChanged { email_id, prospect_id, status: EmailStatus::Sending });
+        events.push(EventKind::EmailChanged { email_id: email_id.clone(), prospect_id, status });
+        match why_not {
+            None => return Ok(Begun::Email(Box::new(email))),
+            Some(why) => tx.query(SKIP).bind(email_id).bind(why).bind(now.0).execute_exactly(1).await?,
+        }
     }
-    Ok(email)
+    Ok(Begun::Skipped)
+}
+
+/// Why an approved e-mail is not sent after all, as things are now.
+async fn why_not(tx: &mut ScopedTx<'_>, email: &Email) -> Result<Option<String>> {
+    if let Some(suppression) = suppressions::find(tx, &email.to.address).await? {
+        return Ok(Some(format!("not sent: {}", suppression.reason.in_words())));
+    }
+    match prospects::find(tx, &email.prospect_id, "").await {
+        Ok(prospect) => Ok(prospect.left_alone().map(|why| format!("not sent: {why}"))),
+        Err(StoreError::NotFound(_)) => Ok(Some("not sent: the prospect is gone".to_owned())),
+        Err(error) => Err(error),
+    }
 }
 
 // === impl SendDone ===
@@ -444,14 +478,21 @@ impl Write for SendDone {
         let mut events =
             vec![EventKind::EmailChanged { email_id: self.email.clone(), prospect_id: prospect_id.clone(), status }];
         if status == EmailStatus::Sent {
-            tx.query(CONTACTED).bind(prospect_id).bind(now.0).execute_exactly(1).await?;
+            // A prospect that was purged meanwhile is no reason not to record what was sent.
+            tx.query(CONTACTED).bind(prospect_id).bind(now.0).execute().await?;
             tx.count("emails_sent", 1).await?;
         }
         let mut next = None;
         if campaign.state == CampaignState::Running {
             events.extend(self.progress(tx, &campaign).await?);
-            if self.begin_next {
-                next = begin_next(tx, &campaign.id, &mut events).await?;
+            if self.pause_on_error && status == EmailStatus::Failed {
+                let reason = format!("an e-mail was refused: {note}");
+                let to = campaign.state.after(Action::Pause)?;
+                events.push(set_state_under_lease(tx, &campaign, to, &reason).await?);
+            } else if self.begin_next
+                && let Begun::Email(email) = begin_next(tx, &campaign.id, &mut events).await?
+            {
+                next = Some(*email);
             }
         }
         record(tx, &campaign.id, events).await?;

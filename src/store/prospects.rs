@@ -1,8 +1,10 @@
 //! Prospects.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::FromRow;
 
 use super::Scoped;
@@ -10,53 +12,93 @@ use super::error::{Noun, Result, StoreError};
 use super::events::json;
 use super::idempotency::RequestId;
 use super::sql::tenant_sql;
-use super::tx::ScopedTx;
+use super::tx::{ScopedTx, signed};
 use super::writer::Write;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::address_key;
 use crate::domain::id::{Ids, ProspectId};
 use crate::domain::mask::Mask;
-use crate::domain::paging::{Page, PageRequest, TimeCursor, page};
-use crate::domain::prospect::{Prospect, ProspectFields, ProspectStatus};
+use crate::domain::paging::{Page, PageRequest, RowCursor, page};
+use crate::domain::prospect::{
+    Deleted, Prospect, ProspectFields, ProspectFilter, ProspectOrder, ProspectStatus, Replies,
+};
+use crate::domain::reply::{Engagement, Intent};
 
-macro_rules! columns {
+/// The columns of a prospect, of the table named `p`.
+macro_rules! prospect_columns {
     () => {
-        "id, email, company, contact_name, position, industry, location, business_size, source, source_url, notes, tags,
-         language, status, emails_sent, last_contact_time, create_time, update_time, revision"
+        "p.id, p.email, p.company, p.contact_name, p.position, p.industry, p.location, p.business_size, p.source,
+         p.source_url, p.notes, p.tags, p.language, p.status, p.conversion_probability, p.priority_score, p.next_action,
+         p.potential_interest, p.discovery_context, p.manual_intervention, p.auto_reply_enabled, p.emails_sent,
+         p.last_contact_time, p.replies_received, p.last_reply, p.last_reply_time, p.decided_intent, p.create_time,
+         p.update_time, p.delete_time, p.purge_time, p.revision"
+    };
+}
+
+pub(super) use prospect_columns;
+
+/// The filters of a list. The engagement is that of `Engagement::of`.
+macro_rules! filtered {
+    () => {
+        "($5 IS NULL OR p.status = $5)
+           AND ($6 IS NULL OR EXISTS (
+               SELECT 1
+               FROM campaign_prospects c
+               WHERE c.tenant_id = $1 AND c.prospect_id = p.id AND c.campaign_id = $6))
+           AND ($7 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.tags) WHERE value = $7))
+           AND ($8 IS NULL OR p.industry_key = $8)
+           AND ($9 IS NULL OR instr(p.search_key, $9) > 0)
+           AND ($10 IS NULL OR $10 = CASE
+               WHEN p.decided_intent = 'interested' THEN 'interested'
+               WHEN p.decided_intent IN ('not_interested', 'unsubscribe') THEN 'not_interested'
+               WHEN p.replies_received > 0 THEN 'engaged'
+               WHEN p.emails_sent > 0 THEN 'awaiting'
+               ELSE 'none' END)
+           AND ($11 OR p.delete_time IS NULL)"
     };
 }
 
 tenant_sql! {
-    GET = concat!("SELECT ", columns!(), " FROM prospects WHERE tenant_id = $1 AND id = $2");
-    LIST = concat!(
-        "SELECT ", columns!(), "
-         FROM prospects
-         WHERE tenant_id = $1 AND (create_time, id) < ($2, $3)
-         ORDER BY create_time DESC, id DESC
+    GET = concat!("SELECT ", prospect_columns!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
+    LIST_NEWEST = concat!(
+        "SELECT ", prospect_columns!(), "
+         FROM prospects p
+         WHERE p.tenant_id = $1 AND (p.create_time, p.id) < ($2, $3) AND ", filtered!(), "
+         ORDER BY p.create_time DESC, p.id DESC
          LIMIT $4");
-    LIST_BY_STATUS = concat!(
-        "SELECT ", columns!(), "
-         FROM prospects
-         WHERE tenant_id = $1 AND status = $5 AND (create_time, id) < ($2, $3)
-         ORDER BY create_time DESC, id DESC
+    LIST_MOST_URGENT = concat!(
+        "SELECT ", prospect_columns!(), "
+         FROM prospects p
+         WHERE p.tenant_id = $1 AND (p.priority_score, p.id) < ($2, $3) AND ", filtered!(), "
+         ORDER BY p.priority_score DESC, p.id DESC
          LIMIT $4");
     HOLDERS =
         "SELECT email_key, id
          FROM prospects
-         WHERE tenant_id = $1 AND email_key IN (SELECT value FROM json_each($2))";
+         WHERE tenant_id = $1 AND delete_time IS NULL AND email_key IN (SELECT value FROM json_each($2))";
     INSERT =
         "INSERT INTO prospects (
              tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size, source,
-             source_url, notes, tags, language, status, emails_sent, create_time, update_time, revision)
+             source_url, notes, tags, language, status, conversion_probability, priority_score, next_action,
+             potential_interest, discovery_context, manual_intervention, auto_reply_enabled, search_key, industry_key,
+             emails_sent, create_time, update_time, revision)
          SELECT $1, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]', value ->> '$[3]', value ->> '$[4]',
              value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]', value ->> '$[9]', value ->> '$[10]',
-             value ->> '$[11]', value ->> '$[12]', value ->> '$[13]', value ->> '$[14]', 0, $2, $2, 1
+             value ->> '$[11]', value ->> '$[12]', value ->> '$[13]', value ->> '$[14]', value ->> '$[15]',
+             value ->> '$[16]', value ->> '$[17]', value ->> '$[18]', value ->> '$[19]', value ->> '$[20]',
+             value ->> '$[21]', value ->> '$[22]', value ->> '$[23]', 0, $2, $2, 1
          FROM json_each($3)";
     UPDATE =
         "UPDATE prospects
          SET email = $4, email_key = $5, company = $6, contact_name = $7, position = $8, industry = $9, location = $10,
              business_size = $11, source = $12, source_url = $13, notes = $14, tags = $15, language = $16, status = $17,
-             update_time = $18, revision = revision + 1
+             conversion_probability = $18, priority_score = $19, next_action = $20, potential_interest = $21,
+             discovery_context = $22, manual_intervention = $23, auto_reply_enabled = $24, search_key = $25,
+             industry_key = $26, update_time = $27, revision = revision + 1
+         WHERE tenant_id = $1 AND id = $2 AND revision = $3";
+    SET_DELETED =
+        "UPDATE prospects
+         SET delete_time = $4, purge_time = $5, update_time = $6, revision = revision + 1
          WHERE tenant_id = $1 AND id = $2 AND revision = $3";
 }
 
@@ -73,6 +115,22 @@ pub struct Created {
     /// The prospect that was made, or the one that holds the address.
     pub id: ProspectId,
     pub duplicate: bool,
+}
+
+/// Deletes a prospect softly; nothing happens if it is deleted already.
+pub struct DeleteProspect {
+    pub id: ProspectId,
+    /// Empty: whatever is there.
+    pub etag: String,
+    /// How long it can be brought back.
+    pub keep: Duration,
+}
+
+/// Brings a deleted prospect back.
+pub struct UndeleteProspect {
+    pub id: ProspectId,
+    /// Empty: whatever is there.
+    pub etag: String,
 }
 
 /// Changes the fields that the mask names.
@@ -101,10 +159,23 @@ pub(super) struct ProspectRow {
     tags: String,
     language: String,
     status: String,
+    conversion_probability: Option<i64>,
+    priority_score: i64,
+    next_action: String,
+    potential_interest: String,
+    discovery_context: String,
+    manual_intervention: bool,
+    auto_reply_enabled: bool,
     emails_sent: i64,
     last_contact_time: Option<i64>,
+    replies_received: i64,
+    last_reply: String,
+    last_reply_time: Option<i64>,
+    decided_intent: Option<String>,
     create_time: i64,
     update_time: i64,
+    delete_time: Option<i64>,
+    purge_time: Option<i64>,
     revision: i64,
 }
 
@@ -114,27 +185,37 @@ impl Scoped<'_> {
         row.map(ProspectRow::prospect).transpose()
     }
 
-    /// Newest first.
+    /// In the filter's order.
     pub async fn prospects(
         &self,
-        request: &PageRequest<TimeCursor>,
-        status: Option<ProspectStatus>,
-    ) -> Result<Page<Prospect, TimeCursor>> {
-        let (time, id) = newest_first(request);
-        let query = if status.is_some() { self.query(LIST_BY_STATUS) } else { self.query(LIST) };
-        let mut query = query.bind(time).bind(id).bind(request.size + 1);
-        if let Some(status) = status {
-            query = query.bind(status.as_str());
-        }
+        request: &PageRequest<RowCursor>,
+        filter: &ProspectFilter,
+    ) -> Result<Page<Prospect, RowCursor>> {
+        let (at, id) = highest_first(request);
+        let query = match filter.order {
+            ProspectOrder::Newest => self.query(LIST_NEWEST),
+            ProspectOrder::MostUrgent => self.query(LIST_MOST_URGENT),
+        };
+        let query = query.bind(at).bind(id).bind(request.size + 1);
+        let query = query.bind(filter.status.map(ProspectStatus::as_str)).bind(filter.campaign.clone());
+        let query = query.bind(filter.tag.clone()).bind(filter.industry.as_ref().map(|text| text.to_lowercase()));
+        let query = query.bind(filter.query.as_ref().map(|text| text.to_lowercase()));
+        let query = query.bind(filter.engagement.map(Engagement::as_str)).bind(filter.show_deleted);
         let rows: Vec<ProspectRow> = query.all().await?;
         let rows = rows.into_iter().map(ProspectRow::prospect).collect::<Result<_>>()?;
-        Ok(page(rows, request.size, |p: &Prospect| TimeCursor { time: p.create_time.0, id: p.id.to_string() }))
+        Ok(page(rows, request.size, |p: &Prospect| {
+            let at = match filter.order {
+                ProspectOrder::Newest => p.create_time.0,
+                ProspectOrder::MostUrgent => i64::from(p.fields.priority_score),
+            };
+            RowCursor { at, id: p.id.to_string() }
+        }))
     }
 }
 
-/// The place after which a newest-first page begins; before everything for the first.
-pub(super) fn newest_first(request: &PageRequest<TimeCursor>) -> (i64, String) {
-    request.after.as_ref().map_or_else(|| (i64::MAX, String::new()), |c| (c.time, c.id.clone()))
+/// The place after which a page of a list begins that has the highest first; before everything for the first.
+pub(super) fn highest_first(request: &PageRequest<RowCursor>) -> (i64, String) {
+    request.after.as_ref().map_or_else(|| (i64::MAX, String::new()), |c| (c.at, c.id.clone()))
 }
 
 impl CreateProspects {
@@ -176,7 +257,7 @@ impl Write for CreateProspects {
         if !new.is_empty() {
             let now = tx.now();
             tx.query(INSERT).bind(now.0).bind(json(&new)).execute_exactly(new.len()).await?;
-            tx.count("prospects", new.len()).await?;
+            tx.count("prospects", signed(new.len())).await?;
         }
         if let Some(request_id) = &self.request_id {
             request_id.keep(tx, &results).await?;
@@ -189,18 +270,13 @@ impl Write for UpdateProspect {
     type Out = Prospect;
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        let row: Option<ProspectRow> = tx.query(GET).bind(self.id.clone()).optional().await?;
-        let mut prospect = row.ok_or(StoreError::NotFound(Noun::Prospect))?.prospect()?;
-        if !self.etag.is_empty() && self.etag != prospect.etag(tx.tenant().as_str()) {
-            return Err(StoreError::EtagMismatch);
+        let mut prospect = find(tx, &self.id, &self.etag).await?;
+        if prospect.deleted.is_some() {
+            return Err(StoreError::ProspectDeleted);
         }
         prospect.fields.merge(&self.fields, &self.mask);
         if self.mask.has("email") {
-            let keys = [address_key(&prospect.fields.email)];
-            let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all().await?;
-            if holders.iter().any(|(_, holder)| *holder != prospect.id) {
-                return Err(StoreError::EmailTaken);
-            }
+            refuse_if_taken(tx, &prospect).await?;
         }
         prospect.update_time = tx.now();
         let f = &prospect.fields;
@@ -209,31 +285,100 @@ impl Write for UpdateProspect {
         let query = query.bind(f.contact_name.clone()).bind(f.position.clone()).bind(f.industry.clone());
         let query = query.bind(f.location.clone()).bind(f.business_size.clone()).bind(f.source.clone());
         let query = query.bind(f.source_url.clone()).bind(f.notes.clone()).bind(json(&f.tags));
-        let query = query.bind(f.language.clone()).bind(f.status.as_str()).bind(prospect.update_time.0);
+        let query = query.bind(f.language.clone()).bind(f.status.as_str());
+        let query = query.bind(f.conversion_probability).bind(f.priority_score).bind(f.next_action.clone());
+        let query = query.bind(f.potential_interest.clone()).bind(f.discovery_context.clone());
+        let query = query.bind(f.manual_intervention).bind(f.auto_reply_enabled);
+        let query = query.bind(f.search_key()).bind(f.industry.to_lowercase()).bind(prospect.update_time.0);
         query.execute_exactly(1).await?;
         prospect.revision += 1;
         Ok(prospect)
     }
 }
 
+impl Write for DeleteProspect {
+    type Out = Prospect;
+
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
+        let prospect = find(tx, &self.id, &self.etag).await?;
+        if prospect.deleted.is_some() {
+            return Ok(prospect);
+        }
+        let time = tx.now();
+        let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
+        set_deleted(tx, prospect, Some(Deleted { time, purge_time: time.plus_seconds(keep) })).await
+    }
+}
+
+impl Write for UndeleteProspect {
+    type Out = Prospect;
+
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
+        let prospect = find(tx, &self.id, &self.etag).await?;
+        if prospect.deleted.is_none() {
+            return Err(StoreError::ProspectNotDeleted);
+        }
+        refuse_if_taken(tx, &prospect).await?;
+        set_deleted(tx, prospect, None).await
+    }
+}
+
+/// The prospect, inside a write; refused if the etag is given and not its own.
+pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &ProspectId, etag: &str) -> Result<Prospect> {
+    let row: Option<ProspectRow> = tx.query(GET).bind(id.clone()).optional().await?;
+    let prospect = row.ok_or(StoreError::NotFound(Noun::Prospect))?.prospect()?;
+    if etag.is_empty() || etag == prospect.etag(tx.tenant().as_str()) {
+        Ok(prospect)
+    } else {
+        Err(StoreError::EtagMismatch)
+    }
+}
+
+/// An address belongs to one prospect among those that are not deleted.
+async fn refuse_if_taken(tx: &mut ScopedTx<'_>, prospect: &Prospect) -> Result<()> {
+    let keys = [address_key(&prospect.fields.email)];
+    let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all().await?;
+    if holders.iter().any(|(_, holder)| *holder != prospect.id) { Err(StoreError::EmailTaken) } else { Ok(()) }
+}
+
+async fn set_deleted(tx: &mut ScopedTx<'_>, mut prospect: Prospect, deleted: Option<Deleted>) -> Result<Prospect> {
+    prospect.deleted = deleted;
+    prospect.update_time = tx.now();
+    let query = tx.query(SET_DELETED).bind(prospect.id.clone()).bind(prospect.revision);
+    let query = query.bind(deleted.map(|d| d.time.0)).bind(deleted.map(|d| d.purge_time.0));
+    query.bind(prospect.update_time.0).execute_exactly(1).await?;
+    prospect.revision += 1;
+    Ok(prospect)
+}
+
 /// In the order that INSERT reads them.
-fn insert_values(id: &ProspectId, f: &ProspectFields, key: &str) -> [String; 15] {
+fn insert_values(id: &ProspectId, f: &ProspectFields, key: &str) -> [Value; 24] {
     [
-        id.to_string(),
-        f.email.clone(),
-        key.to_owned(),
-        f.company.clone(),
-        f.contact_name.clone(),
-        f.position.clone(),
-        f.industry.clone(),
-        f.location.clone(),
-        f.business_size.clone(),
-        f.source.clone(),
-        f.source_url.clone(),
-        f.notes.clone(),
-        json(&f.tags),
-        f.language.clone(),
-        f.status.as_str().to_owned(),
+        id.as_str().into(),
+        f.email.as_str().into(),
+        key.into(),
+        f.company.as_str().into(),
+        f.contact_name.as_str().into(),
+        f.position.as_str().into(),
+        f.industry.as_str().into(),
+        f.location.as_str().into(),
+        f.business_size.as_str().into(),
+        f.source.as_str().into(),
+        f.source_url.as_str().into(),
+        f.notes.as_str().into(),
+        json(&f.tags).into(),
+        f.language.as_str().into(),
+        f.status.as_str().into(),
+        f.conversion_probability.into(),
+        f.priority_score.into(),
+        f.next_action.as_str().into(),
+        f.potential_interest.as_str().into(),
+        f.discovery_context.as_str().into(),
+        // SQLite's JSON has booleans, its tables 0 and 1.
+        u8::from(f.manual_intervention).into(),
+        u8::from(f.auto_reply_enabled).into(),
+        f.search_key().into(),
+        f.industry.to_lowercase().into(),
     ]
 }
 
@@ -242,6 +387,12 @@ impl ProspectRow {
         let broken = |what: &str| StoreError::Broken(format!("prospect {} has a {what} that cannot be", self.id));
         let status = ProspectStatus::parse(&self.status).ok_or_else(|| broken("status"))?;
         let tags = serde_json::from_str(&self.tags).map_err(|_| broken("list of tags"))?;
+        let percent = |n: i64, what| u8::try_from(n).map_err(|_| broken(what));
+        let decided = match self.decided_intent.as_deref() {
+            Some(name) => Some(Intent::parse(name).ok_or_else(|| broken("intent"))?),
+            None => None,
+        };
+        let deleted = self.delete_time.zip(self.purge_time);
         Ok(Prospect {
             fields: ProspectFields {
                 email: self.email,
@@ -255,11 +406,25 @@ impl ProspectRow {
                 source_url: self.source_url,
                 notes: self.notes,
                 tags,
+                conversion_probability: self.conversion_probability.map(|n| percent(n, "probability")).transpose()?,
+                priority_score: percent(self.priority_score, "priority")?,
                 language: self.language,
                 status,
+                next_action: self.next_action,
+                potential_interest: self.potential_interest,
+                discovery_context: self.discovery_context,
+                manual_intervention: self.manual_intervention,
+                auto_reply_enabled: self.auto_reply_enabled,
             },
             emails_sent: u32::try_from(self.emails_sent).unwrap_or(0),
             last_contact_time: self.last_contact_time.map(Timestamp),
+            replies: Replies {
+                received: u32::try_from(self.replies_received).unwrap_or(0),
+                last: self.last_reply,
+                last_time: self.last_reply_time.map(Timestamp),
+                decided,
+            },
+            deleted: deleted.map(|(time, purge)| Deleted { time: Timestamp(time), purge_time: Timestamp(purge) }),
             create_time: Timestamp(self.create_time),
             update_time: Timestamp(self.update_time),
             revision: self.revision,

@@ -6,7 +6,8 @@
 use sqlx::{FromRow, SqliteConnection};
 
 use super::error::{Result, StoreError};
-use super::sql::{Door, system_sql};
+use super::sql::{Bound, Door, SystemSql, system_sql};
+use super::tx::signed;
 use super::writer::SystemWrite;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::CampaignId;
@@ -37,6 +38,25 @@ system_sql! {
          SET lease_owner = NULL, lease_until = 0
          WHERE lease_owner IS NOT NULL";
     PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
+    /// Not while a campaign may still come to it, be it after a failure: its places are counted.
+    PURGE_DUE =
+        "SELECT tenant_id, id
+         FROM prospects p
+         WHERE purge_time <= $1 AND NOT EXISTS (
+             SELECT 1
+             FROM campaign_prospects c
+             JOIN campaigns l ON l.tenant_id = c.tenant_id AND l.id = c.campaign_id
+             WHERE c.tenant_id = p.tenant_id AND c.prospect_id = p.id
+               AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_TEMPLATE', 'WAITING_APPROVAL', 'FAILED'))
+         LIMIT $2";
+    PURGE_CHOICES = "DELETE FROM campaign_prospects WHERE tenant_id = $1 AND prospect_id = $2";
+    /// The record of mail that was sent stays; `sending` and `unknown` may have been.
+    PURGE_EMAILS =
+        "DELETE FROM emails
+         WHERE tenant_id = $1 AND prospect_id = $2 AND status NOT IN ('sent', 'sending', 'unknown')
+         RETURNING campaign_id IS NULL";
+    PURGE_PROSPECT = "DELETE FROM prospects WHERE tenant_id = $1 AND id = $2";
+    PURGE_COUNT = "UPDATE counters SET value = value - $3 WHERE tenant_id = $1 AND noun = $2";
 }
 
 /// A claimed campaign: the scope to work in, and the fence that every write of the work must carry.
@@ -81,6 +101,14 @@ pub(super) struct FreeLeases;
 pub(super) struct PurgeIdempotency {
     pub before: Timestamp,
 }
+
+/// Purges deleted prospects whose time has come.
+pub(super) struct PurgeProspects {
+    pub now: Timestamp,
+}
+
+/// The prospects that one write purges at most.
+const PURGE_MOST: u32 = 100;
 
 #[derive(FromRow)]
 struct ClaimRow {
@@ -132,6 +160,30 @@ impl SystemWrite for PurgeIdempotency {
     async fn run(&self, connection: &mut SqliteConnection) -> Result<u64> {
         PURGE_IDEMPOTENCY.on(Door::Write(connection)).bind(self.before.0).execute().await
     }
+}
+
+impl SystemWrite for PurgeProspects {
+    type Out = usize;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<usize> {
+        let due = PURGE_DUE.on(Door::Write(connection)).bind(self.now.0).bind(PURGE_MOST);
+        let due: Vec<(String, String)> = due.all().await?;
+        for (tenant, id) in &due {
+            of_prospect(PURGE_CHOICES, connection, tenant, id).execute().await?;
+            let removed: Vec<(bool,)> = of_prospect(PURGE_EMAILS, connection, tenant, id).all().await?;
+            of_prospect(PURGE_PROSPECT, connection, tenant, id).execute_exactly(1).await?;
+            let replies = removed.iter().filter(|(reply,)| *reply).count();
+            for (noun, count) in [("prospects", 1), ("replies", replies), ("emails", removed.len() - replies)] {
+                let less = PURGE_COUNT.on(Door::Write(connection)).bind(tenant.clone()).bind(noun);
+                less.bind(signed(count)).execute().await?;
+            }
+        }
+        Ok(due.len())
+    }
+}
+
+fn of_prospect<'a>(sql: SystemSql, connection: &'a mut SqliteConnection, tenant: &str, id: &str) -> Bound<'a> {
+    sql.on(Door::Write(connection)).bind(tenant.to_owned()).bind(id.to_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "Origin::Claim: the database says whose campaign was claimed")]

@@ -3,8 +3,9 @@
 use sqlx::SqliteConnection;
 
 use super::error::{Result, StoreError};
-use super::master_key::MasterKey;
+use super::master_key::{DataKey, MasterKey};
 use super::sql::{Door, SystemSql, system_sql};
+use crate::domain::clock::Random;
 use crate::domain::id::Ids;
 use crate::tenant::TenantId;
 
@@ -20,7 +21,10 @@ system_sql! {
     TENANT_INSERT =
         "INSERT INTO tenants (id, data_key, create_time)
          VALUES ($1, $2, $3)";
+    TENANT_DATA_KEY = "SELECT data_key FROM tenants WHERE id = $1";
     ANY_DATA_KEY = "SELECT id, data_key FROM tenants LIMIT 1";
+    ALL_DATA_KEYS = "SELECT id, data_key FROM tenants ORDER BY id";
+    REPLACE_DATA_KEY = "UPDATE tenants SET data_key = $2 WHERE id = $1";
 }
 
 pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<()> {
@@ -68,6 +72,60 @@ pub(super) async fn ensure_tenant(
     let sealed = master_key.new_data_key(tenant, ids.random());
     let sealed = sealed.ok_or_else(|| StoreError::Broken("a data key could not be sealed".to_owned()))?;
     TENANT_INSERT.on(Door::Write(connection)).bind(id).bind(sealed).bind(ids.now().0).execute_exactly(1).await
+}
+
+/// The tenant's own key, unwrapped.
+pub(super) async fn data_key(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    master_key: &MasterKey,
+) -> Result<DataKey> {
+    let id = tenant.as_str().to_owned();
+    let row: Option<(Vec<u8>,)> = TENANT_DATA_KEY.on(Door::Write(connection)).bind(id).optional().await?;
+    let key = row.and_then(|(wrapped,)| master_key.unwrap_data_key(tenant, &wrapped));
+    key.ok_or_else(|| StoreError::Broken("a tenant's data key does not open".to_owned()))
+}
+
+/// Wraps every tenant's data key anew, in one transaction: under `new` instead of under `old`. How many that were; None,
+/// and nothing is done, if they are under `new` already.
+pub(super) async fn rewrap(
+    connection: &mut SqliteConnection,
+    old: &MasterKey,
+    new: &MasterKey,
+    random: &dyn Random,
+) -> Result<Option<usize>> {
+    begin(connection).await?;
+    let rewrapped = rewrap_all(connection, old, new, random).await;
+    match &rewrapped {
+        Ok(Some(_)) => commit(connection).await?,
+        _ => rollback(connection).await?,
+    }
+    rewrapped
+}
+
+async fn rewrap_all(
+    connection: &mut SqliteConnection,
+    old: &MasterKey,
+    new: &MasterKey,
+    random: &dyn Random,
+) -> Result<Option<usize>> {
+    let rows: Vec<(String, Vec<u8>)> = ALL_DATA_KEYS.on(Door::Write(connection)).all().await?;
+    let mut keys = Vec::with_capacity(rows.len());
+    for (id, wrapped) in &rows {
+        let tenant = TenantId::parse(id).map_err(|_| StoreError::Broken(format!("a tenant {id:?} that cannot be")))?;
+        keys.push((old.unwrap_data_key(&tenant, wrapped), new.unwrap_data_key(&tenant, wrapped), tenant));
+    }
+    if !keys.is_empty() && keys.iter().all(|(_, under_new, _)| under_new.is_some()) {
+        return Ok(None);
+    }
+    for (under_old, _, tenant) in &keys {
+        let key = under_old.as_ref().ok_or_else(|| StoreError::WrongMasterKey(tenant.clone()))?;
+        let wrapped = new.wrap(key, tenant, random);
+        let wrapped = wrapped.ok_or_else(|| StoreError::Broken("a data key could not be sealed".to_owned()))?;
+        let replace = REPLACE_DATA_KEY.on(Door::Write(connection)).bind(tenant.as_str().to_owned());
+        replace.bind(wrapped).execute_exactly(1).await?;
+    }
+    Ok(Some(keys.len()))
 }
 
 /// Whether the master key opens the data keys that are there; true if there are none.

@@ -2,11 +2,13 @@
 
 use sqlx::SqliteConnection;
 
-use super::error::{Result, StoreError};
+use super::error::Result;
+use super::master_key::{DataKey, MasterKey};
 use super::sql::{Bound, Door, TenantSql, tenant_sql};
+use super::transaction;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
-use crate::domain::id::CampaignId;
+use crate::domain::id::{CampaignId, Ids};
 use crate::tenant::TenantId;
 
 tenant_sql! {
@@ -20,6 +22,8 @@ tenant_sql! {
 pub struct ScopedTx<'a> {
     connection: &'a mut SqliteConnection,
     tenant: &'a TenantId,
+    keys: &'a MasterKey,
+    ids: &'a Ids,
     now: Timestamp,
     effects: &'a mut Effects,
 }
@@ -36,10 +40,11 @@ impl<'a> ScopedTx<'a> {
     pub(super) fn new(
         connection: &'a mut SqliteConnection,
         tenant: &'a TenantId,
-        now: Timestamp,
+        keys: &'a MasterKey,
+        ids: &'a Ids,
         effects: &'a mut Effects,
     ) -> Self {
-        Self { connection, tenant, now, effects }
+        Self { connection, tenant, keys, ids, now: ids.now(), effects }
     }
 
     /// The time of the transaction.
@@ -56,13 +61,27 @@ impl<'a> ScopedTx<'a> {
     }
 
     /// Adds to the tenant's count of `noun`.
-    pub(super) async fn count(&mut self, noun: &str, more: usize) -> Result<()> {
-        let more = i64::try_from(more).map_err(|_| StoreError::Broken("a count over 2^63".to_owned()))?;
+    pub(super) async fn count(&mut self, noun: &str, more: i64) -> Result<()> {
         self.query(COUNT).bind(noun.to_owned()).bind(more).execute_exactly(1).await
+    }
+
+    /// The tenant's own key for its secrets.
+    pub(super) async fn data_key(&mut self) -> Result<DataKey> {
+        transaction::data_key(self.connection, self.tenant, self.keys).await
+    }
+
+    /// Randomness, such as a seal needs.
+    pub(super) fn ids(&self) -> &Ids {
+        self.ids
     }
 
     /// Tells watchers of the event once it is committed.
     pub(super) fn tell(&mut self, campaign: &CampaignId, event: Event) {
         self.effects.events.push((self.tenant.clone(), campaign.clone(), event));
     }
+}
+
+/// A number of rows, as counters and queries have it.
+pub(super) fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

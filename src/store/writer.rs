@@ -93,6 +93,7 @@ trait Job: Send {
 struct Session<'a> {
     connection: &'a mut SqliteConnection,
     tenant: Option<&'a TenantId>,
+    keys: &'a MasterKey,
     ids: &'a Ids,
     effects: &'a mut Effects,
 }
@@ -244,8 +245,13 @@ impl Writer {
             if let Some(tenant) = tenant.as_ref().filter(|t| !self.known.contains(*t)) {
                 transaction::ensure_tenant(&mut self.connection, tenant, &self.master_key, &self.ids).await?;
             }
-            let session =
-                Session { connection: &mut self.connection, tenant: tenant.as_ref(), ids: &self.ids, effects };
+            let session = Session {
+                connection: &mut self.connection,
+                tenant: tenant.as_ref(),
+                keys: &self.master_key,
+                ids: &self.ids,
+                effects,
+            };
             match job.run(session).await {
                 Ok(()) => transaction::release(&mut self.connection).await?,
                 Err(Failure) => {
@@ -294,7 +300,7 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
     fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>> {
         async move {
             let Some(tenant) = session.tenant else { return Err(Failure) };
-            let mut tx = ScopedTx::new(session.connection, tenant, session.ids.now(), session.effects);
+            let mut tx = ScopedTx::new(session.connection, tenant, session.keys, session.ids, session.effects);
             self.out = Some(caught(self.write.0.run(&mut tx)).await);
             if self.succeeded() { Ok(()) } else { Err(Failure) }
         }

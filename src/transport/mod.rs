@@ -51,7 +51,7 @@ pub fn app(open: Routes, gate: Gate, guard: Guard, settings: &config::Server, de
         let gate = gate.clone();
         async move { gate.call(request).await }
     });
-    let services = ["AgentService", "TenantService", "WorkflowService"];
+    let services = ["AgentService", "CacheService", "TenantService", "WorkflowService"];
     let router = services
         .iter()
         .fold(open, |router, service| router.route(&format!("/herald.v1.{service}/{{method}}"), ours.clone()));

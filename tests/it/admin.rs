@@ -44,7 +44,7 @@ async fn prometheus_reads_calls_by_method_and_status_steps_commits_and_a_bounded
     auto_approve(&mut api).await;
     start_campaign(&mut api, &website).await;
     reaches(&mut api, CampaignState::Completed).await;
-    let missing = pb::GetProspectRequest { prospect_id: "pr_none".into() };
+    let missing = pb::GetProspectRequest { prospect_id: "pr_none".into(), view: 0 };
     api.agent.get_prospect(missing).await.expect_err("there is none");
     let watch = pb::WatchWorkflowRequest::default();
     let mut stream = api.workflow.watch_workflow(watch).await.expect("watched").into_inner();

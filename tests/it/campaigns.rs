@@ -86,7 +86,7 @@ async fn a_full_campaign_goes_through_template_and_approval_to_fifty_eml_files()
     assert_eq!(emails[0].subject, "Ünïcode: 你好");
     assert!(emails[0].edited && !emails[1].edited);
 
-    let get = pb::GetProspectRequest { prospect_id: emails[0].prospect_id.clone() };
+    let get = pb::GetProspectRequest { prospect_id: emails[0].prospect_id.clone(), view: 0 };
     let prospect = api.agent.get_prospect(get).await.expect("a prospect").into_inner().prospect.expect("a prospect");
     assert_eq!((prospect.emails_sent, prospect.status()), (1, pb::ProspectStatus::Contacted));
 

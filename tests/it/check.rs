@@ -103,7 +103,11 @@ async fn each_planted_fault_in_the_data_folder_is_found() {
         ("DELETE FROM tenants WHERE id = 'user_b'", "5 rows of prospects refer to a tenant", "backup"),
         ("UPDATE tenants SET id = '../etc' WHERE id = 'user_a'", "the tenant \"../etc\"", "backup"),
         ("UPDATE _sqlx_migrations SET checksum = x'00'", "is another than this version's", "backup"),
-        ("UPDATE _sqlx_migrations SET version = 99999999999999", "the schema is newer", "a newer one"),
+        (
+            "UPDATE _sqlx_migrations SET version = 99999999999999 WHERE version = 1",
+            "the schema is newer",
+            "a newer one",
+        ),
     ] {
         let data = deployment().await;
         execute(data.path(), sql).await;

@@ -101,7 +101,7 @@ impl Ledger {
         let there = self.there(&mut api).await;
         assert_eq!(there, self.created, "{kill}: the prospects of {user}");
         if let Some(id) = self.created.get(&batch(&user, 0).prospects[0].email) {
-            let get = pb::GetProspectRequest { prospect_id: id.clone() };
+            let get = pb::GetProspectRequest { prospect_id: id.clone(), view: 0 };
             let prospect = api.agent.get_prospect(get).await.expect("it is there").into_inner().prospect;
             let (answered, asked) = &self.company;
             let company = prospect.expect("a prospect").company;

@@ -155,7 +155,7 @@ async fn prospects_that_cannot_be_are_refused_field_by_field_and_nothing_is_writ
     assert_eq!((answer.created_count, duplicates), (1, vec![true, false, true]));
     assert_eq!(answer.results[1].prospect_id, answer.results[2].prospect_id);
 
-    let id = |prospect_id: &str| pb::GetProspectRequest { prospect_id: prospect_id.into() };
+    let id = |prospect_id: &str| pb::GetProspectRequest { prospect_id: prospect_id.into(), view: 0 };
     bad_fields(api.agent.get_prospect(id("")).await, &["prospect_id"]);
     bad_fields(api.agent.get_prospect(id(&"x".repeat(129))).await, &["prospect_id"]);
     refused(api.agent.get_prospect(id("pr_none")).await, Code::NotFound, "PROSPECT_NOT_FOUND");
@@ -208,7 +208,7 @@ async fn updates_check_mask_etag_and_address() {
     };
     let fields = ["config.target_website", "config.goal_detail", "config.sender.email", "config.roles"];
     bad_fields(api.agent.update_agent_config(config(bad, &["*"])).await, &fields);
-    bad_fields(api.agent.update_agent_config(config(pb::AgentConfig::default(), &["smtp"])).await, &["update_mask"]);
+    bad_fields(api.agent.update_agent_config(config(pb::AgentConfig::default(), &["smtps"])).await, &["update_mask"]);
     let unknown = pb::AgentConfig { template_id: "none".into(), ..Default::default() };
     refused(
         api.agent.update_agent_config(config(unknown, &["template_id"])).await,

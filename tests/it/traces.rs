@@ -130,7 +130,7 @@ async fn calls_and_steps_are_traced_with_their_tenant_in_the_trace_of_the_caller
     let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     call.metadata_mut().insert("traceparent", format!("00-{trace}-{parent}-01").parse().expect("ascii"));
     api.agent.get_agent_config(call).await.expect("a configuration");
-    let missing = pb::GetProspectRequest { prospect_id: "pr_none".into() };
+    let missing = pb::GetProspectRequest { prospect_id: "pr_none".into(), view: 0 };
     api.agent.get_prospect(missing).await.expect_err("there is none");
 
     let spans = collector.find(|span| span.name == "herald.v1.AgentService/GetAgentConfig").await;

@@ -26,7 +26,7 @@ SUITES = {
     "neighbours": ["--test", "it", "isolation::neighbours::"],
     "kills": ["--test", "it", "kills::"],
 }
-MINUTES = 10
+MINUTES = 4
 
 
 def run(*command, check=True, **options):

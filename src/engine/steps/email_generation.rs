@@ -1,9 +1,10 @@
 //! Step 4: writes one e-mail per chosen prospect from the campaign's template, a batch at a time.
 
+use serde_json::{Map, Value};
 use url::{Host, Url};
 
 use super::super::turn::{StepError, Turn};
-use crate::domain::agent_config::Sender;
+use crate::domain::agent_config::{AgentSettings, Sender};
 use crate::domain::campaign::{Campaign, StepId, StepStatus};
 use crate::domain::email::{EmailStatus, Mailbox};
 use crate::domain::id::{EmailId, Ids};
@@ -22,6 +23,7 @@ struct Letterhead<'a> {
     template: &'a Template,
     renderer: Renderer,
     sender: Sender,
+    data: Map<String, Value>,
     website: WebsiteAnalysis,
 }
 
@@ -31,7 +33,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let prospects = store.chosen_prospects(&campaign.id, from, BATCH).await?;
     let letterhead = Letterhead::new(
         campaign,
-        store.agent_config().await?.settings.sender,
+        store.agent_config().await?.settings,
         store.findings(&campaign.id).await?.analysis.unwrap_or_default(),
     )?;
 
@@ -50,18 +52,18 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
 // === impl Letterhead ===
 
 impl<'a> Letterhead<'a> {
-    fn new(campaign: &'a Campaign, sender: Sender, website: WebsiteAnalysis) -> Result<Self, StepError> {
+    fn new(campaign: &'a Campaign, settings: AgentSettings, website: WebsiteAnalysis) -> Result<Self, StepError> {
         let id = campaign.settings.template_id.as_ref();
         let template =
             id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
         let renderer = Renderer::new(template).map_err(|error| StepError::Final(error.to_string()))?;
-        let sender = fill(sender, &website);
+        let sender = fill(settings.sender, &website);
         if sender.company.is_empty() {
             let what =
                 "the website does not say who it belongs to: set `sender.company` in the configuration, then resume";
             return Err(StepError::Final(what.to_owned()));
         }
-        Ok(Self { campaign, template, renderer, sender, website })
+        Ok(Self { campaign, template, renderer, sender, data: settings.template_data, website })
     }
 
     fn from(&self) -> Mailbox {
@@ -82,14 +84,17 @@ impl<'a> Letterhead<'a> {
                 notes: &fields.notes,
             },
             sender: &self.sender,
+            data: &self.data,
             website: &self.website,
             goal: self.campaign.settings.goal.as_str(),
             goal_detail: &self.campaign.settings.goal_detail,
             chinese: fields.writes_chinese(),
         };
-        let (subject, body, status, note) = match self.renderer.render(&values) {
-            Ok(mail) => (mail.subject, mail.body, EmailStatus::AwaitingApproval, String::new()),
-            Err(error) => (String::new(), String::new(), EmailStatus::Skipped, error.to_string()),
+        let skipped = |why: String| (String::new(), String::new(), EmailStatus::Skipped, why);
+        let (subject, body, status, note) = match (prospect.left_alone(), self.renderer.render(&values)) {
+            (Some(why), _) => skipped(format!("not written: {why}")),
+            (None, Ok(mail)) => (mail.subject, mail.body, EmailStatus::AwaitingApproval, String::new()),
+            (None, Err(error)) => skipped(error.to_string()),
         };
         let id = EmailId::make(ids);
         let domain = self.sender.email.rsplit('@').next().unwrap_or("localhost");

@@ -10,7 +10,7 @@ use crate::crash;
 use crate::domain::campaign::{StepId, StepStatus};
 use crate::domain::email::Email;
 use crate::metrics::metrics;
-use crate::store::{CampaignRef, Claim, Next, Outcome, Scoped, SendBegin, SendDone, Store, StoreError, Work};
+use crate::store::{Begun, CampaignRef, Claim, Next, Outcome, Scoped, SendBegin, SendDone, Store, StoreError, Work};
 
 const STEP: StepId = StepId::EmailSending;
 /// The e-mails of one turn.
@@ -19,10 +19,12 @@ const BATCH: usize = 10;
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     settle_with(turn).await?;
     let store = turn.store();
-    let mut next = store.write(SendBegin { lease: turn.lease().clone() }).await?;
-    if next.is_none() {
-        return finish(turn).await;
-    }
+    let mut next = match store.write(SendBegin { lease: turn.lease().clone() }).await? {
+        Begun::Email(email) => Some(*email),
+        Begun::Skipped => return Ok(()),
+        Begun::NoneLeft => return finish(turn).await,
+    };
+    let pause_on_error = store.agent_config().await?.settings.controls.pause_on_error;
     crash::point("engine.sending.begun");
     let mut sent = 0;
     while let Some(email) = next {
@@ -30,7 +32,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
         let (outcome, failure) = deliver(turn, &email).await;
         crash::point("engine.sending.delivered");
         let begin_next = sent < BATCH && failure.is_none();
-        let done = SendDone { lease: turn.lease().clone(), email: email.id, outcome, begin_next };
+        let done = SendDone { lease: turn.lease().clone(), email: email.id, outcome, pause_on_error, begin_next };
         next = record(&store, done).await?;
         crash::point("engine.sending.recorded");
         if let Some(error) = failure {
@@ -51,7 +53,8 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
             Delivery::NotDelivered => Outcome::NotSent,
             Delivery::Unknown => Outcome::Unknown,
         };
-        record(&scoped, SendDone { lease: claim.lease.clone(), email: email.id, outcome, begin_next: false }).await?;
+        let (lease, email) = (claim.lease.clone(), email.id);
+        record(&scoped, SendDone { lease, email, outcome, pause_on_error: false, begin_next: false }).await?;
     }
     Ok(())
 }

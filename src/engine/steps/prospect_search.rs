@@ -1,11 +1,11 @@
 //! Step 3: ranks the tenant's own prospects by how well they fit the strategy, and chooses the best.
 //!
-//! Prospects that have converted are left alone: they are customers by now.
+//! Prospects that have converted, that have refused, or that a person has taken over are left alone.
 
 use super::super::turn::{StepError, Turn};
 use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
-use crate::domain::paging::{PageRequest, TimeCursor};
-use crate::domain::prospect::{Prospect, ProspectStatus};
+use crate::domain::paging::{PageRequest, RowCursor};
+use crate::domain::prospect::{Prospect, ProspectFilter};
 use crate::domain::ranking::fit;
 use crate::domain::strategy::SearchStrategy;
 use crate::store::{Next, Scoped, Work};
@@ -43,11 +43,11 @@ async fn rank_all(
 ) -> Result<(Vec<RankedProspect>, usize), StepError> {
     let mut ranked: Vec<(RankedProspect, (i64, String))> = Vec::new();
     let mut seen = 0;
-    let mut request: PageRequest<TimeCursor> = PageRequest { size: PAGE, after: None };
+    let mut request: PageRequest<RowCursor> = PageRequest { size: PAGE, after: None };
     loop {
-        let page = store.prospects(&request, None).await?;
+        let page = store.prospects(&request, &ProspectFilter::default()).await?;
         seen += page.rows.len();
-        let fitting = page.rows.into_iter().filter(|p| p.fields.status != ProspectStatus::Converted);
+        let fitting = page.rows.into_iter().filter(|p| p.left_alone().is_none());
         ranked.extend(fitting.map(|p| rank(p, strategy)));
         ranked.sort_by(|(a, at), (b, bt)| b.score.cmp(&a.score).then_with(|| at.cmp(bt)));
         ranked.truncate(most);

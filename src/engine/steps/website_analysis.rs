@@ -31,7 +31,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
         }
     }
 
-    let analysis = analyse(&pages);
+    let stated = turn.store().agent_config().await?.settings.website_analysis;
+    let analysis = analyse(&pages).corrected_by(&stated);
     log.extend(tell(&analysis));
     let summary = summary(&analysis);
     turn.advance(STEP, Work::Analysis(Box::new(analysis)), log, Next::Done { status: StepStatus::Completed, summary })

@@ -7,9 +7,10 @@ use crate::domain::campaign::{
 };
 use crate::domain::error::Error;
 use crate::domain::event::{Event, EventKind};
-use crate::domain::strategy::SearchStrategy;
+use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
 use crate::domain::template::Template;
-use crate::domain::website::WebsiteAnalysis;
+use crate::domain::text;
+use crate::domain::website::{Audience, WebsiteAnalysis};
 use crate::pb;
 
 /// `hold` is why the campaign stands still although it is running; empty otherwise.
@@ -86,7 +87,7 @@ pub(in crate::rpc) fn event(event: &Event) -> pb::CampaignEvent {
 }
 
 pub(in crate::rpc) fn analysis(analysis: WebsiteAnalysis) -> pb::WebsiteAnalysis {
-    let audience = |a: crate::domain::website::Audience| pb::Audience { title: a.title, description: a.description };
+    let audience = |a: Audience| pb::Audience { title: a.title, description: a.description };
     pb::WebsiteAnalysis {
         url: analysis.url,
         business_name: analysis.business_name,
@@ -98,6 +99,37 @@ pub(in crate::rpc) fn analysis(analysis: WebsiteAnalysis) -> pb::WebsiteAnalysis
         language: analysis.language,
         pages: analysis.pages,
         industry: analysis.industry,
+        benchmark_brands: analysis.benchmark_brands,
+    }
+}
+
+/// What a tenant says of its website; checked by the domain.
+pub(super) fn analysis_in(analysis: pb::WebsiteAnalysis) -> WebsiteAnalysis {
+    let audience = |a: pb::Audience| Audience { title: a.title, description: a.description };
+    WebsiteAnalysis {
+        url: analysis.url,
+        business_name: analysis.business_name,
+        logo_url: analysis.logo_url,
+        introduction: analysis.introduction,
+        product_type: analysis.product_type,
+        selling_points: analysis.selling_points,
+        audiences: analysis.audiences.into_iter().map(audience).collect(),
+        language: analysis.language,
+        pages: analysis.pages,
+        industry: analysis.industry,
+        benchmark_brands: analysis.benchmark_brands,
+    }
+}
+
+pub(in crate::rpc) fn marketing_strategy(found: MarketingStrategy) -> pb::MarketingStrategy {
+    pb::MarketingStrategy {
+        id: found.id.to_string(),
+        website: found.website,
+        goal: goal(found.goal).into(),
+        campaign_id: found.campaign_id.to_string(),
+        analysis: Some(analysis(found.analysis)),
+        strategy: Some(strategy(found.strategy)),
+        create_time: Some(found.create_time.into()),
     }
 }
 
@@ -150,6 +182,14 @@ pub(super) fn goal_in(field: &str, value: i32) -> Result<Option<Goal>, Error> {
 /// The goal of a request; None if it leaves it to the configuration.
 pub(in crate::rpc) fn request_goal(value: i32) -> Result<Option<Goal>, Error> {
     goal_in("goal", value)
+}
+
+/// The website to filter by, as StartWorkflow keeps it; None for all.
+pub(in crate::rpc) fn website_filter(text: &str) -> Result<Option<String>, Error> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    text::web_url(text).map(|url| Some(url.to_string())).map_err(|why| Error::field("website", why))
 }
 
 /// 1 to 10,000; 0 means the most.

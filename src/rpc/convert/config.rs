@@ -1,8 +1,11 @@
 //! The tenant's configuration.
 
-use super::campaign::{goal, goal_in};
-use super::id;
-use crate::domain::agent_config::{AgentConfig, AgentSettings, FIELDS, Sender};
+use super::campaign::{analysis, analysis_in, goal, goal_in};
+use super::{id, json};
+use crate::config::Secret;
+use crate::domain::agent_config::{
+    AgentConfig, AgentSettings, Controls, FIELDS, MAX_PASSWORD, MAX_PER_HOUR, Sender, Smtp, SmtpSecurity, WorkingHours,
+};
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::TemplateId;
 use crate::domain::mask::Mask;
@@ -31,11 +34,44 @@ pub(in crate::rpc) fn out(config: AgentConfig, tenant: &TenantId) -> pb::AgentCo
         auto_approve: settings.auto_approve,
         etag,
         update_time: config.update_time.map(Into::into),
+        create_time: config.create_time.map(Into::into),
+        audience_type: settings.audience_type,
+        company_size: settings.company_size,
+        business_type: settings.business_type,
+        template_data: Some(json::object_out(settings.template_data)),
+        smtp: Some(pb::SmtpConfig {
+            host: settings.smtp.host,
+            port: i32::from(settings.smtp.port),
+            security: security(settings.smtp.security).into(),
+            username: settings.smtp.username,
+            password: String::new(),
+            has_password: config.has_password,
+        }),
+        provider: settings.provider,
+        setup_complete: settings.setup_complete,
+        website_analysis: Some(analysis(settings.website_analysis)),
+        controls: Some(pb::Controls {
+            auto_reply: settings.controls.auto_reply,
+            pause_on_error: settings.controls.pause_on_error,
+            max_emails_per_hour: i32::try_from(settings.controls.max_emails_per_hour).unwrap_or(i32::MAX),
+            working_hours: settings.controls.working_hours.map(|hours| pb::WorkingHours {
+                start: Some(time_of_day(hours.start)),
+                end: Some(time_of_day(hours.end)),
+            }),
+            time_zone: settings.controls.time_zone,
+        }),
     }
 }
 
+/// What an update of the configuration asks for, checked.
+pub(in crate::rpc) struct Update {
+    pub settings: AgentSettings,
+    pub smtp_password: Secret,
+    pub mask: Mask,
+}
+
 /// The masked fields of an update, checked.
-pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Result<(AgentSettings, Mask), Error> {
+pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Result<Update, Error> {
     let mask = Mask::parse(paths, FIELDS, set_fields(&config))?;
     let sender = config.sender.unwrap_or_default();
     let template_id = match config.template_id.as_str() {
@@ -43,6 +79,13 @@ pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Resul
         text if mask.has("template_id") => Some(id("config.template_id", text, TemplateId::parse)?),
         _ => None,
     };
+    let mut v = Violations::default();
+    let (smtp, controls) = (config.smtp.unwrap_or_default(), config.controls.unwrap_or_default());
+    if mask.has("smtp.password") && smtp.password.chars().count() > MAX_PASSWORD {
+        v.add("config.smtp.password", format!("must be at most {MAX_PASSWORD} characters"));
+    }
+    let template_data = config.template_data.map(json::object_in).transpose();
+    let template_data = v.take("config.template_data", template_data).flatten().unwrap_or_default();
     let settings = AgentSettings {
         target_website: config.target_website,
         goal: goal_in("config.goal", config.goal)?.unwrap_or_default(),
@@ -60,14 +103,67 @@ pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Resul
         location: config.location,
         template_id,
         auto_approve: config.auto_approve,
+        audience_type: config.audience_type,
+        company_size: config.company_size,
+        business_type: config.business_type,
+        template_data,
+        smtp: smtp_in(&mut v, &smtp),
+        provider: config.provider,
+        setup_complete: config.setup_complete,
+        website_analysis: analysis_in(config.website_analysis.unwrap_or_default()),
+        controls: controls_in(&mut v, controls),
     };
-    let mut v = Violations::default();
     let settings = settings.check(&mut v, &mask);
-    v.done().map(|()| (settings, mask))
+    v.done().map(|()| Update { settings, smtp_password: Secret::new(smtp.password), mask })
+}
+
+fn smtp_in(v: &mut Violations, smtp: &pb::SmtpConfig) -> Smtp {
+    let port = u16::try_from(smtp.port).map_err(|_| "must be between 0 and 65535");
+    let wanted = pb::SmtpSecurity::try_from(smtp.security).map_err(|_| format!("has no value {}", smtp.security));
+    let security = match v.take("config.smtp.security", wanted) {
+        Some(pb::SmtpSecurity::Tls) => SmtpSecurity::Tls,
+        Some(pb::SmtpSecurity::None) => SmtpSecurity::None,
+        _ => SmtpSecurity::Starttls,
+    };
+    Smtp {
+        host: smtp.host.clone(),
+        port: v.take("config.smtp.port", port).unwrap_or_default(),
+        security,
+        username: smtp.username.clone(),
+    }
+}
+
+fn controls_in(v: &mut Violations, controls: pb::Controls) -> Controls {
+    let field = |name: &str| format!("config.controls.{name}");
+    let most = u32::try_from(controls.max_emails_per_hour).map_err(|_| format!("must be between 0 and {MAX_PER_HOUR}"));
+    let hours = controls.working_hours.filter(|hours| hours.start.is_some() || hours.end.is_some());
+    let hours = hours.map(|hours| {
+        let time = |time: Option<pb::TimeOfDay>| time.map_or((0, 0), |time| (time.hours, time.minutes));
+        WorkingHours::parse(time(hours.start), time(hours.end))
+    });
+    Controls {
+        auto_reply: controls.auto_reply,
+        pause_on_error: controls.pause_on_error,
+        max_emails_per_hour: v.take(&field("max_emails_per_hour"), most).unwrap_or_default(),
+        working_hours: v.take(&field("working_hours"), hours.transpose()).flatten(),
+        time_zone: controls.time_zone,
+    }
+}
+
+fn time_of_day(minutes: u16) -> pb::TimeOfDay {
+    pb::TimeOfDay { hours: i32::from(minutes / 60), minutes: i32::from(minutes % 60) }
+}
+
+fn security(security: SmtpSecurity) -> pb::SmtpSecurity {
+    match security {
+        SmtpSecurity::Tls => pb::SmtpSecurity::Tls,
+        SmtpSecurity::Starttls => pb::SmtpSecurity::Starttls,
+        SmtpSecurity::None => pb::SmtpSecurity::None,
+    }
 }
 
 fn set_fields(config: &pb::AgentConfig) -> Vec<&'static str> {
-    let sender = config.sender.as_ref();
+    let (sender, smtp, controls) = (config.sender.as_ref(), config.smtp.as_ref(), config.controls.as_ref());
     let set = [
         ("target_website", !config.target_website.is_empty()),
         ("goal", config.goal != 0),
@@ -83,6 +179,23 @@ fn set_fields(config: &pb::AgentConfig) -> Vec<&'static str> {
         ("location", !config.location.is_empty()),
         ("template_id", !config.template_id.is_empty()),
         ("auto_approve", config.auto_approve),
+        ("audience_type", !config.audience_type.is_empty()),
+        ("company_size", !config.company_size.is_empty()),
+        ("business_type", !config.business_type.is_empty()),
+        ("template_data", config.template_data.is_some()),
+        ("smtp.host", smtp.is_some_and(|s| !s.host.is_empty())),
+        ("smtp.port", smtp.is_some_and(|s| s.port != 0)),
+        ("smtp.security", smtp.is_some_and(|s| s.security != 0)),
+        ("smtp.username", smtp.is_some_and(|s| !s.username.is_empty())),
+        ("smtp.password", smtp.is_some_and(|s| !s.password.is_empty())),
+        ("provider", !config.provider.is_empty()),
+        ("setup_complete", config.setup_complete),
+        ("website_analysis", config.website_analysis.is_some()),
+        ("controls.auto_reply", controls.is_some_and(|c| c.auto_reply)),
+        ("controls.pause_on_error", controls.is_some_and(|c| c.pause_on_error)),
+        ("controls.max_emails_per_hour", controls.is_some_and(|c| c.max_emails_per_hour != 0)),
+        ("controls.working_hours", controls.is_some_and(|c| c.working_hours.is_some())),
+        ("controls.time_zone", controls.is_some_and(|c| !c.time_zone.is_empty())),
     ];
     set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
 }

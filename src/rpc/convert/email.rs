@@ -1,18 +1,24 @@
 //! E-mails.
 
-use super::enumeration;
-use crate::domain::email::{Decision, Email, EmailStatus, MAX_BODY, MAX_SUBJECT, Review};
+use super::{enumeration, id, time};
+use crate::domain::email::{Decision, Email, EmailStatus, MAX_BODY, MAX_MESSAGE_ID, MAX_SUBJECT, Review};
 use crate::domain::error::{Error, Violations};
-use crate::domain::id::EmailId;
+use crate::domain::id::{EmailId, Ids, ProspectId};
+use crate::domain::reply::{Intent, judge};
 use crate::domain::text;
 use crate::pb;
+use crate::store::{RecordReply, RequestId};
 
 pub(in crate::rpc) fn out(email: Email) -> pb::Email {
+    let (received_time, intent, in_reply_to) = match email.reply {
+        Some(reply) => (Some(reply.time.into()), intent(reply.intent), reply.in_reply_to),
+        None => (None, pb::ReplyIntent::Unspecified, None),
+    };
     pb::Email {
         id: email.id.to_string(),
         prospect_id: email.prospect_id.to_string(),
-        campaign_id: email.campaign_id.to_string(),
-        template_id: email.template_id.to_string(),
+        campaign_id: email.campaign_id.map(|id| id.to_string()).unwrap_or_default(),
+        template_id: email.template_id.map(|id| id.to_string()).unwrap_or_default(),
         subject: email.subject,
         body: email.body,
         from: email.from.to_string(),
@@ -24,6 +30,55 @@ pub(in crate::rpc) fn out(email: Email) -> pb::Email {
         sent_time: email.sent_time.map(Into::into),
         create_time: Some(email.create_time.into()),
         update_time: Some(email.update_time.into()),
+        received_time,
+        intent: intent.into(),
+        in_reply_to: in_reply_to.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+/// A reply, checked.
+pub(in crate::rpc) fn reply(
+    request: pb::RecordReplyRequest,
+    request_id: Option<RequestId>,
+    ids: &Ids,
+) -> Result<RecordReply, Error> {
+    let prospect = id("prospect_id", &request.prospect_id, ProspectId::parse)?;
+    let in_reply_to = match request.email_id.as_str() {
+        "" => None,
+        text => Some(id("email_id", text, EmailId::parse)?),
+    };
+    let received = time("received_time", request.received_time)?;
+    let mut v = Violations::default();
+    let subject = text::line(&mut v, "subject", &request.subject, MAX_SUBJECT);
+    let body = text::bounded(&mut v, "body", &request.body, MAX_BODY);
+    let message_id = text::line(&mut v, "message_id", &request.message_id, MAX_MESSAGE_ID);
+    if body.is_empty() {
+        v.add("body", "is required");
+    }
+    if received.is_some_and(|received| received > ids.now()) {
+        v.add("received_time", "must not be in the future");
+    }
+    v.done()?;
+    let intent = intent_in(request.intent, &subject, &body)?;
+    let id = EmailId::make(ids);
+    Ok(RecordReply { id, prospect, in_reply_to, subject, body, message_id, received, intent, request_id })
+}
+
+/// What a reply wants: as the caller says, or by its words.
+fn intent_in(value: i32, subject: &str, body: &str) -> Result<Intent, Error> {
+    let wanted: pb::ReplyIntent = enumeration("intent", value)?;
+    let stated = Intent::ALL.into_iter().find(|known| intent(*known) == wanted);
+    Ok(stated.unwrap_or_else(|| judge(subject, body)))
+}
+
+fn intent(intent: Intent) -> pb::ReplyIntent {
+    match intent {
+        Intent::Interested => pb::ReplyIntent::Interested,
+        Intent::NotInterested => pb::ReplyIntent::NotInterested,
+        Intent::Unsubscribe => pb::ReplyIntent::Unsubscribe,
+        Intent::Question => pb::ReplyIntent::Question,
+        Intent::Away => pb::ReplyIntent::Away,
+        Intent::Other => pb::ReplyIntent::Other,
     }
 }
 
@@ -37,6 +92,7 @@ pub(in crate::rpc) fn status(status: EmailStatus) -> pb::EmailStatus {
         EmailStatus::Failed => pb::EmailStatus::Failed,
         EmailStatus::Skipped => pb::EmailStatus::Skipped,
         EmailStatus::Unknown => pb::EmailStatus::Unknown,
+        EmailStatus::Received => pb::EmailStatus::Received,
     }
 }
 

@@ -3,10 +3,13 @@
 pub(super) mod campaign;
 pub(super) mod config;
 pub(super) mod email;
+pub(super) mod json;
 pub(super) mod prospect;
+pub(super) mod suppression;
 
 use prost::Message;
 
+use crate::domain::clock::Timestamp;
 use crate::domain::digest;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{CampaignId, IdError, MAX_CHARS};
@@ -43,6 +46,17 @@ pub(super) fn request_id(method: &'static str, name: &str, body: &impl Message) 
     violations.done()?;
     let hash = digest::full(&[&body.encode_to_vec()]);
     Ok((!id.is_empty()).then_some(RequestId { method, id, hash }))
+}
+
+/// A time; None if it is absent.
+pub(super) fn time(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, Error> {
+    let Some(time) = time else { return Ok(None) };
+    let fits = (0..1_000_000_000).contains(&time.nanos);
+    let micros = time.seconds.checked_mul(1_000_000).and_then(|s| s.checked_add(i64::from(time.nanos / 1_000)));
+    match micros.filter(|micros| fits && *micros >= 0) {
+        Some(micros) => Ok(Some(Timestamp(micros))),
+        None => Err(Error::field(field, "must be a time from 1970 on")),
+    }
 }
 
 /// An enum value that must be one of the known ones, or unspecified.

@@ -1,14 +1,21 @@
 //! Prospects.
 
-use super::enumeration;
+use super::{enumeration, id};
 use crate::domain::error::{Error, Violations};
+use crate::domain::id::CampaignId;
 use crate::domain::mask::Mask;
-use crate::domain::prospect::{FIELDS, MAX_BATCH, Prospect, ProspectFields, ProspectStatus};
+use crate::domain::prospect::{
+    FIELDS, MAX_BATCH, Prospect, ProspectFields, ProspectFilter, ProspectOrder, ProspectStatus,
+};
+use crate::domain::reply::Engagement;
+use crate::domain::text;
 use crate::pb;
 use crate::tenant::TenantId;
 
+/// All of the prospect.
 pub(in crate::rpc) fn out(prospect: Prospect, tenant: &TenantId) -> pb::Prospect {
     let etag = prospect.etag(tenant.as_str());
+    let engagement = engagement(prospect.engagement());
     let fields = prospect.fields;
     pb::Prospect {
         id: prospect.id.to_string(),
@@ -30,7 +37,74 @@ pub(in crate::rpc) fn out(prospect: Prospect, tenant: &TenantId) -> pb::Prospect
         create_time: Some(prospect.create_time.into()),
         update_time: Some(prospect.update_time.into()),
         etag,
+        conversion_probability: fields.conversion_probability.map(i32::from),
+        priority_score: i32::from(fields.priority_score),
+        next_action: fields.next_action,
+        potential_interest: fields.potential_interest,
+        discovery_context: fields.discovery_context,
+        manual_intervention: fields.manual_intervention,
+        auto_reply_enabled: Some(fields.auto_reply_enabled),
+        replies_received: i32::try_from(prospect.replies.received).unwrap_or(i32::MAX),
+        last_reply: prospect.replies.last,
+        last_reply_time: prospect.replies.last_time.map(Into::into),
+        engagement: engagement.into(),
+        delete_time: prospect.deleted.map(|deleted| deleted.time.into()),
+        purge_time: prospect.deleted.map(|deleted| deleted.purge_time.into()),
     }
+}
+
+/// So much of the prospect as the view tells; `otherwise` is the view where none is asked for.
+pub(in crate::rpc) fn viewed(
+    prospect: Prospect,
+    tenant: &TenantId,
+    view: i32,
+    otherwise: pb::ProspectView,
+) -> Result<pb::Prospect, Error> {
+    let view = match enumeration("view", view)? {
+        pb::ProspectView::Unspecified => otherwise,
+        view => view,
+    };
+    let full = out(prospect, tenant);
+    if view == pb::ProspectView::Full {
+        return Ok(full);
+    }
+    let none = String::new;
+    Ok(pb::Prospect {
+        notes: none(),
+        discovery_context: none(),
+        potential_interest: none(),
+        next_action: none(),
+        last_reply: none(),
+        ..full
+    })
+}
+
+/// What a list is asked for.
+pub(in crate::rpc) fn filter(request: &pb::ListProspectsRequest) -> Result<ProspectFilter, Error> {
+    let mut v = Violations::default();
+    let mut line = |field: &str, text: &str| {
+        let text = text::line(&mut v, field, text, text::SHORT);
+        (!text.is_empty()).then_some(text)
+    };
+    let (tag, industry, query) =
+        (line("tag", &request.tag), line("industry", &request.industry), line("query", &request.query));
+    let order = v.take("order_by", ProspectOrder::parse(&request.order_by)).unwrap_or_default();
+    v.done()?;
+    let wanted: pb::Engagement = enumeration("engagement", request.engagement)?;
+    let campaign = match request.campaign_id.as_str() {
+        "" => None,
+        text => Some(id("campaign_id", text, CampaignId::parse)?),
+    };
+    Ok(ProspectFilter {
+        status: status_filter(request.status)?,
+        campaign,
+        tag,
+        industry,
+        query,
+        engagement: Engagement::ALL.into_iter().find(|known| engagement(*known) == wanted),
+        show_deleted: request.show_deleted,
+        order,
+    })
 }
 
 /// The checked rows of a batch; if any is bad, every bad one is named.
@@ -57,13 +131,19 @@ pub(in crate::rpc) fn update(row: pb::Prospect, paths: &[String]) -> Result<(Pro
 }
 
 /// The status to filter by; None for all.
-pub(in crate::rpc) fn status_filter(value: i32) -> Result<Option<ProspectStatus>, Error> {
+fn status_filter(value: i32) -> Result<Option<ProspectStatus>, Error> {
     let wanted: pb::ProspectStatus = enumeration("status", value)?;
     Ok(ProspectStatus::ALL.into_iter().find(|s| status(*s) == wanted))
 }
 
 fn fields(row: pb::Prospect, v: &mut Violations, path: &str) -> ProspectFields {
     let status = v.take(&format!("{path}status"), status_filter(row.status)).flatten().unwrap_or_default();
+    let mut percent = |name: &str, value: i32| {
+        let percent = u8::try_from(value).ok().filter(|percent| *percent <= 100);
+        v.take(&format!("{path}{name}"), percent.ok_or("must be between 0 and 100"))
+    };
+    let conversion_probability = row.conversion_probability.and_then(|n| percent("conversion_probability", n));
+    let priority_score = percent("priority_score", row.priority_score).unwrap_or_default();
     ProspectFields {
         email: row.email,
         company: row.company,
@@ -78,6 +158,13 @@ fn fields(row: pb::Prospect, v: &mut Violations, path: &str) -> ProspectFields {
         tags: row.tags,
         language: row.language,
         status,
+        conversion_probability,
+        priority_score,
+        next_action: row.next_action,
+        potential_interest: row.potential_interest,
+        discovery_context: row.discovery_context,
+        manual_intervention: row.manual_intervention,
+        auto_reply_enabled: row.auto_reply_enabled.unwrap_or(true),
     }
 }
 
@@ -97,6 +184,13 @@ fn set_fields(row: &pb::Prospect) -> Vec<&'static str> {
         ("tags", !row.tags.is_empty()),
         ("language", !row.language.is_empty()),
         ("status", row.status != 0),
+        ("conversion_probability", row.conversion_probability.is_some()),
+        ("priority_score", row.priority_score != 0),
+        ("next_action", !row.next_action.is_empty()),
+        ("potential_interest", !row.potential_interest.is_empty()),
+        ("discovery_context", !row.discovery_context.is_empty()),
+        ("manual_intervention", row.manual_intervention),
+        ("auto_reply_enabled", row.auto_reply_enabled.is_some()),
     ];
     set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
 }
@@ -107,5 +201,15 @@ fn status(status: ProspectStatus) -> pb::ProspectStatus {
         ProspectStatus::Contacted => pb::ProspectStatus::Contacted,
         ProspectStatus::Replied => pb::ProspectStatus::Replied,
         ProspectStatus::Converted => pb::ProspectStatus::Converted,
+    }
+}
+
+fn engagement(engagement: Engagement) -> pb::Engagement {
+    match engagement {
+        Engagement::None => pb::Engagement::None,
+        Engagement::Awaiting => pb::Engagement::Awaiting,
+        Engagement::Engaged => pb::Engagement::Engaged,
+        Engagement::Interested => pb::Engagement::Interested,
+        Engagement::NotInterested => pb::Engagement::NotInterested,
     }
 }

@@ -26,15 +26,19 @@ async fn two_users_prospects_are_apart() {
 
     // Each sees its own, and neither can read or change the other's.
     for id in &of_a {
-        a.agent.get_prospect(pb::GetProspectRequest { prospect_id: id.clone() }).await.expect("its own");
-        let refused =
-            b.agent.get_prospect(pb::GetProspectRequest { prospect_id: id.clone() }).await.expect_err("foreign");
+        a.agent.get_prospect(pb::GetProspectRequest { prospect_id: id.clone(), view: 0 }).await.expect("its own");
+        let refused = b
+            .agent
+            .get_prospect(pb::GetProspectRequest { prospect_id: id.clone(), view: 0 })
+            .await
+            .expect_err("foreign");
         assert_eq!((refused.code(), reason(&refused)), (Code::NotFound, "PROSPECT_NOT_FOUND".to_owned()));
         let prospect = pb::Prospect { id: id.clone(), company: "Taken".into(), ..Default::default() };
         let change = pb::UpdateProspectRequest { prospect: Some(prospect), update_mask: None };
         assert_eq!(b.agent.update_prospect(change).await.expect_err("foreign").code(), Code::NotFound);
     }
-    let kept = a.agent.get_prospect(pb::GetProspectRequest { prospect_id: of_a[0].clone() }).await.expect("its own");
+    let kept =
+        a.agent.get_prospect(pb::GetProspectRequest { prospect_id: of_a[0].clone(), view: 0 }).await.expect("its own");
     assert_eq!(kept.into_inner().prospect.expect("a prospect").company, "Company 0");
 }
 

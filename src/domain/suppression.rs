@@ -1,0 +1,68 @@
+//! Addresses that are not to be written to.
+
+use super::clock::Timestamp;
+use super::email;
+use super::error::Violations;
+use super::text;
+
+/// The most entries of one batch.
+pub const MAX_BATCH: usize = 1_000;
+
+/// Why an address is not written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SuppressionReason {
+    Manual,
+    Unsubscribed,
+    Bounced,
+    Complained,
+}
+
+/// An address that is not written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppression {
+    pub email: String,
+    pub reason: SuppressionReason,
+    /// Who or what said so.
+    pub source: String,
+    pub create_time: Timestamp,
+}
+
+// === impl Suppression ===
+
+impl Suppression {
+    /// The same with its texts checked and trimmed. `path` is put before each field's name.
+    pub fn check(mut self, v: &mut Violations, path: &str) -> Self {
+        self.email = v.take(&format!("{path}email"), email::parse_address(&self.email)).unwrap_or_default();
+        self.source = text::line(v, &format!("{path}source"), &self.source, text::SHORT);
+        self
+    }
+}
+
+// === impl SuppressionReason ===
+
+impl SuppressionReason {
+    pub const ALL: [Self; 4] = [Self::Manual, Self::Unsubscribed, Self::Bounced, Self::Complained];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Bounced => "bounced",
+            Self::Complained => "complained",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// In words, for a note.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Manual => "on the suppression list",
+            Self::Unsubscribed => "its owner has unsubscribed",
+            Self::Bounced => "mail to it has bounced",
+            Self::Complained => "its owner has complained",
+        }
+    }
+}

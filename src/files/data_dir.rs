@@ -1,0 +1,237 @@
+//! The data folder: its lock, its database, and the tenants' folders where the files are local.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Folder;
+use crate::tenant::TenantId;
+
+/// The data folder, locked: nobody else writes in it as long as this is held.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    _lock: File,
+}
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("another Herald works in the data folder {0}: stop it, or choose another folder with --data-dir")]
+    Locked(String),
+    #[error("cannot use the data folder {path}: {source}")]
+    Io { path: String, source: io::Error },
+    #[error(
+        "the data folder {0} is on a file system that takes upper and lower case for the same, so that two tenants could \
+         share a folder: choose another with --data-dir, or use --dev on your own machine"
+    )]
+    FoldsCase(String),
+}
+
+const LOCK: &str = "herald.lock";
+pub(super) const DATABASE: &str = "herald.db";
+pub(super) const USERS: &str = "users";
+pub(super) const DEV_MASTER_KEY: &str = "master.key";
+
+// === impl DataDir ===
+
+impl DataDir {
+    /// Makes the folder if it is not there, and locks it.
+    pub fn lock(root: &Path) -> Result<Self, DataDirError> {
+        let failed = |source| DataDirError::Io { path: root.display().to_string(), source };
+        make_dir(root).map_err(failed)?;
+        for name in [LOCK, DATABASE, "herald.db-wal", "herald.db-shm", DEV_MASTER_KEY, USERS] {
+            refuse_link(root, &root.join(name)).map_err(failed)?;
+        }
+        let lock = private().create(true).truncate(false).open(root.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {
+                // SQLite gives its other files the mode of this one.
+                private().create(true).truncate(false).open(root.join(DATABASE)).map_err(failed)?;
+                make_dir(&root.join(USERS)).map_err(failed)?;
+                Ok(Self { root: root.to_owned(), _lock: lock })
+            }
+            Err(TryLockError::WouldBlock) => Err(DataDirError::Locked(root.display().to_string())),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        database_of(&self.root)
+    }
+
+    /// Refuses a file system on which `Anna` and `anna` are one folder.
+    pub fn tells_case(&self) -> Result<(), DataDirError> {
+        if self.root.join(LOCK.to_uppercase()).exists() {
+            return Err(DataDirError::FoldsCase(self.root.display().to_string()));
+        }
+        Ok(())
+    }
+
+    /// The text in `master.key`, which is made of `new()` if it is not there.
+    pub fn dev_master_key(&self, new: impl FnOnce() -> String) -> Result<String, DataDirError> {
+        let path = self.root.join(DEV_MASTER_KEY);
+        let failed = |source| DataDirError::Io { path: path.display().to_string(), source };
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = new();
+                write_new(&self.root, &path, text.as_bytes()).map_err(failed)?;
+                Ok(text)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The folder that holds the tenants'.
+    pub(super) fn users(&self) -> PathBuf {
+        self.root.join(USERS)
+    }
+
+    /// Makes a folder of the tenant, on the disk, if it is not there. Refuses symbolic links on the way.
+    pub(super) fn make_folder(&self, tenant: &TenantId, folder: Folder) -> io::Result<()> {
+        let path = self.root.join(USERS).join(tenant.as_str()).join(folder.name());
+        let below = |path: &&Path| path.starts_with(&self.root) && *path != self.root;
+        path.ancestors().take_while(below).try_for_each(|path| refuse_link(&self.root, path))?;
+        if !path.is_dir() {
+            make_dir(&path)?;
+            // A folder is on the disk once the one that names it is.
+            for parent in path.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)) {
+                File::open(parent)?.sync_all()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what a killed process has left half-written in the tenants' folders: files of before `now`, whose names end
+    /// with a number sign and a number.
+    pub fn sweep(&self, now: SystemTime) -> io::Result<usize> {
+        let mut swept = 0;
+        let mut folders = vec![self.users()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                }
+                let name = entry.file_name().into_string().unwrap_or_default();
+                let is_part = name.rsplit_once('#').is_some_and(|(_, n)| n.parse::<u32>().is_ok());
+                if kind.is_file() && is_part && entry.metadata()?.modified()? < now {
+                    fs::remove_file(entry.path())?;
+                    swept += 1;
+                }
+            }
+        }
+        Ok(swept)
+    }
+}
+
+/// The database of the data folder `root`.
+pub fn database_of(root: &Path) -> PathBuf {
+    root.join(DATABASE)
+}
+
+/// The key that a development server keeps in the data folder `root`, if it does.
+pub fn dev_master_key_of(root: &Path) -> Option<String> {
+    fs::read_to_string(root.join(DEV_MASTER_KEY)).ok()
+}
+
+/// Writes a file that must not be there yet: whole or not at all, and on the disk when this returns.
+fn write_new(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("part");
+    // What a crash left there, or a link that somebody put there, is not written through.
+    if temporary.symlink_metadata().is_ok() {
+        fs::remove_file(&temporary)?;
+    }
+    let mut file = private().create_new(true).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// The error names the path below `root` alone: a tenant may get to read it.
+fn refuse_link(root: &Path, path: &Path) -> io::Result<()> {
+    if !path.is_symlink() {
+        return Ok(());
+    }
+    let below = path.strip_prefix(root).unwrap_or(path).display();
+    Err(io::Error::other(format!("{below} is a symbolic link: see where it leads, and remove it")))
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_readable_by_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = DataDir::lock(dir.path()).expect("free");
+        assert_eq!(fs::metadata(data.database()).expect("made").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_system_that_folds_case_is_found() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = DataDir::lock(dir.path()).expect("free");
+        data.tells_case().expect("it does");
+        // As such a file system shows it.
+        fs::hard_link(dir.path().join("herald.lock"), dir.path().join("HERALD.LOCK")).expect("linked");
+        assert!(data.tells_case().expect_err("it does not").to_string().contains("upper and lower case"));
+    }
+
+    #[test]
+    fn symbolic_links_are_refused_and_not_written_through() {
+        use std::os::unix::fs::symlink;
+        let outside = tempfile::tempdir().expect("a folder");
+        let kept = outside.path().join("kept");
+        fs::write(&kept, b"kept").expect("written");
+        for name in ["herald.lock", "herald.db", "herald.db-wal", "master.key", "users"] {
+            let dir = tempfile::tempdir().expect("a folder");
+            symlink(&kept, dir.path().join(name)).expect("linked");
+            let error = DataDir::lock(dir.path()).expect_err("a link").to_string();
+            assert!(error.contains(&format!("{name} is a symbolic link")), "{error}");
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        symlink(&kept, dir.path().join("master.part")).expect("linked");
+        let data = DataDir::lock(dir.path()).expect("free");
+        data.dev_master_key(|| "a key".into()).expect("beside the link");
+        assert_eq!(fs::read(&kept).expect("as it was"), b"kept");
+        assert_eq!(fs::read_dir(outside.path()).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn a_second_process_is_refused_while_the_first_holds_the_folder() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = DataDir::lock(dir.path()).expect("free");
+        assert!(matches!(DataDir::lock(dir.path()), Err(DataDirError::Locked(_))));
+        drop(first);
+        DataDir::lock(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn the_development_key_is_made_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = DataDir::lock(dir.path()).expect("free");
+        assert_eq!(data.dev_master_key(|| "one".into()).expect("made"), "one");
+        assert_eq!(data.dev_master_key(|| "two".into()).expect("kept"), "one");
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(dir.path().join("master.key")).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

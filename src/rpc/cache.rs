@@ -1,0 +1,258 @@
+//! CacheService: the tenant's cache.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost_types::Value;
+use tonic::{Request, Response, Status};
+
+use super::{caller, convert};
+use crate::cache::{CacheError, MAX_KEY, MAX_LIST, TenantCache};
+use crate::domain::error::{Error, Violations};
+use crate::domain::paging::QueryShape;
+use crate::pb;
+use crate::pb::cache_service_server::CacheService;
+use crate::status::answer_too_large;
+
+/// The most keys of a batch.
+const MAX_BATCH: usize = 500;
+/// The longest time that a value may live.
+const MAX_TTL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The size of a page where none is asked for, and the largest.
+const PAGE: (u32, u32) = (1_000, 10_000);
+
+/// CacheService.
+pub struct Cache {
+    cache: Arc<TenantCache>,
+    /// The bytes of values that one answer may hold.
+    most: usize,
+}
+
+impl Cache {
+    /// `most` is the largest answer, in bytes.
+    pub fn new(cache: Arc<TenantCache>, most: usize) -> Self {
+        Self { cache, most }
+    }
+
+    /// Refuses values that together would not fit into an answer.
+    fn fits<'a>(&self, values: impl Iterator<Item = &'a serde_json::Value>) -> Result<(), Status> {
+        let bytes: usize = values.map(|value| value.to_string().len()).sum();
+        // What goes around a small value in protobuf is about as large again.
+        if bytes.saturating_mul(2) > self.most { Err(answer_too_large()) } else { Ok(()) }
+    }
+}
+
+#[tonic::async_trait]
+impl CacheService for Cache {
+    async fn set_cache_entry(
+        &self,
+        request: Request<pb::SetCacheEntryRequest>,
+    ) -> Result<Response<pb::SetCacheEntryResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut v = Violations::default();
+        let value = value_in(&mut v, "value", request.value);
+        let ttl = ttl(&mut v, request.ttl);
+        v.done()?;
+        let value = value.unwrap_or_default();
+        let set = self.cache.scope(caller.scope()).set(&request.key, &value, ttl).await;
+        set.map_err(|error| at(error, "key", "value"))?;
+        Ok(Response::new(pb::SetCacheEntryResponse {}))
+    }
+
+    async fn get_cache_entry(
+        &self,
+        request: Request<pb::GetCacheEntryRequest>,
+    ) -> Result<Response<pb::GetCacheEntryResponse>, Status> {
+        let caller = caller(&request)?;
+        let key = request.into_inner().key;
+        let value = self.cache.scope(caller.scope()).get(&key).await?;
+        let value = value.ok_or_else(crate::status::no_such_key)?;
+        self.fits(std::iter::once(&value))?;
+        Ok(Response::new(pb::GetCacheEntryResponse { entry: Some(entry(key, Some(value))) }))
+    }
+
+    async fn delete_cache_entry(
+        &self,
+        request: Request<pb::DeleteCacheEntryRequest>,
+    ) -> Result<Response<pb::DeleteCacheEntryResponse>, Status> {
+        let caller = caller(&request)?;
+        let deleted = self.cache.scope(caller.scope()).delete(&request.get_ref().key).await?;
+        Ok(Response::new(pb::DeleteCacheEntryResponse { deleted }))
+    }
+
+    async fn delete_all_cache_entries(
+        &self,
+        request: Request<pb::DeleteAllCacheEntriesRequest>,
+    ) -> Result<Response<pb::DeleteAllCacheEntriesResponse>, Status> {
+        let caller = caller(&request)?;
+        let deleted = self.cache.scope(caller.scope()).delete_all().await?;
+        let deleted_count = i64::try_from(deleted).unwrap_or(i64::MAX);
+        Ok(Response::new(pb::DeleteAllCacheEntriesResponse { deleted_count }))
+    }
+
+    async fn cache_entry_exists(
+        &self,
+        request: Request<pb::CacheEntryExistsRequest>,
+    ) -> Result<Response<pb::CacheEntryExistsResponse>, Status> {
+        let caller = caller(&request)?;
+        let exists = self.cache.scope(caller.scope()).exists(&request.get_ref().key).await?;
+        Ok(Response::new(pb::CacheEntryExistsResponse { exists }))
+    }
+
+    async fn increment_cache_counter(
+        &self,
+        request: Request<pb::IncrementCacheCounterRequest>,
+    ) -> Result<Response<pb::IncrementCacheCounterResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let value = self.cache.scope(caller.scope()).increment(&request.key, request.delta.unwrap_or(1)).await?;
+        Ok(Response::new(pb::IncrementCacheCounterResponse { value }))
+    }
+
+    async fn push_cache_list(
+        &self,
+        request: Request<pb::PushCacheListRequest>,
+    ) -> Result<Response<pb::PushCacheListResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut v = Violations::default();
+        let value = value_in(&mut v, "value", request.value);
+        v.done()?;
+        let pushed = self.cache.scope(caller.scope()).push(&request.key, &value.unwrap_or_default()).await;
+        let length = pushed.map_err(|error| at(error, "key", "value"))?;
+        Ok(Response::new(pb::PushCacheListResponse { length: i32::try_from(length).unwrap_or(i32::MAX) }))
+    }
+
+    async fn get_cache_list(
+        &self,
+        request: Request<pb::GetCacheListRequest>,
+    ) -> Result<Response<pb::GetCacheListResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let shape = QueryShape::new(caller.tenant().as_str(), "cache_list", &[&request.key]);
+        let page = convert::page_request::<usize>(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
+        let (from, size) = (page.after.unwrap_or(0), page.size as usize);
+        // A page more by one tells whether there is another.
+        let mut items = self.cache.scope(caller.scope()).list(&request.key, from, size + 1).await?;
+        let more = items.len() > size;
+        items.truncate(size);
+        self.fits(items.iter())?;
+        Ok(Response::new(pb::GetCacheListResponse {
+            items: items.into_iter().map(convert::json::value_out).collect(),
+            next_page_token: if more { shape.token(&(from + size)) } else { String::new() },
+        }))
+    }
+
+    async fn batch_set_cache_entries(
+        &self,
+        request: Request<pb::BatchSetCacheEntriesRequest>,
+    ) -> Result<Response<pb::BatchSetCacheEntriesResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let count = request.entries.len();
+        if count == 0 || count > MAX_BATCH {
+            return Err(Error::field("entries", format!("must be 1 to {MAX_BATCH}; there are {count}")).into());
+        }
+        let mut v = Violations::default();
+        let ttl = ttl(&mut v, request.ttl);
+        let mut seen = HashSet::new();
+        for (i, entry) in request.entries.iter().enumerate() {
+            check_key(&mut v, &format!("entries[{i}].key"), &entry.key);
+            if !seen.insert(entry.key.as_str()) {
+                v.add(format!("entries[{i}].key"), "is there twice");
+            }
+        }
+        let mut pairs = Vec::with_capacity(count);
+        for (i, entry) in request.entries.into_iter().enumerate() {
+            let value = value_in(&mut v, &format!("entries[{i}].value"), entry.value);
+            pairs.push((entry.key, value.unwrap_or_default()));
+        }
+        v.done()?;
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let set = self.cache.scope(caller.scope()).set_many(&pairs, ttl).await;
+        set.map_err(|error| at(error, "entries", "entries"))?;
+        Ok(Response::new(pb::BatchSetCacheEntriesResponse {}))
+    }
+
+    async fn batch_get_cache_entries(
+        &self,
+        request: Request<pb::BatchGetCacheEntriesRequest>,
+    ) -> Result<Response<pb::BatchGetCacheEntriesResponse>, Status> {
+        let caller = caller(&request)?;
+        let keys = request.into_inner().keys;
+        if keys.is_empty() || keys.len() > MAX_BATCH {
+            return Err(Error::field("keys", format!("must be 1 to {MAX_BATCH}; there are {}", keys.len())).into());
+        }
+        let mut v = Violations::default();
+        for (i, key) in keys.iter().enumerate() {
+            check_key(&mut v, &format!("keys[{i}]"), key);
+        }
+        v.done()?;
+        let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let found = self.cache.scope(caller.scope()).get_many(&asked).await?;
+        self.fits(found.iter().flatten())?;
+        let entries = keys.into_iter().zip(found).map(|(key, value)| entry(key, value)).collect();
+        Ok(Response::new(pb::BatchGetCacheEntriesResponse { entries }))
+    }
+
+    async fn list_cache_keys(
+        &self,
+        request: Request<pb::ListCacheKeysRequest>,
+    ) -> Result<Response<pb::ListCacheKeysResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        if request.prefix.len() > MAX_KEY {
+            return Err(Error::field("prefix", format!("must have at most {MAX_KEY} bytes")).into());
+        }
+        let shape = QueryShape::new(caller.tenant().as_str(), "cache_keys", &[&request.prefix]);
+        let page = convert::page_request::<String>(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
+        let keys = self.cache.scope(caller.scope()).keys().await?;
+        let is_next =
+            |key: &String| key.starts_with(&request.prefix) && page.after.as_ref().is_none_or(|after| key > after);
+        let size = page.size as usize;
+        let mut keys: Vec<_> = keys.into_iter().filter(is_next).take(size + 1).collect();
+        let more = keys.len() > size;
+        keys.truncate(size);
+        let next_page_token = keys.last().filter(|_| more).map(|last| shape.token(last)).unwrap_or_default();
+        Ok(Response::new(pb::ListCacheKeysResponse { keys, next_page_token }))
+    }
+}
+
+fn entry(key: String, value: Option<serde_json::Value>) -> pb::CacheEntry {
+    let counter = value.as_ref().and_then(serde_json::Value::as_i64);
+    pb::CacheEntry { key, value: value.map(convert::json::value_out), counter }
+}
+
+fn value_in(v: &mut Violations, field: &str, value: Option<Value>) -> Option<serde_json::Value> {
+    v.take(field, value.ok_or("is required; JSON's null is a value").and_then(convert::json::value_in))
+}
+
+fn check_key(v: &mut Violations, field: &str, key: &str) {
+    if key.is_empty() || key.len() > MAX_KEY {
+        v.add(field, CacheError::Key.to_string());
+    }
+}
+
+/// None if it is absent.
+fn ttl(v: &mut Violations, ttl: Option<prost_types::Duration>) -> Option<Duration> {
+    let ttl = ttl.map(|ttl| {
+        let ttl = Duration::try_from(ttl).ok();
+        ttl.filter(|ttl| (Duration::from_millis(1)..=MAX_TTL).contains(ttl))
+            .ok_or("must be at least a millisecond and at most 365 days")
+    });
+    v.take("ttl", ttl.transpose()).flatten()
+}
+
+/// A refusal that names the field at fault.
+fn at(error: CacheError, key: &str, value: &str) -> Status {
+    match error {
+        CacheError::Key => Error::field(key, error.to_string()).into(),
+        CacheError::TooLarge => Error::field(value, error.to_string()).into(),
+        other => other.into(),
+    }
+}
+
+// A list has no more items than a page may.
+const _: () = assert!(MAX_LIST <= PAGE.1 as usize);

@@ -1,0 +1,147 @@
+//! Replies of prospects, and what follows from them.
+
+use super::emails;
+use super::error::{Noun, Result, StoreError};
+use super::idempotency::RequestId;
+use super::prospects;
+use super::sql::tenant_sql;
+use super::suppressions;
+use super::tx::ScopedTx;
+use super::writer::Write;
+use crate::domain::clock::Timestamp;
+use crate::domain::email::Email;
+use crate::domain::id::{EmailId, ProspectId};
+use crate::domain::prospect::{LAST_REPLY, Prospect, ProspectStatus};
+use crate::domain::reply::Intent;
+use crate::domain::suppression::{Suppression, SuppressionReason};
+use crate::domain::text;
+
+tenant_sql! {
+    INSERT =
+        "INSERT INTO emails (
+             tenant_id, id, prospect_id, subject, body, from_name, from_address, to_name, to_address, unsubscribe, status,
+             message_id, create_time, update_time, received_time, intent, in_reply_to)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8, '', 'received', $9, $10, $10, $11, $12, $13)";
+    BEFORE =
+        "SELECT id
+         FROM emails
+         WHERE tenant_id = $1 AND prospect_id = $2 AND status = 'received' AND message_id = $3";
+    /// The last reply that says whether its writer wants more.
+    DECIDED =
+        "SELECT intent
+         FROM emails
+         WHERE tenant_id = $1 AND prospect_id = $2 AND intent IN ('interested', 'not_interested', 'unsubscribe')
+         ORDER BY received_time DESC, id DESC
+         LIMIT 1";
+    NOTE =
+        "UPDATE prospects
+         SET replies_received = $4, last_reply = $5, last_reply_time = $6, decided_intent = $7, status = $8,
+             update_time = $9, revision = revision + 1
+         WHERE tenant_id = $1 AND id = $2 AND revision = $3";
+}
+
+/// Records what a prospect has answered.
+pub struct RecordReply {
+    /// The one that it gets.
+    pub id: EmailId,
+    pub prospect: ProspectId,
+    /// The e-mail that it answers.
+    pub in_reply_to: Option<EmailId>,
+    /// Checked.
+    pub subject: String,
+    pub body: String,
+    pub message_id: String,
+    /// None: now.
+    pub received: Option<Timestamp>,
+    pub intent: Intent,
+    pub request_id: Option<RequestId>,
+}
+
+// === impl RecordReply ===
+
+impl Write for RecordReply {
+    type Out = (Email, Prospect);
+
+    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Email, Prospect)> {
+        if let Some(request_id) = &self.request_id
+            && let Some(before) = request_id.find::<EmailId>(tx).await?
+        {
+            return self.as_it_is(tx, &before).await;
+        }
+        let prospect = prospects::find(tx, &self.prospect, "").await?;
+        if let Some(before) = self.before(tx).await? {
+            return self.as_it_is(tx, &before).await;
+        }
+        let to = match &self.in_reply_to {
+            Some(id) => {
+                let answered = emails::find(tx, id).await?;
+                if answered.prospect_id != prospect.id {
+                    return Err(StoreError::NotFound(Noun::Email));
+                }
+                // One of its own goes on with what it was written to before.
+                if answered.reply.is_none() { answered.from.address } else { answered.to.address }
+            }
+            None => String::new(),
+        };
+        let now = tx.now();
+        let received = self.received.unwrap_or(now);
+        let insert = tx.query(INSERT).bind(self.id.clone()).bind(prospect.id.clone());
+        let insert = insert.bind(self.subject.clone()).bind(self.body.clone());
+        let insert = insert.bind(prospect.fields.contact_name.clone()).bind(prospect.fields.email.clone()).bind(to);
+        let insert = insert.bind(self.message_id.clone()).bind(now.0).bind(received.0).bind(self.intent.as_str());
+        insert.bind(self.in_reply_to.clone()).execute_exactly(1).await?;
+        tx.count("replies", 1).await?;
+        self.note(tx, &prospect, received).await?;
+        if self.intent == Intent::Unsubscribe {
+            let suppression = Suppression {
+                email: prospect.fields.email.clone(),
+                reason: SuppressionReason::Unsubscribed,
+                source: "reply".to_owned(),
+                create_time: now,
+            };
+            suppressions::add(tx, &[suppression]).await?;
+        }
+        if let Some(request_id) = &self.request_id {
+            request_id.keep(tx, &self.id).await?;
+        }
+        self.as_it_is(tx, &self.id).await
+    }
+}
+
+impl RecordReply {
+    /// A reply with the same Message-ID that was recorded before.
+    async fn before(&self, tx: &mut ScopedTx<'_>) -> Result<Option<EmailId>> {
+        if self.message_id.is_empty() {
+            return Ok(None);
+        }
+        let query = tx.query(BEFORE).bind(self.prospect.clone()).bind(self.message_id.clone());
+        let row: Option<(EmailId,)> = query.optional().await?;
+        Ok(row.map(|(id,)| id))
+    }
+
+    async fn as_it_is(&self, tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<(Email, Prospect)> {
+        Ok((emails::find(tx, id).await?, prospects::find(tx, &self.prospect, "").await?))
+    }
+
+    /// What follows for the prospect.
+    async fn note(&self, tx: &mut ScopedTx<'_>, prospect: &Prospect, received: Timestamp) -> Result<()> {
+        let decided: Option<(String,)> = tx.query(DECIDED).bind(prospect.id.clone()).optional().await?;
+        let replies = &prospect.replies;
+        let personal = self.intent.is_personal();
+        let is_last = personal && replies.last_time.is_none_or(|last| last <= received);
+        let (last, last_time) = if is_last {
+            (text::cut(&self.body, LAST_REPLY).to_owned(), Some(received))
+        } else {
+            (replies.last.clone(), replies.last_time)
+        };
+        let status = match prospect.fields.status {
+            ProspectStatus::Discovered | ProspectStatus::Contacted if personal => ProspectStatus::Replied,
+            status => status,
+        };
+        let now = tx.now();
+        let query = tx.query(NOTE).bind(prospect.id.clone()).bind(prospect.revision);
+        let query = query.bind(replies.received + u32::from(personal)).bind(last).bind(last_time.map(|time| time.0));
+        let query = query.bind(decided.map(|(intent,)| intent)).bind(status.as_str()).bind(now.0);
+        query.execute_exactly(1).await
+    }
+}
