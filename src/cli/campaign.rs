@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
-use prost::Message;
 use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection, explain, reason};
+use super::output::to_json;
 use super::prospects_csv::ProspectsCsv;
 use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
 use crate::pb;
@@ -184,7 +184,8 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
 /// Imports the prospects, starts the campaign, and follows it until it ends or waits for a person.
 pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.prospects {
-        import(api, &ProspectsCsv::check(path)?, progress).await?;
+        let csv = ProspectsCsv::check(path)?;
+        import(api, csv.rows, csv.batches()?, progress).await?;
     }
     let goal = match args.goal.as_deref() {
         Some("customers") => pb::CampaignGoal::Customers,
@@ -205,18 +206,28 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
     follow(api, campaign.id, Some(0), args.approve_all, progress).await
 }
 
-async fn import(api: &mut Api, csv: &ProspectsCsv<'_>, progress: &Progress) -> anyhow::Result<()> {
-    let mut batches = csv.batches()?;
+/// Rows to import, a batch at a time; None after the last.
+pub(super) trait Batches: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>> {}
+
+impl<F: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>>> Batches for F {}
+
+/// Imports that many rows.
+pub(super) async fn import(
+    api: &mut Api,
+    rows: u64,
+    mut batches: impl Batches,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     let mut created = 0;
-    while let Some(prospects) = batches.next()? {
+    while let Some(prospects) = batches()? {
         let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
         let answer = api.agent.batch_create_prospects(request).await;
         let answer = answer.map_err(|s| explain(&s)).with_context(|| {
-            format!("{created} of {} prospects were imported; run again to import the rest", csv.rows)
+            format!("{created} of {rows} prospects were imported; run again to import the rest")
         })?;
         created += u64::try_from(answer.into_inner().created_count).unwrap_or(0);
     }
-    let there = csv.rows - created;
+    let there = rows - created;
     let there = if there == 0 { String::new() } else { format!(", {there} were there already") };
     progress.say(&format!("{created} prospects imported{there}"));
     Ok(())
@@ -389,10 +400,4 @@ fn describe(campaign: &pb::Campaign) -> String {
         lines.push(format!("next: {next}"));
     }
     lines.join("\n")
-}
-
-/// As protobuf's JSON mapping writes a message.
-fn to_json(name: &str, message: &impl Message) -> anyhow::Result<String> {
-    let value = pb::json(name, message).with_context(|| format!("no message {name}"))?;
-    Ok(serde_json::to_string_pretty(&value)?)
 }

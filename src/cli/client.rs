@@ -12,6 +12,8 @@ use tonic_types::StatusExt as _;
 
 use crate::client::Credentials;
 use crate::pb::agent_service_client::AgentServiceClient;
+use crate::pb::cache_service_client::CacheServiceClient;
+use crate::pb::tenant_service_client::TenantServiceClient;
 use crate::pb::workflow_service_client::WorkflowServiceClient;
 
 /// Which server, and as whom.
@@ -50,6 +52,8 @@ type Stamped = InterceptedService<Channel, Credentials>;
 #[derive(Clone)]
 pub struct Api {
     pub agent: AgentServiceClient<Stamped>,
+    pub cache: CacheServiceClient<Stamped>,
+    pub tenant: TenantServiceClient<Stamped>,
     pub workflow: WorkflowServiceClient<Stamped>,
 }
 
@@ -83,6 +87,9 @@ impl Connection {
         Ok(Api {
             agent: AgentServiceClient::with_interceptor(channel.clone(), credentials.clone())
                 .max_decoding_message_size(MAX_ANSWER),
+            cache: CacheServiceClient::with_interceptor(channel.clone(), credentials.clone())
+                .max_decoding_message_size(MAX_ANSWER),
+            tenant: TenantServiceClient::with_interceptor(channel.clone(), credentials.clone()),
             workflow: WorkflowServiceClient::with_interceptor(channel, credentials)
                 .max_decoding_message_size(MAX_ANSWER),
         })

@@ -1,13 +1,19 @@
 //! The command line.
 //!
-//! `serve` runs the server; `campaign` is a client of it, over gRPC like any other; the rest is for operators. Answers go to standard output;
-//! progress, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
+//! `serve` runs the server; `campaign`, `prospects`, `cache` and `config get|set` are clients of it, over gRPC like any
+//! other; the rest is for operators. Answers go to standard output; progress, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
+mod agent_config;
+mod cache;
 mod campaign;
 mod check;
 mod client;
+mod output;
+mod prospects;
 mod prospects_csv;
+mod prospects_json;
 mod render;
+mod rotate_key;
 mod serve;
 mod settings;
 mod token;
@@ -35,11 +41,17 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Start, follow and steer campaigns on a running server.
     Campaign(campaign::CampaignArgs),
+    /// List, import and export prospects on a running server.
+    Prospects(prospects::ProspectsArgs),
+    /// Look into and change the tenant's cache on a running server.
+    Cache(cache::CacheArgs),
     /// Make a bearer token, for deployments that sign with a shared secret.
     Token(token::TokenArgs),
     /// Look whether a deployment is as it should be; exits with 1 and says what to do if it is not.
     Check(check::CheckArgs),
-    /// Look at the server's settings.
+    /// Put the tenants' own keys under a new master key.
+    RotateKey(rotate_key::RotateKeyArgs),
+    /// Look at the server's settings; look at and change the tenant's configuration.
     Config(settings::ConfigArgs),
     /// Print the completions of a shell, such as `herald completions bash > ~/.local/share/bash-completion/completions/herald`.
     Completions {
@@ -55,6 +67,9 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::serve(args),
         Command::Campaign(args) => campaign::campaign(args),
+        Command::Prospects(args) => prospects::prospects(args),
+        Command::Cache(args) => cache::cache(args),
+        Command::RotateKey(args) => rotate_key::rotate_key(&args),
         Command::Token(args) => token::token(&args),
         Command::Check(args) => check::check(&args),
         Command::Config(args) => settings::config(&args),

@@ -1,9 +1,10 @@
-//! Reads prospects from a CSV file.
+//! Prospects in CSV files: reading and writing them.
 //!
 //! The file is read twice: first all of it is checked, as the server would, and every fault is told by line and column;
 //! only if there is none, it is imported. It is never held in memory, so it may be of any size.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -12,10 +13,11 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use crate::domain::error::Violations;
 use crate::domain::mask::Mask;
 use crate::domain::prospect::{FIELDS, ProspectFields};
+use crate::domain::text::lower_name;
 use crate::pb;
 
 /// The columns that a file may have, in any order; `email` is required.
-pub(super) const COLUMNS: [&str; 11] = [
+pub(super) const COLUMNS: [&str; 18] = [
     "email",
     "company",
     "contact_name",
@@ -27,13 +29,20 @@ pub(super) const COLUMNS: [&str; 11] = [
     "notes",
     "tags",
     "language",
+    "source",
+    "status",
+    "conversion_probability",
+    "priority_score",
+    "next_action",
+    "potential_interest",
+    "discovery_context",
 ];
 
 /// The faults that are told before the rest is only counted.
-const MOST_FAULTS: usize = 20;
+pub(super) const MOST_FAULTS: usize = 20;
 /// The rows and about the bytes of one batch: the server's limits, with room for what goes around the rows.
-const BATCH_ROWS: usize = 1_000;
-const BATCH_BYTES: usize = 3 * 1024 * 1024;
+pub(super) const BATCH_ROWS: usize = 1_000;
+pub(super) const BATCH_BYTES: usize = 3 * 1024 * 1024;
 
 /// A file that has been checked.
 pub(super) struct ProspectsCsv<'a> {
@@ -43,7 +52,7 @@ pub(super) struct ProspectsCsv<'a> {
 }
 
 /// The rows of a file, a batch at a time.
-pub(super) struct Batches {
+struct Batches {
     name: String,
     reader: Reader<File>,
     columns: Vec<&'static str>,
@@ -82,8 +91,55 @@ impl<'a> ProspectsCsv<'a> {
     }
 
     /// The checked rows.
-    pub(super) fn batches(&self) -> anyhow::Result<Batches> {
-        Batches::open(self.path)
+    pub(super) fn batches(&self) -> anyhow::Result<impl super::campaign::Batches> {
+        let mut batches = Batches::open(self.path)?;
+        Ok(move || batches.next())
+    }
+}
+
+/// Writes prospects with the columns that can be imported again.
+pub(super) struct CsvWriter<W: io::Write> {
+    writer: csv::Writer<W>,
+}
+
+impl<W: io::Write> CsvWriter<W> {
+    pub(super) fn new(out: W) -> anyhow::Result<Self> {
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(COLUMNS)?;
+        Ok(Self { writer })
+    }
+
+    pub(super) fn write(&mut self, prospect: &pb::Prospect) -> anyhow::Result<()> {
+        Ok(self.writer.write_record(COLUMNS.map(|column| safe(&get(prospect, column))))?)
+    }
+
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        Ok(self.writer.flush()?)
+    }
+}
+
+/// The column of a row, as `set` reads it.
+fn get(row: &pb::Prospect, column: &str) -> String {
+    match column {
+        "email" => row.email.clone(),
+        "company" => row.company.clone(),
+        "contact_name" => row.contact_name.clone(),
+        "position" => row.position.clone(),
+        "industry" => row.industry.clone(),
+        "location" => row.location.clone(),
+        "business_size" => row.business_size.clone(),
+        "source_url" => row.source_url.clone(),
+        "notes" => row.notes.clone(),
+        "language" => row.language.clone(),
+        "source" => row.source.clone(),
+        "status" => lower_name(row.status().as_str_name(), "PROSPECT_STATUS_"),
+        "conversion_probability" => row.conversion_probability.map(|n| n.to_string()).unwrap_or_default(),
+        "priority_score" if row.priority_score == 0 => String::new(),
+        "priority_score" => row.priority_score.to_string(),
+        "next_action" => row.next_action.clone(),
+        "potential_interest" => row.potential_interest.clone(),
+        "discovery_context" => row.discovery_context.clone(),
+        _ => row.tags.join(";"),
     }
 }
 
@@ -99,7 +155,7 @@ impl Batches {
     }
 
     /// The next batch; None at the end of the file.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<Vec<pb::Prospect>>> {
+    fn next(&mut self) -> anyhow::Result<Option<Vec<pb::Prospect>>> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         if let Some(row) = self.left_over.take() {
             bytes += prost::Message::encoded_len(&row);
@@ -151,7 +207,11 @@ impl Batches {
         let mut faults = Vec::new();
         for (column, bytes) in self.columns.iter().zip(self.record.iter()) {
             match std::str::from_utf8(bytes) {
-                Ok(text) => set(&mut row, column, text),
+                Ok(text) => {
+                    if let Err(what) = set(&mut row, column, plain(text)) {
+                        faults.push(at(column, &what));
+                    }
+                }
                 Err(error) => {
                     let what = format!("is not UTF-8 at its byte {}; save the file as UTF-8", error.valid_up_to() + 1);
                     faults.push(at(column, &what));
@@ -159,11 +219,7 @@ impl Batches {
             }
         }
         if faults.is_empty() {
-            let mut violations = Violations::default();
-            fields(&row).check(&mut violations, "", &Mask::all(FIELDS));
-            if let Err(crate::domain::error::Error::Invalid(list)) = violations.done() {
-                faults = list.iter().map(|v| at(&v.field, &v.description)).collect();
-            }
+            faults = faults_of(&row).iter().map(|(field, what)| at(field, what)).collect();
         }
         if faults.is_empty() { Ok(row) } else { Err(faults) }
     }
@@ -193,9 +249,51 @@ fn columns(name: &str, header: &ByteRecord) -> anyhow::Result<Vec<&'static str>>
     Ok(columns)
 }
 
-fn set(row: &mut pb::Prospect, column: &str, text: &str) {
+/// What the server would refuse in a row: fields, and what is wrong with them.
+pub(super) fn faults_of(row: &pb::Prospect) -> Vec<(String, String)> {
+    let mut violations = Violations::default();
+    let row = pb::Prospect { status: 0, ..row.clone() };
+    fields(&mut violations, &row).check(&mut violations, "", &Mask::all(FIELDS));
+    match violations.done() {
+        Err(crate::domain::error::Error::Invalid(list)) => list.into_iter().map(|v| (v.field, v.description)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a spreadsheet would take the cell for a formula, or for something else than its text (OWASP, CSV Injection).
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+/// The cell as it is safe in a spreadsheet.
+fn safe(text: &str) -> String {
+    if is_formula(text) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// The cell as it was before it was made safe.
+fn plain(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(text)
+}
+
+fn set(row: &mut pb::Prospect, column: &str, text: &str) -> Result<(), String> {
     let text = text.trim();
+    let number = || text.parse::<i32>().map_err(|_| "must be a whole number".to_owned());
     match column {
+        "source" if text.is_empty() => {}
+        "source" => text.clone_into(&mut row.source),
+        "status" if text.is_empty() => {}
+        "status" => {
+            let status = pb::ProspectStatus::from_str_name(&format!("PROSPECT_STATUS_{}", text.to_uppercase()));
+            let status = status.ok_or("must be discovered, contacted, replied or converted")?;
+            row.status = status.into();
+        }
+        "conversion_probability" if text.is_empty() => {}
+        "conversion_probability" => row.conversion_probability = Some(number()?),
+        "priority_score" if text.is_empty() => {}
+        "priority_score" => row.priority_score = number()?,
+        "next_action" => text.clone_into(&mut row.next_action),
+        "potential_interest" => text.clone_into(&mut row.potential_interest),
+        "discovery_context" => text.clone_into(&mut row.discovery_context),
         "email" => text.clone_into(&mut row.email),
         "company" => text.clone_into(&mut row.company),
         "contact_name" => text.clone_into(&mut row.contact_name),
@@ -208,10 +306,19 @@ fn set(row: &mut pb::Prospect, column: &str, text: &str) {
         "language" => text.clone_into(&mut row.language),
         _ => row.tags = text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect(),
     }
+    Ok(())
 }
 
-fn fields(row: &pb::Prospect) -> ProspectFields {
+fn fields(v: &mut Violations, row: &pb::Prospect) -> ProspectFields {
+    let mut percent = |field: &str, value: i32| {
+        v.take(field, u8::try_from(value).ok().filter(|n| *n <= 100).ok_or("must be between 0 and 100"))
+    };
     ProspectFields {
+        conversion_probability: row.conversion_probability.and_then(|n| percent("conversion_probability", n)),
+        priority_score: percent("priority_score", row.priority_score).unwrap_or_default(),
+        next_action: row.next_action.clone(),
+        potential_interest: row.potential_interest.clone(),
+        discovery_context: row.discovery_context.clone(),
         email: row.email.clone(),
         company: row.company.clone(),
         contact_name: row.contact_name.clone(),

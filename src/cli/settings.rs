@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
+use super::agent_config;
 use crate::config::{Config, Layers};
 
 /// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
@@ -34,8 +35,12 @@ pub(super) struct ConfigArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print every setting in force, as TOML, with where its value came from. Secrets are hidden.
+    /// Print every setting of the server in force, as TOML, with where its value came from. Secrets are hidden.
     Print(Settings),
+    /// Print the tenant's configuration, from a running server. The password of its mail server never comes out.
+    Get(agent_config::GetArgs),
+    /// Change fields of the tenant's configuration, on a running server.
+    Set(agent_config::SetArgs),
 }
 
 impl Settings {
@@ -64,7 +69,11 @@ impl Settings {
 }
 
 pub(super) fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let Command::Print(settings) = &args.command;
+    let settings = match &args.command {
+        Command::Print(settings) => settings,
+        Command::Get(args) => return agent_config::get(args),
+        Command::Set(args) => return agent_config::set(args),
+    };
     let layers = settings.layers()?;
     print!("{}", layers.describe()?);
     // What cannot work is told as well, after what it is.

@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod agent;
 mod cache;
 mod campaigns;
 mod check;
@@ -23,6 +24,7 @@ mod forgeries;
 mod interop;
 mod isolation;
 mod kills;
+mod listing;
 mod logs;
 mod refusals;
 mod server;

@@ -1,0 +1,148 @@
+//! `herald cache …`: the tenant's cache, through a running server.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::client::{Api, Connection, explain};
+use super::output::to_value;
+use crate::pb;
+
+#[derive(Args)]
+pub(super) struct CacheArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print a value, as JSON; a list's items as an array.
+    Get {
+        /// The key.
+        key: String,
+    },
+    /// Set a value.
+    Set {
+        /// The key.
+        key: String,
+        /// The value, as JSON; a text that is no JSON is taken as that text.
+        value: String,
+        /// How long it lives; the server's default if left out.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+        ttl: Option<i64>,
+    },
+    /// Print the keys, one a line.
+    Keys {
+        /// Only those that begin with this.
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete everything that the tenant has in its cache.
+    Clear {
+        /// Really.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+pub(super) fn cache(args: CacheArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut api = args.connection.open().await?;
+        match args.command {
+            Command::Get { key } => get(&mut api, key).await,
+            Command::Set { key, value, ttl } => set(&mut api, key, value, ttl).await,
+            Command::Keys { prefix, json } => {
+                let keys = keys(&mut api, prefix).await?;
+                if json {
+                    println!("{}", serde_json::to_string_pretty(&keys)?);
+                } else {
+                    keys.iter().for_each(|key| println!("{}", key.escape_debug()));
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Clear { yes } => clear(&mut api, yes).await,
+        }
+    })
+}
+
+async fn get(api: &mut Api, key: String) -> anyhow::Result<ExitCode> {
+    let request = pb::GetCacheEntryRequest { key: key.clone() };
+    let value = match api.cache.get_cache_entry(request).await {
+        Ok(answer) => {
+            let entry = answer.into_inner().entry.unwrap_or_default();
+            match entry.counter {
+                // Exact, where a double is not.
+                Some(number) => number.into(),
+                None => to_value("herald.v1.CacheEntry", &entry)?["value"].take(),
+            }
+        }
+        Err(status) => {
+            let items = list(api, key).await?;
+            if items.is_empty() {
+                return Err(explain(&status));
+            }
+            items.into()
+        }
+    };
+    println!("{}", serde_json::to_string_pretty(&value)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The items of a list; none if the key holds no list.
+async fn list(api: &mut Api, key: String) -> anyhow::Result<Vec<Value>> {
+    let (mut items, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::GetCacheListRequest { key: key.clone(), page_size: 0, page_token };
+        let Ok(answer) = api.cache.get_cache_list(request).await else { return Ok(items) };
+        let mut answer = answer.into_inner();
+        page_token = std::mem::take(&mut answer.next_page_token);
+        if let Value::Array(page) = to_value("herald.v1.GetCacheListResponse", &answer)?["items"].take() {
+            items.extend(page);
+        }
+        if page_token.is_empty() {
+            return Ok(items);
+        }
+    }
+}
+
+async fn set(api: &mut Api, key: String, value: String, ttl: Option<i64>) -> anyhow::Result<ExitCode> {
+    let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
+    let entry = serde_json::json!({ "value": value });
+    let entry: pb::CacheEntry = pb::from_json("herald.v1.CacheEntry", entry).map_err(anyhow::Error::msg)?;
+    let ttl = ttl.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+    let request = pb::SetCacheEntryRequest { key, value: Some(entry.value.unwrap_or_default()), ttl };
+    api.cache.set_cache_entry(request).await.map_err(|status| explain(&status))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn keys(api: &mut Api, prefix: String) -> anyhow::Result<Vec<String>> {
+    let (mut keys, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListCacheKeysRequest { prefix: prefix.clone(), page_size: 10_000, page_token };
+        let answer = api.cache.list_cache_keys(request).await.map_err(|status| explain(&status))?.into_inner();
+        keys.extend(answer.keys);
+        page_token = answer.next_page_token;
+        if page_token.is_empty() {
+            return Ok(keys);
+        }
+    }
+}
+
+async fn clear(api: &mut Api, yes: bool) -> anyhow::Result<ExitCode> {
+    if !yes {
+        let count = keys(api, String::new()).await?.len();
+        anyhow::bail!("this would delete {count} keys; add --yes to do it");
+    }
+    let answer = api.cache.delete_all_cache_entries(pb::DeleteAllCacheEntriesRequest {}).await;
+    let count = answer.map_err(|status| explain(&status)).context("nothing or not all was deleted")?.into_inner();
+    println!("{} keys deleted", count.deleted_count);
+    Ok(ExitCode::SUCCESS)
+}

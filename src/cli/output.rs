@@ -1,0 +1,58 @@
+//! Answers on standard output: JSON for programs, tables for people.
+
+use anyhow::Context as _;
+use prost::Message;
+
+use crate::pb;
+
+/// The longest cell of a table, in characters.
+const MAX_CELL: usize = 40;
+
+/// As protobuf's JSON mapping writes a message.
+pub(super) fn to_json(name: &str, message: &impl Message) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(&to_value(name, message)?)?)
+}
+
+/// The same as a value.
+pub(super) fn to_value(name: &str, message: &impl Message) -> anyhow::Result<serde_json::Value> {
+    pb::json(name, message).with_context(|| format!("no message {name}"))
+}
+
+/// Columns as wide as they need to be, two spaces apart; cells that are too long are cut, control characters shown as such.
+pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let cells = |row: &[String; N]| row.each_ref().map(|cell| shown(cell));
+    let rows: Vec<[String; N]> = rows.iter().map(cells).collect();
+    let mut widths = header.map(str::len);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(header)];
+    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
+    lines.join("\n")
+}
+
+fn shown(cell: &str) -> String {
+    let plain: String = cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if plain.chars().count() <= MAX_CELL {
+        return plain;
+    }
+    plain.chars().take(MAX_CELL - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_need_to_be_and_no_cell_is_too_long() {
+        let rows = [["a\tb".to_owned(), "x".repeat(50)], ["longer".to_owned(), String::new()]];
+        let expected = format!("id      name\na b     {}…\nlonger", "x".repeat(39));
+        assert_eq!(table(["id", "name"], &rows), expected);
+    }
+}

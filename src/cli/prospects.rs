@@ -1,0 +1,287 @@
+//! `herald prospects …`: the tenant's prospects, from a running server.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use indicatif::MultiProgress;
+
+use super::campaign::import;
+use super::client::{Api, Connection, explain};
+use super::output::{table, to_value};
+use super::prospects_csv::{CsvWriter, ProspectsCsv};
+use super::prospects_json::read_json;
+use super::render::Progress;
+use crate::domain::text::lower_name;
+use crate::pb;
+
+#[derive(Args)]
+pub(super) struct ProspectsArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List prospects.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// At most so many; 0 means all.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Import prospects from a CSV or a JSON file. It is checked whole before anything is imported; addresses that the tenant
+    /// has already are left as they are.
+    Import {
+        /// A file whose name ends with .csv (its first line names the columns; `email` is required) or .json (as `export`
+        /// writes it).
+        file: PathBuf,
+    },
+    /// Export prospects. CSV has what `import` takes, safe for spreadsheets: a cell that would be read as a formula begins with
+    /// an apostrophe, which `import` takes away again. JSON has everything, exactly.
+    Export {
+        /// The file to write, CSV or JSON by its ending; standard output if left out.
+        file: Option<PathBuf>,
+        /// The format; by the file's ending if left out.
+        #[arg(long, value_parser = ["csv", "json"])]
+        format: Option<String>,
+        #[command(flatten)]
+        filter: Filter,
+    },
+}
+
+/// Which prospects.
+#[derive(Args)]
+struct Filter {
+    /// How far things have gone.
+    #[arg(long, value_parser = ["discovered", "contacted", "replied", "converted"])]
+    status: Option<String>,
+    /// How they have taken to being written to.
+    #[arg(long, value_parser = ["none", "awaiting", "engaged", "interested", "not-interested"])]
+    engagement: Option<String>,
+    /// Those that a campaign has chosen.
+    #[arg(long, value_name = "ID", default_value = "")]
+    campaign: String,
+    /// Those with a tag.
+    #[arg(long, default_value = "")]
+    tag: String,
+    /// Those of an industry.
+    #[arg(long, default_value = "")]
+    industry: String,
+    /// Those with a text in their name, company or address.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    query: String,
+    /// Deleted ones too.
+    #[arg(long)]
+    deleted: bool,
+    /// The most urgent first, instead of the newest.
+    #[arg(long)]
+    urgent: bool,
+}
+
+/// The rows of one call.
+const PAGE: i32 = 500;
+
+pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match args.command {
+            Command::List { filter, limit, json } => {
+                let mut api = args.connection.open().await?;
+                list(&mut api, &filter, limit, json).await
+            }
+            Command::Import { file } => import_file(&args.connection, &file).await,
+            Command::Export { file, format, filter } => {
+                let ending = file.as_ref().and_then(|file| file.extension()).and_then(|ending| ending.to_str());
+                let format = match format.as_deref().or(ending) {
+                    None | Some("csv") => Format::Csv,
+                    Some("json") => Format::Json,
+                    Some(other) => bail!("the format of a file that ends with .{other} is not plain: give --format"),
+                };
+                let mut api = args.connection.open().await?;
+                export(&mut api, &filter, file, format).await
+            }
+        }
+    })
+}
+
+async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let mut pages = Pages::new(filter, if json { pb::ProspectView::Full } else { pb::ProspectView::Basic });
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(page) = pages.next(api).await?
+    {
+        found.extend(page);
+    }
+    found.truncate(limit);
+    if json {
+        let values = found.iter().map(|prospect| to_value("herald.v1.Prospect", prospect)).collect::<Result<Vec<_>, _>>()?;
+        println!("{}", serde_json::to_string_pretty(&values)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |p: &pb::Prospect| {
+        let status = lower_name(p.status().as_str_name(), "PROSPECT_STATUS_");
+        let engagement = lower_name(p.engagement().as_str_name(), "ENGAGEMENT_");
+        let deleted = if p.delete_time.is_some() { " (deleted)" } else { "" };
+        let priority = if p.priority_score == 0 { String::new() } else { p.priority_score.to_string() };
+        [
+            p.id.clone(),
+            p.email.clone(),
+            p.company.clone(),
+            p.contact_name.clone(),
+            format!("{status}{deleted}"),
+            engagement,
+            priority,
+        ]
+    };
+    let rows: Vec<_> = found.iter().map(row).collect();
+    println!("{}", table(["id", "email", "company", "name", "status", "engagement", "priority"], &rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn import_file(connection: &Connection, file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let progress = Progress::new("", &MultiProgress::new());
+    match file.extension().and_then(|ending| ending.to_str()) {
+        Some("csv") => {
+            let csv = ProspectsCsv::check(file)?;
+            let batches = csv.batches()?;
+            import(&mut connection.open().await?, csv.rows, batches, &progress).await?;
+        }
+        Some("json") => {
+            let rows = read_json(file)?;
+            let count = rows.len() as u64;
+            import(&mut connection.open().await?, count, super::prospects_json::batches(rows), &progress).await?;
+        }
+        _ => bail!("{}: the file's name must end with .csv or .json", file.display()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Csv,
+    Json,
+}
+
+async fn export(api: &mut Api, filter: &Filter, file: Option<PathBuf>, format: Format) -> anyhow::Result<ExitCode> {
+    let mut pages = Pages::new(filter, pb::ProspectView::Full);
+    // The first page before the file is touched: a refusal leaves it as it was.
+    let first = pages.next(api).await?;
+    let name = file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
+    let out: Box<dyn Write> = match &file {
+        Some(file) => Box::new(File::create(file).with_context(|| format!("cannot write {name}"))?),
+        None => Box::new(io::stdout().lock()),
+    };
+    let exporter = Exporter::new(BufWriter::new(out), format)?;
+    let count = write(api, pages, first, exporter).await.with_context(|| format!("{name} is not complete"))?;
+    if file.is_some() {
+        eprintln!("{count} prospects exported to {name}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn write(
+    api: &mut Api,
+    mut pages: Pages,
+    first: Option<Vec<pb::Prospect>>,
+    mut exporter: Exporter<impl Write>,
+) -> anyhow::Result<usize> {
+    let (mut page, mut count) = (first, 0);
+    while let Some(prospects) = page {
+        for prospect in &prospects {
+            exporter.write(prospect)?;
+        }
+        count += prospects.len();
+        page = pages.next(api).await?;
+    }
+    exporter.finish()?;
+    Ok(count)
+}
+
+/// Writes prospects in one format or the other.
+enum Exporter<W: Write> {
+    Csv(CsvWriter<W>),
+    Json { out: W, begun: bool },
+}
+
+impl<W: Write> Exporter<W> {
+    fn new(out: W, format: Format) -> anyhow::Result<Self> {
+        Ok(match format {
+            Format::Csv => Self::Csv(CsvWriter::new(out)?),
+            Format::Json => Self::Json { out, begun: false },
+        })
+    }
+
+    fn write(&mut self, prospect: &pb::Prospect) -> anyhow::Result<()> {
+        match self {
+            Self::Csv(csv) => csv.write(prospect),
+            Self::Json { out, begun } => {
+                out.write_all(if *begun { b",\n" } else { b"[\n" })?;
+                *begun = true;
+                Ok(out.write_all(to_value("herald.v1.Prospect", prospect)?.to_string().as_bytes())?)
+            }
+        }
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Csv(csv) => csv.finish(),
+            Self::Json { mut out, begun } => {
+                out.write_all(if begun { b"\n]\n" } else { b"[]\n" })?;
+                Ok(out.flush()?)
+            }
+        }
+    }
+}
+
+/// The pages of a list.
+struct Pages {
+    request: pb::ListProspectsRequest,
+    over: bool,
+}
+
+impl Pages {
+    fn new(filter: &Filter, view: pb::ProspectView) -> Self {
+        let upper = |prefix: &str, name: &Option<String>| {
+            name.as_ref().map(|name| format!("{prefix}{}", name.to_uppercase().replace('-', "_"))).unwrap_or_default()
+        };
+        let status = pb::ProspectStatus::from_str_name(&upper("PROSPECT_STATUS_", &filter.status));
+        let engagement = pb::Engagement::from_str_name(&upper("ENGAGEMENT_", &filter.engagement));
+        let request = pb::ListProspectsRequest {
+            page_size: PAGE,
+            page_token: String::new(),
+            status: status.unwrap_or_default().into(),
+            campaign_id: filter.campaign.clone(),
+            tag: filter.tag.clone(),
+            industry: filter.industry.clone(),
+            query: filter.query.clone(),
+            engagement: engagement.unwrap_or_default().into(),
+            show_deleted: filter.deleted,
+            order_by: if filter.urgent { "priority_score desc".to_owned() } else { String::new() },
+            view: view.into(),
+        };
+        Self { request, over: false }
+    }
+
+    /// None after the last.
+    async fn next(&mut self, api: &mut Api) -> anyhow::Result<Option<Vec<pb::Prospect>>> {
+        if self.over {
+            return Ok(None);
+        }
+        let answer = api.agent.list_prospects(self.request.clone()).await.map_err(|status| explain(&status))?;
+        let answer = answer.into_inner();
+        self.over = answer.next_page_token.is_empty();
+        self.request.page_token = answer.next_page_token;
+        Ok(Some(answer.prospects))
+    }
+}

@@ -1,0 +1,61 @@
+//! Reads prospects from a JSON file: an array of the API's prospects in protobuf's JSON, as `herald prospects export` writes
+//! it. What the server makes itself (ids, times, counts) is passed over.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use super::campaign::Batches;
+use super::prospects_csv::{BATCH_ROWS, MOST_FAULTS, faults_of};
+use crate::pb;
+
+/// The rows of a file, checked as the server would. The error names each fault by its row, from 1.
+pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("cannot open {name}"))?;
+    let values: Vec<Value> = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON array"))?;
+    if values.is_empty() {
+        bail!("{name} has no prospects");
+    }
+    let (mut rows, mut faults) = (Vec::with_capacity(values.len()), Vec::new());
+    for (n, value) in values.into_iter().enumerate() {
+        match pb::from_json::<pb::Prospect>("herald.v1.Prospect", value) {
+            Ok(row) => {
+                let found = faults_of(&row);
+                faults.extend(found.into_iter().map(|(field, what)| format!("row {}: {field}: {what}", n + 1)));
+                rows.push(row);
+            }
+            Err(error) => faults.push(format!("row {}: {error}", n + 1)),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(rows);
+    }
+    if faults.len() > MOST_FAULTS {
+        let more = faults.len() - MOST_FAULTS;
+        faults.truncate(MOST_FAULTS);
+        faults.push(format!("and {more} more"));
+    }
+    bail!("{name} cannot be imported, and nothing of it was:\n  {}", faults.join("\n  "))
+}
+
+/// The rows in batches that the server takes.
+pub(super) fn batches(rows: Vec<pb::Prospect>) -> impl Batches {
+    let mut rows = VecDeque::from(rows);
+    move || {
+        let count = rows.len().min(BATCH_ROWS);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < count
+            && let Some(row) = rows.front()
+        {
+            bytes += prost::Message::encoded_len(row);
+            if bytes > super::prospects_csv::BATCH_BYTES && !batch.is_empty() {
+                break;
+            }
+            batch.extend(rows.pop_front());
+        }
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+}

@@ -1,0 +1,45 @@
+//! `herald rotate-key`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::settings::Settings;
+use crate::domain::clock::SystemRandom;
+use crate::files::{DataDir, database_of};
+use crate::store::{MasterKey, rewrap_data_keys};
+
+/// Wraps the tenants' own keys anew, all or none, under the key in HERALD_NEW_MASTER_KEY instead of the one in
+/// HERALD_MASTER_KEY. The server must be stopped; start it with the new key afterwards. Done twice, it changes nothing.
+#[derive(Args)]
+pub(super) struct RotateKeyArgs {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+const NEW: &str = "HERALD_NEW_MASTER_KEY";
+
+pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
+    let config = args.settings.layers()?.config()?;
+    if config.master_key.expose().is_empty() {
+        bail!(
+            "there is no HERALD_MASTER_KEY, the key to go from; a development server's is made by itself and is not rotated"
+        );
+    }
+    let new = std::env::var(NEW).with_context(|| format!("{NEW}: set it to the new key (`openssl rand -base64 32`)"))?;
+    let old = MasterKey::parse(config.master_key.expose()).context("HERALD_MASTER_KEY")?;
+    let new = MasterKey::parse(&new).context(NEW)?;
+    let database = database_of(&config.data_dir);
+    if !database.exists() {
+        bail!("there is no database in the data folder {}: check --data-dir", config.data_dir.display());
+    }
+    let _locked = DataDir::lock(&config.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let rewrapped = runtime.block_on(rewrap_data_keys(&database, &old, &new, &SystemRandom));
+    match rewrapped.context("nothing was changed")? {
+        Some(count) => println!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY"),
+        None => println!("the keys are under the new key already; nothing was changed"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,707 @@
+//! The Agent service: the configuration, prospects, replies, strategies, suppressions, and what is reset.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald::cli::Api;
+use herald::pb::{self, CampaignState, EmailStatus, Engagement, ProspectStatus, ReplyIntent, ResetScope};
+use tonic::{Code, Status};
+
+use crate::support::site;
+use crate::support::{
+    TestApp, TestClock, add_prospects, approve_all, auto_approve, config, eml_files, folder, reaches, reason, seams,
+    start_campaign,
+};
+
+fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+    Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
+    let status = result.expect_err("refused");
+    (status.code(), reason(&status))
+}
+
+async fn configure(api: &mut Api, config: pb::AgentConfig, paths: &[&str]) -> Result<pb::AgentConfig, Status> {
+    let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: mask(paths) };
+    Ok(api.agent.update_agent_config(request).await?.into_inner().config.expect("a configuration"))
+}
+
+async fn configuration(api: &mut Api) -> pb::AgentConfig {
+    let answer = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.expect("a configuration");
+    answer.into_inner().config.expect("a configuration")
+}
+
+async fn prospect(api: &mut Api, id: &str) -> pb::Prospect {
+    let request = pb::GetProspectRequest { prospect_id: id.to_owned(), view: 0 };
+    api.agent.get_prospect(request).await.expect("it is there").into_inner().prospect.expect("a prospect")
+}
+
+async fn list(api: &mut Api, request: pb::ListProspectsRequest) -> Vec<pb::Prospect> {
+    api.agent.list_prospects(request).await.expect("a list").into_inner().prospects
+}
+
+async fn create(api: &mut Api, prospects: Vec<pb::Prospect>) -> Vec<String> {
+    let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
+    let results = api.agent.batch_create_prospects(request).await.expect("created").into_inner().results;
+    results.into_iter().map(|result| result.prospect_id).collect()
+}
+
+async fn delete(api: &mut Api, id: &str, etag: &str) -> Result<pb::Prospect, Status> {
+    let request = pb::DeleteProspectRequest { prospect_id: id.to_owned(), etag: etag.to_owned() };
+    Ok(api.agent.delete_prospect(request).await?.into_inner().prospect.expect("a prospect"))
+}
+
+async fn undelete(api: &mut Api, id: &str) -> Result<pb::Prospect, Status> {
+    let request = pb::UndeleteProspectRequest { prospect_id: id.to_owned(), etag: String::new() };
+    Ok(api.agent.undelete_prospect(request).await?.into_inner().prospect.expect("a prospect"))
+}
+
+async fn reply(api: &mut Api, id: &str, body: &str) -> pb::RecordReplyResponse {
+    let request = pb::RecordReplyRequest { prospect_id: id.to_owned(), body: body.to_owned(), ..Default::default() };
+    api.agent.record_reply(request).await.expect("recorded").into_inner()
+}
+
+async fn suppress(api: &mut Api, email: &str) -> i32 {
+    let suppression = pb::Suppression { email: email.to_owned(), ..Default::default() };
+    let request = pb::AddSuppressionsRequest { suppressions: vec![suppression], request_id: String::new() };
+    api.agent.add_suppressions(request).await.expect("added").into_inner().added_count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_changes_by_mask_and_etag_and_keeps_its_password_to_itself() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let full = pb::AgentConfig {
+        audience_type: "distributors".into(),
+        company_size: "11-50".into(),
+        business_type: "instruments".into(),
+        template_data: Some(prost_types::Struct::default()),
+        smtp: Some(pb::SmtpConfig {
+            host: "smtp.example.com".into(),
+            port: 465,
+            security: pb::SmtpSecurity::Tls.into(),
+            username: "grace".into(),
+            password: "correct horse battery".into(),
+            has_password: false,
+        }),
+        provider: "example".into(),
+        setup_complete: true,
+        website_analysis: Some(pb::WebsiteAnalysis { business_name: "Acme".into(), ..Default::default() }),
+        controls: Some(pb::Controls {
+            auto_reply: true,
+            pause_on_error: true,
+            max_emails_per_hour: 20,
+            working_hours: Some(pb::WorkingHours {
+                start: Some(pb::TimeOfDay { hours: 9, minutes: 0 }),
+                end: Some(pb::TimeOfDay { hours: 17, minutes: 30 }),
+            }),
+            time_zone: "Asia/Shanghai".into(),
+        }),
+        ..Default::default()
+    };
+    let set = configure(&mut api, full.clone(), &[]).await.expect("changed");
+    let smtp = set.smtp.as_ref().expect("a mail server");
+    assert_eq!((smtp.host.as_str(), smtp.password.as_str(), smtp.has_password), ("smtp.example.com", "", true));
+    assert_eq!(set.controls, full.controls);
+    assert_eq!(set, configuration(&mut api).await);
+    assert!(set.create_time.is_some() && set.update_time.is_some());
+
+    // One field of a message, and the rest stays; an old etag is refused, the own one is not.
+    let change = pb::AgentConfig { smtp: Some(pb::SmtpConfig { port: 587, ..Default::default() }), ..Default::default() };
+    let changed = configure(&mut api, change, &["smtp.port"]).await.expect("changed");
+    let smtp = changed.smtp.as_ref().expect("a mail server");
+    assert_eq!((smtp.port, smtp.host.as_str(), smtp.has_password), (587, "smtp.example.com", true));
+    let stale = pb::AgentConfig { provider: "late".into(), etag: set.etag.clone(), ..Default::default() };
+    assert_eq!(refused(configure(&mut api, stale, &[]).await), (Code::Aborted, "ETAG_MISMATCH".into()));
+    let fresh = pb::AgentConfig { provider: "in time".into(), etag: changed.etag, ..Default::default() };
+    assert_eq!(configure(&mut api, fresh, &[]).await.expect("changed").provider, "in time");
+    // The mask names it and it is empty: removed.
+    let none = configure(&mut api, pb::AgentConfig::default(), &["smtp.password", "controls.working_hours"]).await;
+    let none = none.expect("changed");
+    assert!(!none.smtp.expect("a mail server").has_password);
+    assert_eq!(none.controls.expect("controls").working_hours, None);
+
+    // At rest it is sealed: nowhere in the folder, not even where it was.
+    let change = pb::AgentConfig {
+        smtp: Some(pb::SmtpConfig { password: "correct horse battery".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    configure(&mut api, change, &["smtp.password"]).await.expect("changed");
+    api.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await.expect("written");
+    let (data, _) = app.stop().await;
+    let mut folders = vec![data.path().to_owned()];
+    while let Some(path) = folders.pop() {
+        for entry in std::fs::read_dir(path).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).expect("a file");
+            assert!(!bytes.windows(13).any(|part| part == b"correct horse"), "{}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_field_of_the_configuration_has_its_limits() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let smtp = |smtp: pb::SmtpConfig| pb::AgentConfig { smtp: Some(smtp), ..Default::default() };
+    let controls = |controls: pb::Controls| pb::AgentConfig { controls: Some(controls), ..Default::default() };
+    let hours = |start: (i32, i32), end: (i32, i32)| {
+        let time = |(hours, minutes)| Some(pb::TimeOfDay { hours, minutes });
+        let working_hours = Some(pb::WorkingHours { start: time(start), end: time(end) });
+        controls(pb::Controls { working_hours, ..Default::default() })
+    };
+    let data = |size: usize| {
+        let text = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("x".repeat(size))) };
+        let fields = [("k".to_owned(), text)].into_iter().collect();
+        pb::AgentConfig { template_data: Some(prost_types::Struct { fields }), ..Default::default() }
+    };
+    let host = |host: &str| smtp(pb::SmtpConfig { host: host.into(), ..Default::default() });
+    let port = |port| smtp(pb::SmtpConfig { port, ..Default::default() });
+    let password =
+        |size: usize| smtp(pb::SmtpConfig { password: "x".repeat(size), ..Default::default() });
+    let zone = |zone: &str| controls(pb::Controls { time_zone: zone.into(), ..Default::default() });
+    let pace = |n| controls(pb::Controls { max_emails_per_hour: n, ..Default::default() });
+    let size = |size: usize| pb::AgentConfig { company_size: "x".repeat(size), ..Default::default() };
+    let logo = |url: &str| pb::AgentConfig {
+        website_analysis: Some(pb::WebsiteAnalysis { logo_url: url.into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let cases: Vec<(&str, pb::AgentConfig, bool)> = vec![
+        ("company_size", size(199), true),
+        ("company_size", size(200), true),
+        ("company_size", size(201), false),
+        ("template_data", data(16 * 1024 - 9), true),
+        ("template_data", data(16 * 1024 - 8), true),
+        ("template_data", data(16 * 1024 - 7), false),
+        ("smtp.host", host("smtp.example.com"), true),
+        ("smtp.host", host("192.0.2.1"), true),
+        ("smtp.host", host("smtp example"), false),
+        ("smtp.host", host(&"x".repeat(254)), false),
+        ("smtp.port", port(-1), false),
+        ("smtp.port", port(0), true),
+        ("smtp.port", port(65_535), true),
+        ("smtp.port", port(65_536), false),
+        ("smtp.security", smtp(pb::SmtpConfig { security: 9, ..Default::default() }), false),
+        ("smtp.password", password(999), true),
+        ("smtp.password", password(1_000), true),
+        ("smtp.password", password(1_001), false),
+        ("controls.time_zone", zone("Europe/Berlin"), true),
+        ("controls.time_zone", zone("Middle/Earth"), false),
+        ("controls.max_emails_per_hour", pace(-1), false),
+        ("controls.max_emails_per_hour", pace(0), true),
+        ("controls.max_emails_per_hour", pace(9_999), true),
+        ("controls.max_emails_per_hour", pace(10_000), true),
+        ("controls.max_emails_per_hour", pace(10_001), false),
+        ("controls.working_hours", hours((0, 0), (24, 0)), true),
+        ("controls.working_hours", hours((22, 0), (6, 0)), true),
+        ("controls.working_hours", hours((24, 0), (6, 0)), false),
+        ("controls.working_hours", hours((9, 60), (17, 0)), false),
+        ("controls.working_hours", hours((9, 0), (24, 1)), false),
+        ("controls.working_hours", hours((9, 0), (9, 0)), false),
+        ("website_analysis", logo("https://example.com/logo.png"), true),
+        ("website_analysis", logo("ftp://example.com/logo.png"), false),
+    ];
+    for (n, (path, change, fits)) in cases.into_iter().enumerate() {
+        let result = configure(&mut api, change, &[path]).await;
+        match (fits, result) {
+            (true, result) => drop(result.unwrap_or_else(|status| panic!("case {n}, {path}: {status:?}"))),
+            (false, Ok(_)) => panic!("case {n}: {path} is taken"),
+            (false, Err(status)) => {
+                assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "FIELD_INVALID"));
+                assert!(status.message().contains(&format!("config.{path}")), "case {n}: {}", status.message());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_configuration_says_acts_in_the_campaign() {
+    let website = site::pages([("/", site::html("<title>Acme</title><h1>Acme tools</h1>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let stated = pb::AgentConfig {
+        website_analysis: Some(pb::WebsiteAnalysis {
+            business_name: "Fernwick".into(),
+            benchmark_brands: vec!["Rivals".into()],
+            ..Default::default()
+        }),
+        audience_type: "orchards".into(),
+        company_size: "11-50".into(),
+        ..Default::default()
+    };
+    configure(&mut api, stated, &[]).await.expect("changed");
+    let of_size = |n: usize, size: &str| pb::Prospect {
+        email: format!("p{n}@example.com"),
+        business_size: size.into(),
+        ..Default::default()
+    };
+    let ids = create(&mut api, vec![of_size(0, "500+"), of_size(1, "11-50")]).await;
+    start_campaign(&mut api, &website).await;
+    reaches(&mut api, CampaignState::WaitingApproval).await;
+    let results = api.workflow.get_workflow_results(pb::GetWorkflowResultsRequest::default()).await.expect("results");
+    let results = results.into_inner();
+    let analysis = results.analysis.expect("an analysis");
+    assert_eq!((analysis.business_name.as_str(), analysis.benchmark_brands), ("Fernwick", vec!["Rivals".to_owned()]));
+    assert!(results.strategy.expect("a strategy").keywords.contains(&"orchards".to_owned()));
+    assert_eq!(results.prospects[0].prospect_id, ids[1], "of the size that is looked for");
+
+    // The strategy is kept, and found by its id, its website and its goal; another goal has none.
+    let strategies = api.agent.list_marketing_strategies(pb::ListMarketingStrategiesRequest::default()).await;
+    let strategies = strategies.expect("a list").into_inner().marketing_strategies;
+    assert_eq!(strategies.len(), 1);
+    assert_eq!(strategies[0].analysis.as_ref().expect("an analysis").business_name, "Fernwick");
+    let get = |strategy_id: String, website: &str, goal: pb::CampaignGoal| pb::GetMarketingStrategyRequest {
+        strategy_id,
+        website: website.to_owned(),
+        goal: goal.into(),
+    };
+    for request in [
+        get(strategies[0].id.clone(), "", pb::CampaignGoal::Unspecified),
+        get(String::new(), &website, pb::CampaignGoal::Unspecified),
+        get(String::new(), &website, pb::CampaignGoal::Partnerships),
+        get(String::new(), "", pb::CampaignGoal::Partnerships),
+    ] {
+        let found = api.agent.get_marketing_strategy(request).await.expect("found").into_inner();
+        assert_eq!(found.marketing_strategy.as_ref(), Some(&strategies[0]));
+    }
+    let press = get(String::new(), &website, pb::CampaignGoal::Press);
+    assert_eq!(refused(api.agent.get_marketing_strategy(press).await), (Code::NotFound, "STRATEGY_NOT_FOUND".into()));
+    let neither = get(String::new(), "", pb::CampaignGoal::Unspecified);
+    assert_eq!(refused(api.agent.get_marketing_strategy(neither).await).0, Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn prospects_are_filtered_ordered_and_viewed() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let row = |email: &str, company: &str, industry: &str, tags: &[&str], priority: i32| pb::Prospect {
+        email: email.into(),
+        company: company.into(),
+        contact_name: "Anna Berg".into(),
+        industry: industry.into(),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        priority_score: priority,
+        notes: "A long story".into(),
+        next_action: "Call".into(),
+        ..Default::default()
+    };
+    let ids = create(
+        &mut api,
+        vec![
+            row("a@example.com", "ÄPFEL & Söhne", "Farming", &["fair", "fair 2026"], 10),
+            row("b@example.com", "上海仪器有限公司", "仪器", &["fair 2026"], 90),
+            row("C@Example.com", "Gamma_50%", "FARMING", &[], 0),
+            row("d@example.com", "Delta", "Banking", &["fair"], 90),
+        ],
+    )
+    .await;
+    let of = |found: Vec<pb::Prospect>| {
+        let place = |p: pb::Prospect| ids.iter().position(|id| *id == p.id).expect("one of ours");
+        found.into_iter().map(place).collect::<Vec<_>>()
+    };
+    let all = pb::ListProspectsRequest::default;
+    let mut cases = vec![
+        (all(), vec![3, 2, 1, 0]),
+        (pb::ListProspectsRequest { order_by: "create_time desc".into(), ..all() }, vec![3, 2, 1, 0]),
+        (pb::ListProspectsRequest { order_by: "priority_score  desc".into(), ..all() }, vec![3, 1, 0, 2]),
+        (pb::ListProspectsRequest { tag: "fair".into(), ..all() }, vec![3, 0]),
+        (pb::ListProspectsRequest { tag: "fair 2026".into(), ..all() }, vec![1, 0]),
+        (pb::ListProspectsRequest { industry: "farming".into(), ..all() }, vec![2, 0]),
+        (pb::ListProspectsRequest { industry: "仪器".into(), ..all() }, vec![1]),
+        (pb::ListProspectsRequest { status: ProspectStatus::Contacted.into(), ..all() }, vec![]),
+        (pb::ListProspectsRequest { engagement: Engagement::None.into(), ..all() }, vec![3, 2, 1, 0]),
+        (pb::ListProspectsRequest { tag: "fair".into(), industry: "banking".into(), ..all() }, vec![3]),
+    ];
+    for (query, found) in [
+        ("äpfel", vec![0]),
+        ("SÖHNE", vec![0]),
+        ("仪器", vec![1]),
+        ("海仪", vec![1]),
+        ("c@example", vec![2]),
+        ("_50%", vec![2]),
+        ("%", vec![2]),
+        ("anna berg", vec![3, 2, 1, 0]),
+        ("' OR 1=1 --", vec![]),
+        ("long story", vec![]),
+    ] {
+        cases.push((pb::ListProspectsRequest { query: query.into(), ..all() }, found));
+    }
+    for (request, expected) in cases {
+        assert_eq!(of(list(&mut api, request.clone()).await), expected, "{request:?}");
+        // The same a row at a time.
+        let (mut paged, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = pb::ListProspectsRequest { page_size: 1, page_token, ..request.clone() };
+            let page = api.agent.list_prospects(request).await.expect("a page").into_inner();
+            paged.extend(page.prospects);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(of(paged), expected, "{request:?} in pages");
+    }
+
+    // BASIC leaves out the long texts, and is the list's own.
+    let basic = list(&mut api, all()).await.remove(0);
+    assert_eq!((basic.notes.as_str(), basic.next_action.as_str(), basic.company.as_str()), ("", "", "Delta"));
+    let full = list(&mut api, pb::ListProspectsRequest { view: pb::ProspectView::Full.into(), ..all() }).await.remove(0);
+    assert_eq!((full.notes.as_str(), full.next_action.as_str()), ("A long story", "Call"));
+    let one = pb::GetProspectRequest { prospect_id: ids[3].clone(), view: pb::ProspectView::Basic.into() };
+    let one = api.agent.get_prospect(one).await.expect("there").into_inner().prospect.expect("a prospect");
+    assert_eq!(one.notes, "");
+    assert_eq!(prospect(&mut api, &ids[3]).await.notes, "A long story");
+
+    for bad in [
+        pb::ListProspectsRequest { order_by: "name".into(), ..all() },
+        pb::ListProspectsRequest { query: "x".repeat(201), ..all() },
+        pb::ListProspectsRequest { view: 7, ..all() },
+        pb::ListProspectsRequest { engagement: 77, ..all() },
+        pb::ListProspectsRequest { page_size: 1_001, ..all() },
+    ] {
+        assert_eq!(refused(api.agent.list_prospects(bad).await), (Code::InvalidArgument, "FIELD_INVALID".into()));
+    }
+    let none = pb::ListProspectsRequest { campaign_id: "cp_none".into(), ..all() };
+    assert_eq!(refused(api.agent.list_prospects(none).await), (Code::NotFound, "CAMPAIGN_NOT_FOUND".into()));
+    // A token of one order is none of the other.
+    let first = pb::ListProspectsRequest { page_size: 1, ..all() };
+    let page_token = api.agent.list_prospects(first).await.expect("a page").into_inner().next_page_token;
+    let other = pb::ListProspectsRequest { page_size: 1, page_token, order_by: "priority_score desc".into(), ..all() };
+    assert_eq!(refused(api.agent.list_prospects(other).await).1, "PAGE_TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn a_probability_that_nobody_stated_is_absent() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let with = |n: usize, conversion_probability| pb::Prospect {
+        email: format!("p{n}@example.com"),
+        conversion_probability,
+        ..Default::default()
+    };
+    let ids = create(&mut api, vec![with(0, None), with(1, Some(0)), with(2, Some(100))]).await;
+    for (id, expected) in ids.iter().zip([None, Some(0), Some(100)]) {
+        assert_eq!(prospect(&mut api, id).await.conversion_probability, expected);
+    }
+    for bad in [-1, 101] {
+        let request = pb::BatchCreateProspectsRequest { prospects: vec![with(3, Some(bad))], ..Default::default() };
+        let status = api.agent.batch_create_prospects(request).await.expect_err("no percentage");
+        assert!(status.message().contains("prospects[0].conversion_probability"), "{}", status.message());
+    }
+    // Taken away again by a mask that names it.
+    let change = pb::Prospect { id: ids[2].clone(), ..Default::default() };
+    let request =
+        pb::UpdateProspectRequest { prospect: Some(change), update_mask: mask(&["conversion_probability"]) };
+    let changed = api.agent.update_prospect(request).await.expect("changed").into_inner().prospect;
+    assert_eq!(changed.expect("a prospect").conversion_probability, None);
+}
+
+#[tokio::test]
+async fn a_deleted_prospect_is_out_of_lists_can_come_back_and_is_purged_in_time() {
+    let data = folder();
+    let mut settings = config(&data);
+    settings.retention.deleted_prospects_days = 2;
+    let clock = Arc::new(TestClock::new());
+    let seams = herald::app::Seams { clock: clock.clone(), run_engine: false, ..seams() };
+    let app = TestApp::with(data, settings, seams).await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 3).await;
+    let before = prospect(&mut api, &ids[0]).await;
+    assert_eq!(refused(delete(&mut api, &ids[0], "stale").await), (Code::Aborted, "ETAG_MISMATCH".into()));
+    let deleted = delete(&mut api, &ids[0], &before.etag).await.expect("deleted");
+    let times = (deleted.delete_time.expect("when").seconds, deleted.purge_time.expect("until").seconds);
+    assert_eq!(times.1 - times.0, 2 * 24 * 60 * 60);
+    assert_ne!(deleted.etag, before.etag);
+    assert_eq!(delete(&mut api, &ids[0], "").await.expect("again"), deleted, "twice changes nothing");
+    assert_eq!(prospect(&mut api, &ids[0]).await, deleted, "it can still be looked at");
+
+    let listed = |found: Vec<pb::Prospect>| found.into_iter().map(|p| p.id).collect::<Vec<_>>();
+    let all = list(&mut api, pb::ListProspectsRequest::default()).await;
+    assert_eq!(listed(all), [ids[2].clone(), ids[1].clone()]);
+    let shown = list(&mut api, pb::ListProspectsRequest { show_deleted: true, ..Default::default() }).await;
+    assert_eq!(shown.len(), 3);
+    let change = pb::Prospect { id: ids[0].clone(), company: "New".into(), ..Default::default() };
+    let change = pb::UpdateProspectRequest { prospect: Some(change), update_mask: None };
+    assert_eq!(refused(api.agent.update_prospect(change).await), (Code::FailedPrecondition, "PROSPECT_DELETED".into()));
+
+    // It comes back, unless somebody has its address by now.
+    let back = undelete(&mut api, &ids[0]).await.expect("back");
+    assert_eq!((back.delete_time, back.purge_time, &back.company), (None, None, &before.company));
+    assert_eq!(refused(undelete(&mut api, &ids[0]).await), (Code::AlreadyExists, "PROSPECT_NOT_DELETED".into()));
+    delete(&mut api, &ids[0], "").await.expect("deleted");
+    let again = create(&mut api, vec![pb::Prospect { email: before.email.to_uppercase(), ..Default::default() }]).await;
+    assert_ne!(again[0], ids[0], "the address is free");
+    assert_eq!(refused(undelete(&mut api, &ids[0]).await), (Code::AlreadyExists, "PROSPECT_EMAIL_TAKEN".into()));
+
+    // A moment before its time, and at it.
+    let day = Duration::from_secs(24 * 60 * 60);
+    clock.set_after_start(2 * day - Duration::from_micros(1));
+    assert_eq!(app.ready.store.purge_prospects().await.expect("looked"), 0);
+    clock.set_after_start(2 * day);
+    assert_eq!(app.ready.store.purge_prospects().await.expect("purged"), 1);
+    assert_eq!(refused(undelete(&mut api, &ids[0]).await), (Code::NotFound, "PROSPECT_NOT_FOUND".into()));
+    assert_eq!(list(&mut api, pb::ListProspectsRequest { show_deleted: true, ..Default::default() }).await.len(), 3);
+    crate::support::kill::assert_whole(app.data.path()).await;
+}
+
+#[tokio::test]
+async fn engagement_follows_from_replies_and_a_refusal_is_never_interest() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 1).await;
+    let id = ids[0].as_str();
+    let engagement = |answer: &pb::RecordReplyResponse| answer.prospect.as_ref().expect("a prospect").engagement();
+    assert_eq!(prospect(&mut api, id).await.engagement(), Engagement::None);
+
+    let away = reply(&mut api, id, "I am out of office until Monday.").await;
+    assert_eq!((engagement(&away), away.reply.as_ref().expect("a reply").intent()), (Engagement::None, ReplyIntent::Away));
+    assert_eq!(away.prospect.as_ref().expect("a prospect").status(), ProspectStatus::Discovered);
+    let question = reply(&mut api, id, "Who are you?").await;
+    assert_eq!(engagement(&question), Engagement::Engaged);
+    assert_eq!(question.prospect.as_ref().expect("a prospect").status(), ProspectStatus::Replied);
+    assert_eq!(engagement(&reply(&mut api, id, "Sounds good, tell me more!").await), Engagement::Interested);
+    assert_eq!(engagement(&reply(&mut api, id, "We are not interested any more.").await), Engagement::NotInterested);
+    // A question after it does not undo the refusal; wanting more does.
+    assert_eq!(engagement(&reply(&mut api, id, "How did you get my address?").await), Engagement::NotInterested);
+    let last = reply(&mut api, id, "Let's talk after all, we are interested").await;
+    assert_eq!(engagement(&last), Engagement::Interested);
+    let now = last.prospect.expect("a prospect");
+    assert_eq!((now.replies_received, now.last_reply.as_str()), (5, "Let's talk after all, we are interested"));
+
+    // An old reply that comes late is not the last.
+    let late = pb::RecordReplyRequest {
+        prospect_id: id.to_owned(),
+        body: "No thanks".into(),
+        received_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        message_id: "late@example.com".into(),
+        ..Default::default()
+    };
+    let answer = api.agent.record_reply(late.clone()).await.expect("recorded").into_inner();
+    assert_eq!(answer.prospect.as_ref().expect("a prospect").last_reply, now.last_reply);
+    assert_eq!(engagement(&answer), Engagement::Interested);
+    // Its Message-ID was recorded before: the same again.
+    let again = api.agent.record_reply(late).await.expect("again").into_inner();
+    assert_eq!(again, answer);
+    // So does a request id.
+    let named = pb::RecordReplyRequest {
+        prospect_id: id.to_owned(),
+        body: "Hello again".into(),
+        intent: ReplyIntent::Other.into(),
+        request_id: "r1".into(),
+        ..Default::default()
+    };
+    let first = api.agent.record_reply(named.clone()).await.expect("recorded").into_inner();
+    assert_eq!(api.agent.record_reply(named.clone()).await.expect("again").into_inner(), first);
+    let other = pb::RecordReplyRequest { body: "Another".into(), ..named };
+    assert_eq!(refused(api.agent.record_reply(other).await), (Code::InvalidArgument, "REQUEST_ID_REUSED".into()));
+
+    // They are among its e-mails, newest first.
+    let emails = pb::ListProspectEmailsRequest { prospect_id: id.to_owned(), ..Default::default() };
+    let emails = api.agent.list_prospect_emails(emails).await.expect("a list").into_inner().emails;
+    assert_eq!(emails.len(), 8);
+    assert!(emails.iter().all(|email| email.status() == EmailStatus::Received && email.received_time.is_some()));
+    assert_eq!(emails[0].body, "Hello again");
+    let filtered = |engagement: Engagement| pb::ListProspectsRequest { engagement: engagement.into(), ..Default::default() };
+    assert_eq!(list(&mut api, filtered(Engagement::Interested)).await.len(), 1);
+    assert_eq!(list(&mut api, filtered(Engagement::NotInterested)).await.len(), 0);
+
+    // Who asks for it is never written to again.
+    reply(&mut api, id, "Please remove me from your list").await;
+    let suppressions = api.agent.list_suppressions(pb::ListSuppressionsRequest::default()).await.expect("a list");
+    let suppressions = suppressions.into_inner().suppressions;
+    assert_eq!((suppressions.len(), suppressions[0].email.as_str()), (1, "person0@company0.example"));
+    assert_eq!(suppressions[0].reason(), pb::SuppressionReason::Unsubscribed);
+
+    for (bad, field) in [
+        (pb::RecordReplyRequest { prospect_id: id.to_owned(), ..Default::default() }, "body"),
+        (pb::RecordReplyRequest { prospect_id: id.to_owned(), body: "x".repeat(20_001), ..Default::default() }, "body"),
+        (
+            pb::RecordReplyRequest {
+                prospect_id: id.to_owned(),
+                body: "x".into(),
+                received_time: Some(prost_types::Timestamp { seconds: 4_102_444_800, nanos: 0 }),
+                ..Default::default()
+            },
+            "received_time",
+        ),
+    ] {
+        let status = api.agent.record_reply(bad).await.expect_err("bad");
+        assert!(status.code() == Code::InvalidArgument && status.message().starts_with(field), "{status:?}");
+    }
+    let nobody = pb::RecordReplyRequest { prospect_id: "pr_none".into(), body: "x".into(), ..Default::default() };
+    assert_eq!(refused(api.agent.record_reply(nobody).await), (Code::NotFound, "PROSPECT_NOT_FOUND".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_suppressed_deleted_or_taken_over_by_then_is_not_sent() {
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 6).await;
+    start_campaign(&mut api, &website).await;
+    reaches(&mut api, CampaignState::WaitingApproval).await;
+    // After the e-mails were written, and before they are sent.
+    assert_eq!(suppress(&mut api, "PERSON0@company0.example").await, 1);
+    assert_eq!(suppress(&mut api, "person0@company0.example").await, 0, "it is there");
+    delete(&mut api, &ids[1], "").await.expect("deleted");
+    let taken = pb::Prospect { id: ids[2].clone(), manual_intervention: true, ..Default::default() };
+    let taken = pb::UpdateProspectRequest { prospect: Some(taken), update_mask: None };
+    api.agent.update_prospect(taken).await.expect("changed");
+    reply(&mut api, &ids[3], "Not interested").await;
+    approve_all(&mut api).await;
+    let done = reaches(&mut api, CampaignState::Completed).await;
+    let counts = done.emails.expect("counts");
+    assert_eq!((counts.sent, counts.skipped, counts.failed), (2, 4, 0));
+    assert_eq!(eml_files(&app.outbox("user_a")).len(), 2);
+    let skipped = pb::ListWorkflowEmailsRequest { status: EmailStatus::Skipped.into(), ..Default::default() };
+    let skipped = api.workflow.list_workflow_emails(skipped).await.expect("a list").into_inner().emails;
+    let note = |id: &str| skipped.iter().find(|email| email.prospect_id == id).map(|email| email.note.clone());
+    assert_eq!(note(&ids[0]).as_deref(), Some("not sent: on the suppression list"));
+    assert_eq!(note(&ids[1]).as_deref(), Some("not sent: the prospect was deleted"));
+    assert_eq!(note(&ids[2]).as_deref(), Some("not sent: a person has taken over"));
+    assert_eq!(note(&ids[3]).as_deref(), Some("not sent: the prospect has refused"));
+
+    // The next campaign does not choose them again; the suppressed one is skipped, until its suppression is removed.
+    auto_approve(&mut api).await;
+    start_campaign(&mut api, &website).await;
+    let next = reaches(&mut api, CampaignState::Completed).await;
+    assert_eq!((next.prospect_count, next.emails.expect("counts").sent), (3, 2));
+    let chosen = pb::ListProspectsRequest { campaign_id: next.id, ..Default::default() };
+    assert_eq!(list(&mut api, chosen).await.len(), 3);
+    let remove = || pb::RemoveSuppressionRequest { email: "Person0@company0.example".into() };
+    api.agent.remove_suppression(remove()).await.expect("removed");
+    let gone = refused(api.agent.remove_suppression(remove()).await);
+    assert_eq!(gone, (Code::NotFound, "SUPPRESSION_NOT_FOUND".into()));
+    start_campaign(&mut api, &website).await;
+    assert_eq!(reaches(&mut api, CampaignState::Completed).await.emails.expect("counts").sent, 3);
+}
+
+#[tokio::test]
+async fn suppressions_come_in_batches_and_pages() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let entries = |from: usize, count: usize| {
+        let one = |n: usize| pb::Suppression {
+            email: format!("p{n:05}@example.com"),
+            reason: (n % 5) as i32,
+            source: "import".into(),
+            create_time: None,
+        };
+        (from..from + count).map(one).collect::<Vec<_>>()
+    };
+    let add = |suppressions, request_id: &str| pb::AddSuppressionsRequest {
+        suppressions,
+        request_id: request_id.to_owned(),
+    };
+    for (from, count) in [(0, 999), (1_000, 1_000)] {
+        let answer = api.agent.add_suppressions(add(entries(from, count), "")).await.expect("added").into_inner();
+        assert_eq!(answer.added_count as usize, count);
+    }
+    for wrong in [entries(0, 1_001), Vec::new()] {
+        let status = api.agent.add_suppressions(add(wrong, "")).await.expect_err("too many or none");
+        assert!(status.message().contains("must be 1 to 1000"), "{}", status.message());
+    }
+    // One bad entry, and nothing is added.
+    let mut bad = entries(5_000, 3);
+    bad[1].email = "nobody".into();
+    bad[2].reason = 17;
+    let status = api.agent.add_suppressions(add(bad, "")).await.expect_err("bad entries");
+    assert!(status.message().contains("suppressions[1].email"), "{}", status.message());
+    // Under a name it is done once.
+    for _ in 0..2 {
+        let answer = api.agent.add_suppressions(add(entries(6_000, 2), "twice")).await.expect("added").into_inner();
+        assert_eq!(answer.added_count, 2);
+    }
+    let (mut seen, mut page_token) = (std::collections::BTreeSet::new(), String::new());
+    loop {
+        let request = pb::ListSuppressionsRequest { page_size: 300, page_token, ..Default::default() };
+        let page = api.agent.list_suppressions(request).await.expect("a page").into_inner();
+        seen.extend(page.suppressions.into_iter().map(|suppression| suppression.email));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 2_001);
+    let bounced = pb::ListSuppressionsRequest {
+        page_size: 1_000,
+        reason: pb::SuppressionReason::Bounced.into(),
+        ..Default::default()
+    };
+    let bounced = api.agent.list_suppressions(bounced).await.expect("a list").into_inner().suppressions;
+    assert_eq!(bounced.len(), 400);
+    let one = pb::ListSuppressionsRequest { email: "P00007@EXAMPLE.com".into(), ..Default::default() };
+    assert_eq!(api.agent.list_suppressions(one).await.expect("a list").into_inner().suppressions.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_removes_what_its_scope_says_and_never_the_record_of_mail() {
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let mut other = app.user("user_b").await;
+    add_prospects(&mut other, 2).await;
+    let ids = add_prospects(&mut api, 3).await;
+    auto_approve(&mut api).await;
+    suppress(&mut api, "never@example.com").await;
+    let reset = |scope: ResetScope| pb::ResetAgentRequest { scope: scope.into() };
+    start_campaign(&mut api, &website).await;
+    let live = api.agent.reset_agent(reset(ResetScope::Everything)).await.map(|_| ());
+    // It may have ended by now; then it is no refusal.
+    if let Err(status) = live {
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "CAMPAIGN_LIVE"));
+    }
+    let sent = reaches(&mut api, CampaignState::Completed).await;
+    let etag = configuration(&mut api).await.etag;
+    // A campaign that sends nothing.
+    configure(&mut api, pb::AgentConfig::default(), &["auto_approve"]).await.expect("changed");
+    start_campaign(&mut api, &website).await;
+    reaches(&mut api, CampaignState::WaitingApproval).await;
+    let refusal = refused(api.agent.reset_agent(reset(ResetScope::Prospects)).await);
+    assert_eq!(refusal, (Code::FailedPrecondition, "CAMPAIGN_LIVE".into()));
+    api.workflow.cancel_workflow(pb::CancelWorkflowRequest::default()).await.expect("cancelled");
+    assert_eq!(refused(api.agent.reset_agent(reset(ResetScope::Unspecified)).await).0, Code::InvalidArgument);
+
+    let removed = api.agent.reset_agent(reset(ResetScope::Configuration)).await.expect("reset").into_inner();
+    assert_eq!(removed, pb::ResetAgentResponse { configuration: true, ..Default::default() });
+    let stale = pb::AgentConfig { location: "Mosel".into(), etag, ..Default::default() };
+    assert_eq!(refused(configure(&mut api, stale, &[]).await).1, "ETAG_MISMATCH", "an etag from before fits nothing");
+    assert!(!configuration(&mut api).await.auto_approve);
+
+    api.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await.expect("written");
+    let folder = app.data.path().join("users/user_a");
+    assert!(folder.join("prospects.json").exists());
+    let value = Some(prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) });
+    let set = pb::SetCacheEntryRequest { key: "k".into(), value, ttl: None };
+    api.cache.set_cache_entry(set).await.expect("set");
+
+    let removed = api.agent.reset_agent(reset(ResetScope::Everything)).await.expect("reset").into_inner();
+    assert_eq!((removed.prospects, removed.emails, removed.campaigns, removed.marketing_strategies), (3, 3, 1, 2));
+    assert!(list(&mut api, pb::ListProspectsRequest { show_deleted: true, ..Default::default() }).await.is_empty());
+    assert!(!folder.join("prospects.json").exists() && !folder.join("config.json").exists());
+    let keys = api.cache.list_cache_keys(pb::ListCacheKeysRequest::default()).await.expect("keys").into_inner().keys;
+    assert!(!keys.contains(&"k".to_owned()), "{keys:?}");
+
+    // What stays: the campaign that sent, its e-mails, the files of the outbox, suppressions, and what others have.
+    let campaigns = api.workflow.list_workflows(pb::ListWorkflowsRequest::default()).await.expect("a list");
+    let campaigns = campaigns.into_inner().campaigns;
+    assert_eq!((campaigns.len(), campaigns[0].id.as_str()), (1, sent.id.as_str()));
+    let emails = pb::ListWorkflowEmailsRequest { campaign_id: sent.id.clone(), ..Default::default() };
+    let emails = api.workflow.list_workflow_emails(emails).await.expect("a list").into_inner().emails;
+    assert_eq!(emails.iter().filter(|email| email.status() == EmailStatus::Sent).count(), 3);
+    assert!(emails.iter().all(|email| ids.contains(&email.prospect_id)));
+    assert_eq!(eml_files(&app.outbox("user_a")).len(), 3);
+    let suppressions = api.agent.list_suppressions(pb::ListSuppressionsRequest::default()).await.expect("a list");
+    assert_eq!(suppressions.into_inner().suppressions.len(), 1);
+    assert_eq!(list(&mut other, pb::ListProspectsRequest::default()).await.len(), 2);
+    crate::support::kill::assert_whole(app.data.path()).await;
+    // And it begins anew.
+    add_prospects(&mut api, 2).await;
+    start_campaign(&mut api, &website).await;
+    reaches(&mut api, CampaignState::WaitingApproval).await;
+}
