@@ -32,6 +32,8 @@ pub struct Seams {
     pub random: Arc<dyn Random>,
     /// None: those that the configuration names.
     pub connectors: Option<Connectors>,
+    /// None: where the configuration says.
+    pub files: Option<Arc<Files>>,
     /// False: nothing happens by itself; a test steps the engine, and publishes.
     pub run_engine: bool,
 }
@@ -80,7 +82,7 @@ const ADMIN_STOP: Duration = Duration::from_millis(500);
 
 impl Default for Seams {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, run_engine: true }
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, files: None, run_engine: true }
     }
 }
 
@@ -117,7 +119,10 @@ pub async fn run(
     // What the settings may have wrong comes before anything is served.
     let tls = transport::tls(&config.tls)?;
     let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
-    let files = Arc::new(Files::new(&config.files, data.clone())?);
+    let files = match seams.files {
+        Some(files) => files,
+        None => Arc::new(Files::new(&config.files, data.clone())?),
+    };
     let ready_now = Readiness::default();
     let admin_until = CancellationToken::new();
     let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;

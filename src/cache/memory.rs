@@ -102,18 +102,23 @@ impl Memory {
 
     pub(super) fn push(&self, key: String, bytes: Vec<u8>, ttl: Duration) -> Result<usize> {
         let mut state = self.state();
-        let (mut list, end) = match state.find(&key, self.clock.now()) {
-            None => (Vec::new(), self.end(ttl)),
-            Some(Entry { data: Data::List(list), end, .. }) => (std::mem::take(list), *end),
-            Some(_) => return Err(CacheError::Kind),
-        };
-        let full = list.len() >= MAX_LIST;
-        if !full {
-            list.push(bytes);
+        match state.find(&key, self.clock.now()) {
+            None => {
+                let end = self.end(ttl);
+                state.put(key, Data::List(vec![bytes]), end, self.most);
+                Ok(1)
+            }
+            Some(Entry { data: Data::List(list), .. }) if list.len() >= MAX_LIST => Err(CacheError::ListFull),
+            Some(Entry { data: Data::List(list), bytes: size, .. }) => {
+                let more = item_size(&bytes);
+                list.push(bytes);
+                *size += more;
+                let length = list.len();
+                state.grow(&key, more, self.most);
+                Ok(length)
+            }
+            Some(_) => Err(CacheError::Kind),
         }
-        let length = list.len();
-        state.put(key, Data::List(list), end, self.most);
-        if full { Err(CacheError::ListFull) } else { Ok(length) }
     }
 
     pub(super) fn list(&self, key: &str, from: usize, most: usize) -> Result<Vec<Vec<u8>>> {
@@ -154,7 +159,7 @@ impl State {
         self.remove(&key);
         let size = match &data {
             Data::Value(bytes) => bytes.len(),
-            Data::List(list) => list.iter().map(|item| item.len() + OVERHEAD / 4).sum(),
+            Data::List(list) => list.iter().map(|item| item_size(item)).sum(),
         };
         let bytes = OVERHEAD + 2 * key.len() + size;
         self.written += 1;
@@ -163,6 +168,15 @@ impl State {
         tenant.bytes += bytes;
         tenant.order.insert(self.written, key.clone());
         tenant.entries.insert(key, Entry { data, end, written: self.written, bytes });
+        while self.bytes > most && self.evict() {}
+    }
+
+    /// Counts what an entry has become larger by.
+    fn grow(&mut self, key: &str, more: usize, most: usize) {
+        self.bytes += more;
+        if let Some(tenant) = self.tenants.get_mut(prefix(key)) {
+            tenant.bytes += more;
+        }
         while self.bytes > most && self.evict() {}
     }
 
@@ -185,6 +199,11 @@ impl State {
         let oldest = largest.and_then(|tenant| tenant.order.values().next()).cloned();
         oldest.inspect(|key| self.remove(key)).is_some()
     }
+}
+
+/// About what an item of a list takes.
+fn item_size(item: &[u8]) -> usize {
+    item.len() + OVERHEAD / 4
 }
 
 /// `user:{tenant}:`, the part that all keys of a tenant begin with.

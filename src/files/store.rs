@@ -97,6 +97,11 @@ impl Files {
         Ok(Self { store, prefix, local: None })
     }
 
+    /// In a store that is there already. For tests, and for those who embed Herald.
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, prefix: Path::default(), local: None }
+    }
+
     /// The one door: the scope's tenant's files.
     pub fn scope<'a>(&'a self, scope: &'a Scope) -> TenantFiles<'a> {
         TenantFiles { files: self, scope }

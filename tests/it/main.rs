@@ -13,6 +13,7 @@
 mod admin;
 mod agent;
 mod cache;
+mod cache_service;
 mod campaigns;
 mod check;
 mod cli;
@@ -20,6 +21,7 @@ mod crashes;
 mod credentials;
 mod deploy;
 mod fairness;
+mod files;
 mod forgeries;
 mod interop;
 mod isolation;
