@@ -82,7 +82,13 @@ const ADMIN_STOP: Duration = Duration::from_millis(500);
 
 impl Default for Seams {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, files: None, run_engine: true }
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            connectors: None,
+            files: None,
+            run_engine: true,
+        }
     }
 }
 

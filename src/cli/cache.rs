@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::{Api, Connection, explain};
-use super::output::to_value;
 use crate::pb;
+use crate::rpc::json_value;
 
 #[derive(Args)]
 pub(super) struct CacheArgs {
@@ -81,7 +81,7 @@ async fn get(api: &mut Api, key: String) -> anyhow::Result<ExitCode> {
             match entry.counter {
                 // Exact, where a double is not.
                 Some(number) => number.into(),
-                None => to_value("herald.v1.CacheEntry", &entry)?["value"].take(),
+                None => json_value(entry.value.unwrap_or_default()).map_err(anyhow::Error::msg)?,
             }
         }
         Err(status) => {
@@ -102,10 +102,10 @@ async fn list(api: &mut Api, key: String) -> anyhow::Result<Vec<Value>> {
     loop {
         let request = pb::GetCacheListRequest { key: key.clone(), page_size: 0, page_token };
         let Ok(answer) = api.cache.get_cache_list(request).await else { return Ok(items) };
-        let mut answer = answer.into_inner();
-        page_token = std::mem::take(&mut answer.next_page_token);
-        if let Value::Array(page) = to_value("herald.v1.GetCacheListResponse", &answer)?["items"].take() {
-            items.extend(page);
+        let answer = answer.into_inner();
+        page_token = answer.next_page_token;
+        for item in answer.items {
+            items.push(json_value(item).map_err(anyhow::Error::msg)?);
         }
         if page_token.is_empty() {
             return Ok(items);

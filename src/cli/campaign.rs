@@ -222,9 +222,9 @@ pub(super) async fn import(
     while let Some(prospects) = batches()? {
         let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
         let answer = api.agent.batch_create_prospects(request).await;
-        let answer = answer.map_err(|s| explain(&s)).with_context(|| {
-            format!("{created} of {rows} prospects were imported; run again to import the rest")
-        })?;
+        let answer = answer
+            .map_err(|s| explain(&s))
+            .with_context(|| format!("{created} of {rows} prospects were imported; run again to import the rest"))?;
         created += u64::try_from(answer.into_inner().created_count).unwrap_or(0);
     }
     let there = rows - created;

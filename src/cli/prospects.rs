@@ -125,7 +125,8 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyho
     }
     found.truncate(limit);
     if json {
-        let values = found.iter().map(|prospect| to_value("herald.v1.Prospect", prospect)).collect::<Result<Vec<_>, _>>()?;
+        let values =
+            found.iter().map(|prospect| to_value("herald.v1.Prospect", prospect)).collect::<Result<Vec<_>, _>>()?;
         println!("{}", serde_json::to_string_pretty(&values)?);
         return Ok(ExitCode::SUCCESS);
     }
@@ -210,14 +211,14 @@ async fn write(
 
 /// Writes prospects in one format or the other.
 enum Exporter<W: Write> {
-    Csv(CsvWriter<W>),
+    Csv(Box<CsvWriter<W>>),
     Json { out: W, begun: bool },
 }
 
 impl<W: Write> Exporter<W> {
     fn new(out: W, format: Format) -> anyhow::Result<Self> {
         Ok(match format {
-            Format::Csv => Self::Csv(CsvWriter::new(out)?),
+            Format::Csv => Self::Csv(Box::new(CsvWriter::new(out)?)),
             Format::Json => Self::Json { out, begun: false },
         })
     }

@@ -27,7 +27,8 @@ pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
             "there is no HERALD_MASTER_KEY, the key to go from; a development server's is made by itself and is not rotated"
         );
     }
-    let new = std::env::var(NEW).with_context(|| format!("{NEW}: set it to the new key (`openssl rand -base64 32`)"))?;
+    let new =
+        std::env::var(NEW).with_context(|| format!("{NEW}: set it to the new key (`openssl rand -base64 32`)"))?;
     let old = MasterKey::parse(config.master_key.expose()).context("HERALD_MASTER_KEY")?;
     let new = MasterKey::parse(&new).context(NEW)?;
     let database = database_of(&config.data_dir);
@@ -38,7 +39,9 @@ pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rewrapped = runtime.block_on(rewrap_data_keys(&database, &old, &new, &SystemRandom));
     match rewrapped.context("nothing was changed")? {
-        Some(count) => println!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY"),
+        Some(count) => {
+            println!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY")
+        }
         None => println!("the keys are under the new key already; nothing was changed"),
     }
     Ok(ExitCode::SUCCESS)

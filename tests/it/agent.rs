@@ -108,7 +108,8 @@ async fn a_configuration_changes_by_mask_and_etag_and_keeps_its_password_to_itse
     assert!(set.create_time.is_some() && set.update_time.is_some());
 
     // One field of a message, and the rest stays; an old etag is refused, the own one is not.
-    let change = pb::AgentConfig { smtp: Some(pb::SmtpConfig { port: 587, ..Default::default() }), ..Default::default() };
+    let change =
+        pb::AgentConfig { smtp: Some(pb::SmtpConfig { port: 587, ..Default::default() }), ..Default::default() };
     let changed = configure(&mut api, change, &["smtp.port"]).await.expect("changed");
     let smtp = changed.smtp.as_ref().expect("a mail server");
     assert_eq!((smtp.port, smtp.host.as_str(), smtp.has_password), (587, "smtp.example.com", true));
@@ -162,8 +163,7 @@ async fn every_field_of_the_configuration_has_its_limits() {
     };
     let host = |host: &str| smtp(pb::SmtpConfig { host: host.into(), ..Default::default() });
     let port = |port| smtp(pb::SmtpConfig { port, ..Default::default() });
-    let password =
-        |size: usize| smtp(pb::SmtpConfig { password: "x".repeat(size), ..Default::default() });
+    let password = |size: usize| smtp(pb::SmtpConfig { password: "x".repeat(size), ..Default::default() });
     let zone = |zone: &str| controls(pb::Controls { time_zone: zone.into(), ..Default::default() });
     let pace = |n| controls(pb::Controls { max_emails_per_hour: n, ..Default::default() });
     let size = |size: usize| pb::AgentConfig { company_size: "x".repeat(size), ..Default::default() };
@@ -350,7 +350,8 @@ async fn prospects_are_filtered_ordered_and_viewed() {
     // BASIC leaves out the long texts, and is the list's own.
     let basic = list(&mut api, all()).await.remove(0);
     assert_eq!((basic.notes.as_str(), basic.next_action.as_str(), basic.company.as_str()), ("", "", "Delta"));
-    let full = list(&mut api, pb::ListProspectsRequest { view: pb::ProspectView::Full.into(), ..all() }).await.remove(0);
+    let full =
+        list(&mut api, pb::ListProspectsRequest { view: pb::ProspectView::Full.into(), ..all() }).await.remove(0);
     assert_eq!((full.notes.as_str(), full.next_action.as_str()), ("A long story", "Call"));
     let one = pb::GetProspectRequest { prospect_id: ids[3].clone(), view: pb::ProspectView::Basic.into() };
     let one = api.agent.get_prospect(one).await.expect("there").into_inner().prospect.expect("a prospect");
@@ -395,8 +396,7 @@ async fn a_probability_that_nobody_stated_is_absent() {
     }
     // Taken away again by a mask that names it.
     let change = pb::Prospect { id: ids[2].clone(), ..Default::default() };
-    let request =
-        pb::UpdateProspectRequest { prospect: Some(change), update_mask: mask(&["conversion_probability"]) };
+    let request = pb::UpdateProspectRequest { prospect: Some(change), update_mask: mask(&["conversion_probability"]) };
     let changed = api.agent.update_prospect(request).await.expect("changed").into_inner().prospect;
     assert_eq!(changed.expect("a prospect").conversion_probability, None);
 }
@@ -459,7 +459,10 @@ async fn engagement_follows_from_replies_and_a_refusal_is_never_interest() {
     assert_eq!(prospect(&mut api, id).await.engagement(), Engagement::None);
 
     let away = reply(&mut api, id, "I am out of office until Monday.").await;
-    assert_eq!((engagement(&away), away.reply.as_ref().expect("a reply").intent()), (Engagement::None, ReplyIntent::Away));
+    assert_eq!(
+        (engagement(&away), away.reply.as_ref().expect("a reply").intent()),
+        (Engagement::None, ReplyIntent::Away)
+    );
     assert_eq!(away.prospect.as_ref().expect("a prospect").status(), ProspectStatus::Discovered);
     let question = reply(&mut api, id, "Who are you?").await;
     assert_eq!(engagement(&question), Engagement::Engaged);
@@ -506,7 +509,8 @@ async fn engagement_follows_from_replies_and_a_refusal_is_never_interest() {
     assert_eq!(emails.len(), 8);
     assert!(emails.iter().all(|email| email.status() == EmailStatus::Received && email.received_time.is_some()));
     assert_eq!(emails[0].body, "Hello again");
-    let filtered = |engagement: Engagement| pb::ListProspectsRequest { engagement: engagement.into(), ..Default::default() };
+    let filtered =
+        |engagement: Engagement| pb::ListProspectsRequest { engagement: engagement.into(), ..Default::default() };
     assert_eq!(list(&mut api, filtered(Engagement::Interested)).await.len(), 1);
     assert_eq!(list(&mut api, filtered(Engagement::NotInterested)).await.len(), 0);
 
@@ -594,10 +598,8 @@ async fn suppressions_come_in_batches_and_pages() {
         };
         (from..from + count).map(one).collect::<Vec<_>>()
     };
-    let add = |suppressions, request_id: &str| pb::AddSuppressionsRequest {
-        suppressions,
-        request_id: request_id.to_owned(),
-    };
+    let add =
+        |suppressions, request_id: &str| pb::AddSuppressionsRequest { suppressions, request_id: request_id.to_owned() };
     for (from, count) in [(0, 999), (1_000, 1_000)] {
         let answer = api.agent.add_suppressions(add(entries(from, count), "")).await.expect("added").into_inner();
         assert_eq!(answer.added_count as usize, count);

@@ -67,7 +67,8 @@ fn bad(reason: &str) -> (Code, String) {
 async fn keeps_its_word(app: &TestApp) {
     let (mut a, mut b) = (app.user("user_a").await, app.user("user_b").await);
     // Values of every kind come back as they were.
-    let object = Struct { fields: [("a".to_owned(), number(1.5)), ("例".to_owned(), text("子"))].into_iter().collect() };
+    let object =
+        Struct { fields: [("a".to_owned(), number(1.5)), ("例".to_owned(), text("子"))].into_iter().collect() };
     let list = ListValue { values: vec![number(1.0), Value { kind: Some(Kind::NullValue(0)) }] };
     for (n, kind) in [
         Kind::NullValue(0),
@@ -135,7 +136,8 @@ async fn keeps_its_word(app: &TestApp) {
     let entries: Vec<_> = (0..500).map(entry).collect();
     let batch = pb::BatchSetCacheEntriesRequest { entries, ttl: None };
     a.cache.batch_set_cache_entries(batch).await.expect("set");
-    let keys: Vec<_> = (0..250).rev().map(|n| format!("b{n:03}")).chain(["none".to_owned(), "list".to_owned()]).collect();
+    let keys: Vec<_> =
+        (0..250).rev().map(|n| format!("b{n:03}")).chain(["none".to_owned(), "list".to_owned()]).collect();
     let asked = pb::BatchGetCacheEntriesRequest { keys: keys.clone() };
     let found = a.cache.batch_get_cache_entries(asked).await.expect("values").into_inner().entries;
     assert_eq!(found.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), keys);
@@ -162,7 +164,8 @@ async fn keeps_its_word(app: &TestApp) {
     let delete = || pb::DeleteCacheEntryRequest { key: "b*".into() };
     assert!(a.cache.delete_cache_entry(delete()).await.expect("deleted").into_inner().deleted);
     assert!(!a.cache.delete_cache_entry(delete()).await.expect("gone").into_inner().deleted);
-    let all = a.cache.delete_all_cache_entries(pb::DeleteAllCacheEntriesRequest {}).await.expect("deleted").into_inner();
+    let all =
+        a.cache.delete_all_cache_entries(pb::DeleteAllCacheEntriesRequest {}).await.expect("deleted").into_inner();
     // Six values, two counters, a list, five hundred in a batch.
     assert_eq!(all.deleted_count, 509);
     assert!(get(&mut b, "kept").await.is_ok());
@@ -194,15 +197,26 @@ async fn each_limit_holds_at_one_below_at_and_one_above() {
         let key = "k".repeat(bytes);
         let results = [
             set(&mut api, &key, number(1.0)).await.err(),
-            increment(&mut api, &format!("{}n", &key[..bytes.saturating_sub(1)]), None).await.err().filter(|_| bytes > 0),
-            push(&mut api, &format!("{}l", &key[..bytes.saturating_sub(1)]), number(1.0)).await.err().filter(|_| bytes > 0),
+            increment(&mut api, &format!("{}n", &key[..bytes.saturating_sub(1)]), None)
+                .await
+                .err()
+                .filter(|_| bytes > 0),
+            push(&mut api, &format!("{}l", &key[..bytes.saturating_sub(1)]), number(1.0))
+                .await
+                .err()
+                .filter(|_| bytes > 0),
         ];
         for result in results.into_iter().filter(|_| bytes > 0) {
-            assert_eq!(result.map(|status| reason(&status)), (!fits).then(|| "FIELD_INVALID".to_owned()), "{bytes} bytes");
+            assert_eq!(
+                result.map(|status| reason(&status)),
+                (!fits).then(|| "FIELD_INVALID".to_owned()),
+                "{bytes} bytes"
+            );
         }
         let asked = pb::BatchGetCacheEntriesRequest { keys: vec!["fine".into(), key.clone()] };
         let status = api.cache.batch_get_cache_entries(asked).await.err();
-        let named = status.map(|status| status.get_error_details().bad_request().expect("fields").field_violations[0].field.clone());
+        let named = status
+            .map(|status| status.get_error_details().bad_request().expect("fields").field_violations[0].field.clone());
         assert_eq!(named, (!fits).then(|| "keys[1]".to_owned()), "{bytes} bytes");
     }
     // A text has two quotes as JSON.
@@ -219,10 +233,20 @@ async fn each_limit_holds_at_one_below_at_and_one_above() {
         let asked = pb::BatchGetCacheEntriesRequest { keys: (0..count).map(|n| format!("b{n}")).collect() };
         assert_eq!(api.cache.batch_get_cache_entries(asked).await.is_ok(), fits, "{count} keys");
     }
-    for n in 1..=10_000 {
-        assert_eq!(push(&mut api, "full", number(1.0)).await.expect("room"), n);
+    let mut pushing = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let mut api = api.clone();
+        pushing.spawn(async move {
+            for _ in 0..500 {
+                push(&mut api, "full", number(1.0)).await.expect("room");
+            }
+        });
     }
-    assert_eq!(refused(push(&mut api, "full", number(1.0)).await), (Code::FailedPrecondition, "CACHE_LIST_FULL".into()));
+    pushing.join_all().await;
+    assert_eq!(
+        refused(push(&mut api, "full", number(1.0)).await),
+        (Code::FailedPrecondition, "CACHE_LIST_FULL".into())
+    );
     assert_eq!(items(&mut api, "full", 10_000).await.expect("a list").len(), 10_000);
     assert_eq!(refused(items(&mut api, "full", 10_001).await), bad("FIELD_INVALID"));
 
@@ -232,7 +256,8 @@ async fn each_limit_holds_at_one_below_at_and_one_above() {
     let status = api.cache.batch_set_cache_entries(pb::BatchSetCacheEntriesRequest { entries, ttl: None }).await;
     let status = status.expect_err("bad entries");
     let details = status.get_error_details();
-    let named: Vec<_> = details.bad_request().expect("fields").field_violations.iter().map(|v| v.field.clone()).collect();
+    let named: Vec<_> =
+        details.bad_request().expect("fields").field_violations.iter().map(|v| v.field.clone()).collect();
     assert_eq!(named, ["entries[1].key", "entries[2].key", "entries[1].value", "entries[2].value"]);
     assert_eq!(refused(get(&mut api, "a").await).1, "CACHE_KEY_NOT_FOUND", "and nothing of it is set");
     let none = pb::SetCacheEntryRequest { key: "a".into(), value: None, ttl: None };

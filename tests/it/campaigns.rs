@@ -305,6 +305,37 @@ impl Mail for FlakyMail {
 }
 
 #[tokio::test]
+async fn a_campaign_that_is_to_pause_on_an_error_does_and_goes_on_when_it_is_resumed() {
+    let site = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let data = folder();
+    let config = config(&data);
+    let fetch = Arc::new(WebFetch::new(&config.fetch).expect("a client"));
+    let connectors = Some(Connectors { fetch, mail: Arc::new(FlakyMail { tries: AtomicUsize::new(3) }) });
+    let app = TestApp::with(data, config, herald::app::Seams { connectors, ..seams() }).await;
+    let mut api = app.user("user_a").await;
+    add_prospects(&mut api, 3).await;
+    let controls = Some(pb::Controls { pause_on_error: true, ..Default::default() });
+    let config = pb::AgentConfig { auto_approve: true, controls, ..Default::default() };
+    let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
+    api.agent.update_agent_config(request).await.expect("configured");
+    let started = start_campaign(&mut api, &site).await;
+    let paused = reaches(&mut api, CampaignState::Paused).await;
+    let counts = paused.emails.expect("counts");
+    assert_eq!((counts.failed, counts.sent + counts.approved), (1, 2));
+    api.workflow.resume_workflow(pb::ResumeWorkflowRequest::default()).await.expect("resumed");
+    let done = reaches(&mut api, CampaignState::Completed).await;
+    assert_eq!(done.emails.expect("counts").sent, 2);
+    let events = crate::support::history(&mut api, &started.id, 0).await;
+    let told = events.iter().any(|event| match &event.kind {
+        Some(pb::campaign_event::Kind::StateChanged(change)) => {
+            change.to() == CampaignState::Paused && change.reason == "an e-mail was refused: 550 no such mailbox"
+        }
+        _ => false,
+    });
+    assert!(told, "the history says why");
+}
+
+#[tokio::test]
 async fn a_connector_that_is_away_is_a_hold_and_a_refusal_fails_one_email_alone() {
     let site = site::pages([("/", html("<title>Acme</title>"))]).await;
     let data = folder();

@@ -1,7 +1,8 @@
 //! The command line, as a stranger types it, against a real server.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use crate::support::process::{Server, herald, serve};
 use crate::support::site;
@@ -171,4 +172,241 @@ fn the_settings_in_force_and_completions_are_printed() {
         let output = herald().args(["completions", shell]).output().expect("it ends");
         assert!(text(&output.stdout).contains("select-template"), "{shell}");
     }
+}
+
+async fn client(server: &Server, args: &[&str]) -> (bool, String, String) {
+    client_with(server, args, "").await
+}
+
+/// A client command as `user_a`, with a text on its standard input.
+async fn client_with(server: &Server, args: &[&str], input: &str) -> (bool, String, String) {
+    let mut command = herald();
+    command.args(args).env("HERALD_SERVER", format!("http://{}", server.address)).env("HERALD_USER", "user_a");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let input = input.to_owned();
+    let output = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().expect("it starts");
+        child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("written");
+        child.wait_with_output().expect("it ends")
+    });
+    let output = output.await.expect("no panic");
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_exact() {
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let odd = "email,company,contact_name,notes,tags,priority_score,conversion_probability,status\n\
+        a@example.com,'=HYPERLINK(1),+49 30,\"-1\nsecond, line\",@x;plain,7,0,contacted\n\
+        b@example.com,\"例子, \"\"GmbH\"\"\",Anna,,,,,\n";
+    std::fs::write(path("odd.csv"), odd).expect("written");
+    let (ok, _, err) = client(&server, &["prospects", "import", &path("odd.csv")]).await;
+    assert!(ok && err.contains("2 prospects imported"), "{err}");
+
+    let (ok, out, err) = client(&server, &["prospects", "list", "--json"]).await;
+    assert!(ok, "{err}");
+    let rows: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let first = rows.as_array().expect("rows").iter().find(|row| row["email"] == "a@example.com").expect("the first");
+    assert_eq!((&first["company"], &first["contactName"]), (&"=HYPERLINK(1)".into(), &"+49 30".into()));
+    assert_eq!((&first["notes"], &first["conversionProbability"]), (&"-1\nsecond, line".into(), &0.into()));
+
+    // No cell of the CSV begins with what a spreadsheet takes for a formula; JSON is exact.
+    let (ok, _, err) = client(&server, &["prospects", "export", &path("out.csv")]).await;
+    assert!(ok && err.contains("2 prospects exported"), "{err}");
+    let csv = std::fs::read_to_string(path("out.csv")).expect("written");
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    for record in reader.records() {
+        for cell in &record.expect("a record") {
+            assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+        }
+    }
+    assert!(csv.contains("'=HYPERLINK(1)") && csv.contains("'+49 30") && csv.contains("'@x;plain"), "{csv}");
+    let (ok, out, _) = client(&server, &["prospects", "export", "--format", "json"]).await;
+    let exact: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert!(ok && exact == rows);
+    std::fs::write(path("out.json"), &out).expect("written");
+
+    // Both can be imported by another tenant, and are the same again.
+    for name in ["out.csv", "out.json"] {
+        let user = format!("user_of_{}", name.replace('.', "_"));
+        let (ok, _, err) = client(&server, &["prospects", "import", &path(name), "--user", &user]).await;
+        assert!(ok && err.contains("2 prospects imported"), "{name}: {err}");
+        let (_, out, _) = client(&server, &["prospects", "list", "--json", "--user", &user]).await;
+        let again: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let told = |rows: &serde_json::Value| {
+            let told = |row: &serde_json::Value| {
+                ["email", "company", "contactName", "notes", "tags", "priorityScore", "conversionProbability", "status"]
+                    .map(|field| row[field].to_string())
+            };
+            let mut told: Vec<_> = rows.as_array().expect("rows").iter().map(told).collect();
+            told.sort();
+            told
+        };
+        assert_eq!(told(&again), told(&rows), "{name}");
+    }
+
+    let (ok, out, _) = client(&server, &["prospects", "list", "--query", "例子"]).await;
+    assert!(ok && out.starts_with("id ") && out.contains("b@example.com") && !out.contains("a@example.com"), "{out}");
+    let (ok, out, _) = client(&server, &["prospects", "list", "--status", "contacted", "--urgent"]).await;
+    assert!(ok && out.lines().count() == 2 && out.contains("contacted"), "{out}");
+
+    // What is wrong is told by its row, and nothing of the file is imported.
+    std::fs::write(path("bad.json"), r#"[{"email": "c@example.com"}, {"email": "nobody", "priorityScore": 101}]"#)
+        .expect("written");
+    let (ok, _, err) = client(&server, &["prospects", "import", &path("bad.json")]).await;
+    assert!(
+        !ok && err.contains("row 2: email: must be an e-mail address") && err.contains("row 2: priority_score"),
+        "{err}"
+    );
+    for (name, text, told) in [
+        ("none.json", "[]", "no prospects"),
+        ("broken.json", "[{", "no JSON array"),
+        ("field.json", r#"[{"mail": "a@example.com"}]"#, "row 1"),
+        ("prospects.txt", "", ".csv or .json"),
+    ] {
+        std::fs::write(path(name), text).expect("written");
+        let (ok, _, err) = client(&server, &["prospects", "import", &path(name)]).await;
+        assert!(!ok && err.contains(told), "{name}: {err}");
+    }
+    let (_, out, _) = client(&server, &["prospects", "list", "--json"]).await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).expect("JSON").as_array().map(Vec::len), Some(2));
+    let (ok, _, err) = client(&server, &["prospects", "export", "/nowhere/out.csv"]).await;
+    assert!(!ok && err.contains("cannot write /nowhere/out.csv"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    for (args, expected) in [
+        (&["cache", "set", "k", r#"{"n": 1}"#][..], ""),
+        (&["cache", "get", "k"], "{\n  \"n\": 1\n}\n"),
+        (&["cache", "set", "plain", "a text", "--ttl", "60"], ""),
+        (&["cache", "get", "plain"], "\"a text\"\n"),
+        (&["cache", "set", "n", "9007199254740991"], ""),
+        (&["cache", "get", "n"], "9007199254740991\n"),
+        (&["cache", "keys"], "k\nn\nplain\n"),
+        (&["cache", "keys", "--prefix", "p", "--json"], "[\n  \"plain\"\n]\n"),
+    ] {
+        let (ok, out, err) = client(&server, args).await;
+        assert_eq!((ok, out.as_str()), (true, expected), "{args:?}: {err}");
+    }
+    let (ok, _, err) = client(&server, &["cache", "get", "none"]).await;
+    assert!(!ok && err.contains("CACHE_KEY_NOT_FOUND"), "{err}");
+    let (ok, _, err) = client(&server, &["cache", "clear"]).await;
+    assert!(!ok && err.contains("would delete 3 keys") && err.contains("--yes"), "{err}");
+    let (ok, out, _) = client(&server, &["cache", "clear", "--yes"]).await;
+    assert!(ok && out == "3 keys deleted\n", "{out}");
+
+    let set = [
+        "config",
+        "set",
+        "sender.email=grace@example.com",
+        "industries=Farming, Gardening",
+        "goal=press",
+        "auto_approve=true",
+        "controls.max_emails_per_hour=20",
+        r#"controls.working_hours={"start":{"hours":9},"end":{"hours":17}}"#,
+        "smtp.security=tls",
+        "smtp.password=-",
+    ];
+    let (ok, out, err) = client_with(&server, &set, "s3cret\n").await;
+    assert!(ok && out.is_empty(), "{out}{err}");
+    let (ok, out, _) = client(&server, &["config", "get"]).await;
+    for (field, value) in [
+        ("sender.email", "grace@example.com"),
+        ("industries", "Farming, Gardening"),
+        ("goal", "CAMPAIGN_GOAL_PRESS"),
+        ("controls.max_emails_per_hour", "20"),
+        ("smtp.has_password", "true"),
+    ] {
+        let there = out.lines().any(|line| line.starts_with(field) && line.ends_with(value));
+        assert!(ok && there, "{field} {value} in:\n{out}");
+    }
+    assert!(!out.contains("s3cret"));
+    let (_, out, _) = client(&server, &["config", "get", "sender.email"]).await;
+    assert_eq!(out, "grace@example.com\n");
+    let (_, out, _) = client(&server, &["config", "get", "--json"]).await;
+    let config: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(config["controls"]["workingHours"]["start"]["hours"], 9);
+    let (ok, _, _) = client(&server, &["config", "set", "industries=", "sender.email="]).await;
+    let (_, out, _) = client(&server, &["config", "get"]).await;
+    assert!(ok && !out.contains("Farming") && !out.contains("grace@"), "{out}");
+    for (wrong, told) in [
+        ("sender.mail=x", "no field \"mail\"; known are: name, position, company, email"),
+        ("provider.x=y", "has no fields of its own"),
+        ("auto_approve=perhaps", "true or false"),
+        ("goal=fame", "CAMPAIGN_GOAL_PARTNERSHIPS"),
+        ("industries", "FIELD=VALUE"),
+        ("controls.time_zone=Middle/Earth", "IANA"),
+        ("etag=x", "no field"),
+    ] {
+        let (ok, _, err) = client(&server, &["config", "set", wrong]).await;
+        assert!(!ok && err.contains(told), "{wrong}: {err}");
+    }
+    let (ok, _, err) = client(&server, &["config", "set", "provider=x", "--etag", "stale"]).await;
+    assert!(!ok && err.contains("ETAG_MISMATCH"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_master_key_is_rotated_whole_or_not_at_all() {
+    const KEYS: [&str; 3] = [
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+        "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=",
+    ];
+    let data = folder();
+    let rotate = |old: &str, new: Option<&str>| {
+        let mut command = herald();
+        command.args(["rotate-key", "--data-dir"]).arg(data.path()).env("HERALD_MASTER_KEY", old);
+        if let Some(new) = new {
+            command.env("HERALD_NEW_MASTER_KEY", new);
+        }
+        let output = command.output().expect("it ends");
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let starts = |key: &str| serve(data.path(), &[("HERALD_MASTER_KEY", key)]);
+    let refused = |key: &str| {
+        let mut command = herald();
+        command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
+        let output = command.env("HERALD_MASTER_KEY", key).output().expect("it ends");
+        (output.status.success(), text(&output.stderr))
+    };
+
+    let (ok, _, err) = rotate(KEYS[0], Some(KEYS[1]));
+    assert!(!ok && err.contains("there is no database"), "{err}");
+    let mut server = starts(KEYS[0]);
+    for user in ["user_a", "user_b"] {
+        let set = ["config", "set", "smtp.password=s3cret", "--user", user];
+        assert!(client(&server, &set).await.0);
+    }
+    let (ok, _, err) = rotate(KEYS[0], Some(KEYS[1]));
+    assert!(!ok && err.contains("another Herald works in the data folder"), "{err}");
+    server.signal(rustix::process::Signal::TERM);
+    assert!(server.ended().await.success());
+
+    for (old, new, told) in [
+        (KEYS[0], None, "HERALD_NEW_MASTER_KEY"),
+        (KEYS[0], Some("short"), "HERALD_NEW_MASTER_KEY"),
+        ("short", Some(KEYS[1]), "HERALD_MASTER_KEY"),
+        ("", Some(KEYS[1]), "there is no HERALD_MASTER_KEY"),
+        (KEYS[2], Some(KEYS[1]), "does not open the data key of the tenant user_a"),
+    ] {
+        let (ok, out, err) = rotate(old, new);
+        assert!(!ok && err.contains(told), "{told}: {out}{err}");
+    }
+    drop(starts(KEYS[0]));
+    let (ok, out, err) = rotate(KEYS[0], Some(KEYS[1]));
+    assert!(ok && out.contains("the keys of 2 tenants are under the new key"), "{out}{err}");
+    let (ok, out, _) = rotate(KEYS[0], Some(KEYS[1]));
+    assert!(ok && out.contains("under the new key already"), "{out}");
+
+    // The old one opens it no more; the new one does, and what was sealed is still there.
+    let (ok, err) = refused(KEYS[0]);
+    assert!(!ok && err.contains("the master key does not open this data folder"), "{err}");
+    let server = starts(KEYS[1]);
+    let (_, out, _) = client(&server, &["config", "get", "smtp.has_password"]).await;
+    assert_eq!(out, "true\n");
 }

@@ -39,7 +39,8 @@ const NAMES: [&str; 4] = ["campaign-config.json", "config.json", "emails.json", 
 async fn run_campaign(api: &mut Api, website: &str) {
     add_prospects(api, 3).await;
     let smtp = pb::SmtpConfig { password: "correct horse battery".into(), ..Default::default() };
-    let config = pb::AgentConfig { smtp: Some(smtp), auto_approve: true, location: "Mosel".into(), ..Default::default() };
+    let config =
+        pb::AgentConfig { smtp: Some(smtp), auto_approve: true, location: "Mosel".into(), ..Default::default() };
     let update = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
     api.agent.update_agent_config(update).await.expect("changed");
     start_campaign(api, website).await;
@@ -78,7 +79,8 @@ fn local_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 async fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     for _ in 0..500 {
         let files = local_files(folder);
-        if files.get("emails.json").is_some_and(|emails| String::from_utf8_lossy(emails).contains("EMAIL_STATUS_SENT")) {
+        if files.get("emails.json").is_some_and(|emails| String::from_utf8_lossy(emails).contains("EMAIL_STATUS_SENT"))
+        {
             return files;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -134,7 +136,8 @@ async fn what_a_killed_process_left_half_written_is_swept_at_the_next_start() {
     let settings = config(&data);
     let app = TestApp::with(data, settings, seams()).await;
     let left = || {
-        let mut left: Vec<_> = local_files(&own).into_keys().chain(local_files(&own.join("outbox")).into_keys()).collect();
+        let mut left: Vec<_> =
+            local_files(&own).into_keys().chain(local_files(&own.join("outbox")).into_keys()).collect();
         left.sort();
         left
     };
@@ -396,14 +399,16 @@ async fn fill(api: &mut Api, from: usize) -> Vec<String> {
             notes: "x".repeat(2_000),
             ..Default::default()
         };
-        let request = pb::BatchCreateProspectsRequest {
-            prospects: (0..50).map(prospect).collect(),
-            request_id: String::new(),
-        };
+        let request =
+            pb::BatchCreateProspectsRequest { prospects: (0..50).map(prospect).collect(), request_id: String::new() };
         match api.agent.batch_create_prospects(request).await {
             Ok(answer) => ids.extend(answer.into_inner().results.into_iter().map(|result| result.prospect_id)),
             Err(status) => {
-                assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "DISK_FULL"), "{status:?}");
+                assert_eq!(
+                    (status.code(), reason(&status).as_str()),
+                    (Code::ResourceExhausted, "DISK_FULL"),
+                    "{status:?}"
+                );
                 return ids;
             }
         }
@@ -453,7 +458,11 @@ async fn on_a_disk_filled_to_the_brim_nothing_acknowledged_is_lost_and_it_goes_o
     }
     let status = api.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await.expect_err("full");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "DISK_FULL"), "{status:?}");
-    assert_eq!(local_files(&data.join("users/user_a")), old, "the old files are whole, and nothing half-written is left");
+    assert_eq!(
+        local_files(&data.join("users/user_a")),
+        old,
+        "the old files are whole, and nothing half-written is left"
+    );
     all_there(&server, &ids).await;
 
     // Killed while it is full, and started again with room.
@@ -463,7 +472,8 @@ async fn on_a_disk_filled_to_the_brim_nothing_acknowledged_is_lost_and_it_goes_o
     let server = serve(&data, &[]);
     all_there(&server, &ids).await;
     let mut api = server.user("user_a").await;
-    api.agent.delete_prospect(pb::DeleteProspectRequest { prospect_id: ids[0].clone(), etag: String::new() })
+    api.agent
+        .delete_prospect(pb::DeleteProspectRequest { prospect_id: ids[0].clone(), etag: String::new() })
         .await
         .expect("writes go on");
     crate::support::kill::assert_whole(&data).await;

@@ -77,6 +77,11 @@ async fn grpc_js_runs_a_campaign() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_js_calls_every_rpc_of_the_agent_the_cache_and_the_tenant_service() {
+    node("agent.mjs", &TestApp::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connect_web_runs_a_campaign_over_grpc_web() {
     node("connect_web.mjs", &TestApp::start().await).await;
 }

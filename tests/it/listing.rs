@@ -13,7 +13,9 @@ use crate::support::TestApp;
 /// What happens between two pages.
 #[derive(Debug, Clone)]
 enum Change {
-    Create { priority: i32 },
+    Create {
+        priority: i32,
+    },
     /// Of the rows that there are, counted from the newest.
     Delete(usize),
     Undelete(usize),
@@ -80,12 +82,8 @@ async fn pages(mut api: Api, first: usize, page_size: i32, urgent: bool, changes
     let (mut seen, mut page_token) = (Vec::new(), String::new());
     let mut changes = changes.into_iter();
     loop {
-        let request = pb::ListProspectsRequest {
-            page_size,
-            page_token,
-            order_by: order_by.to_owned(),
-            ..Default::default()
-        };
+        let request =
+            pb::ListProspectsRequest { page_size, page_token, order_by: order_by.to_owned(), ..Default::default() };
         let page = api.agent.list_prospects(request).await.expect("a page").into_inner();
         assert!(page.prospects.iter().all(|p| p.delete_time.is_none() && !model[&p.id]), "none that is deleted");
         seen.extend(page.prospects.into_iter().map(|prospect| prospect.id));
@@ -106,7 +104,8 @@ async fn pages(mut api: Api, first: usize, page_size: i32, urgent: bool, changes
 
 #[test]
 fn pages_hold_no_row_twice_and_lose_none_while_rows_come_and_go() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let app = runtime.block_on(TestApp::start());
     let cases = if crate::support::deep() { 2_000 } else { 50 };
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });

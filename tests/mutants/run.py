@@ -23,6 +23,7 @@ SUITES = {
     "structure": ["--test", "it", "structure::"],
     "matrix": ["--test", "it", "isolation::matrix::"],
     "programs": ["--test", "it", "isolation::programs::"],
+    "scenarios": ["--test", "it", "--", "isolation::two_users", "isolation::pausing", "isolation::page_tokens"],
     "neighbours": ["--test", "it", "isolation::neighbours::"],
     "kills": ["--test", "it", "kills::"],
 }

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 100;
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The value, or what is wrong with it in words that fit behind a field's name.
-pub(in crate::rpc) fn value_in(value: Value) -> Result<serde_json::Value, &'static str> {
+pub fn value_in(value: Value) -> Result<serde_json::Value, &'static str> {
     value_at(value, 0)
 }
 

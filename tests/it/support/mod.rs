@@ -60,7 +60,13 @@ pub async fn scope(user: &str) -> Scope {
 }
 
 pub fn seams() -> Seams {
-    Seams { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), connectors: None, files: None, run_engine: true }
+    Seams {
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        connectors: None,
+        files: None,
+        run_engine: true,
+    }
 }
 
 /// A clock that stands until it is set.
