@@ -167,9 +167,10 @@ impl S3 {
             .stderr(Stdio::null())
             .spawn()
             .expect("moto is installed by `make test`");
+        let server = Self { child, endpoint: format!("http://127.0.0.1:{port}") };
         for _ in 0..1_000 {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return Self { child, endpoint: format!("http://127.0.0.1:{port}") };
+                return server;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
