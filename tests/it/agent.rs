@@ -541,6 +541,34 @@ async fn engagement_follows_from_replies_and_a_refusal_is_never_interest() {
     assert_eq!(refused(api.agent.record_reply(nobody).await), (Code::NotFound, "PROSPECT_NOT_FOUND".into()));
 }
 
+#[tokio::test]
+async fn the_engagement_that_is_shown_and_the_one_that_is_filtered_by_are_the_same() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let filtered =
+        |engagement: Engagement| pb::ListProspectsRequest { engagement: engagement.into(), ..Default::default() };
+    let texts =
+        ["", "Out of office", "Who are you?", "Tell me more", "Not interested", "Unsubscribe", "Sounds good", "Hm"];
+    for (n, first) in texts.iter().enumerate() {
+        let one = pb::Prospect { email: format!("e{n}@engagement.example"), ..Default::default() };
+        let id = create(&mut api, vec![one]).await.remove(0);
+        for text in [*first, texts[(n * 3 + 1) % texts.len()]].into_iter().filter(|text| !text.is_empty()) {
+            reply(&mut api, &id, text).await;
+        }
+        let shown = prospect(&mut api, &id).await.engagement();
+        for engagement in [
+            Engagement::None,
+            Engagement::Awaiting,
+            Engagement::Engaged,
+            Engagement::Interested,
+            Engagement::NotInterested,
+        ] {
+            let listed = list(&mut api, filtered(engagement)).await.iter().any(|p| p.id == id);
+            assert_eq!(listed, engagement == shown, "{first:?}: {shown:?} and {engagement:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_suppressed_deleted_or_taken_over_by_then_is_not_sent() {
     let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
