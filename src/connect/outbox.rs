@@ -54,7 +54,11 @@ impl From<FilesError> for ConnectError {
     fn from(error: FilesError) -> Self {
         match error {
             FilesError::DiskFull => Self::Passing("the disk is full".to_owned()),
-            FilesError::Unavailable(why) => Self::Passing(format!("the outbox cannot be used: {why}")),
+            FilesError::Unavailable(why) => {
+                // It may tell of paths and addresses that are no tenant's business.
+                tracing::warn!(why, "files.unavailable");
+                Self::Passing("the outbox cannot be used now; the server's log says why".to_owned())
+            }
         }
     }
 }

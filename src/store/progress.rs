@@ -5,6 +5,7 @@
 //! work on is also refused once a user has paused or ended the campaign; only what became of an e-mail that was already
 //! handed to the mail connector is always recorded.
 
+use serde_json::Value;
 use sqlx::FromRow;
 
 use super::Scoped;
@@ -57,7 +58,7 @@ tenant_sql! {
          SELECT $1, $2, key, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]'
          FROM json_each($3)";
     PROSPECTS_FROM =
-        concat!("SELECT ", prospect_columns!(), "
+        concat!("SELECT c.position AS place, ", prospect_columns!(), "
          FROM campaign_prospects c
          JOIN prospects p ON p.tenant_id = $1 AND p.id = c.prospect_id
          WHERE c.tenant_id = $1 AND c.campaign_id = $2 AND c.position >= $3
@@ -67,10 +68,10 @@ tenant_sql! {
         "INSERT INTO emails (
              tenant_id, id, prospect_id, campaign_id, position, template_id, subject, body, from_name, from_address,
              to_name, to_address, unsubscribe, status, note, message_id, create_time, update_time)
-         SELECT $1, value ->> '$[0]', value ->> '$[1]', $2, $3 + key, value ->> '$[2]', value ->> '$[3]', value ->> '$[4]',
-             value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]', value ->> '$[9]', value ->> '$[10]',
-             value ->> '$[11]', value ->> '$[12]', $4, $4
-         FROM json_each($5)";
+         SELECT $1, value ->> '$[0]', value ->> '$[1]', $2, value ->> '$[13]', value ->> '$[2]', value ->> '$[3]',
+             value ->> '$[4]', value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]', value ->> '$[9]',
+             value ->> '$[10]', value ->> '$[11]', value ->> '$[12]', $3, $3
+         FROM json_each($4)";
     APPROVE_ALL =
         "UPDATE emails
          SET status = 'approved', update_time = $3
@@ -125,9 +126,9 @@ pub enum Work {
     Strategy(SearchStrategy),
     /// The best first.
     Prospects(Vec<RankedProspect>),
-    /// For the prospects from position `from` on, in their order.
+    /// For the prospects before position `done`, of `of`.
     Emails {
-        from: u32,
+        done: u32,
         of: u32,
         emails: Vec<WrittenEmail>,
     },
@@ -157,6 +158,8 @@ pub enum Next {
 pub struct WrittenEmail {
     pub id: EmailId,
     pub prospect_id: ProspectId,
+    /// The rank of its prospect in the campaign, from 0.
+    pub position: u32,
     pub template_id: TemplateId,
     pub subject: String,
     pub body: String,
@@ -213,6 +216,14 @@ pub(super) struct Release {
     lease: Lease,
 }
 
+/// A prospect with its place among those that a campaign has chosen.
+#[derive(FromRow)]
+struct Chosen {
+    place: u32,
+    #[sqlx(flatten)]
+    prospect: ProspectRow,
+}
+
 #[derive(FromRow)]
 struct Changed {
     id: EmailId,
@@ -220,11 +231,11 @@ struct Changed {
 }
 
 impl Scoped<'_> {
-    /// The prospects that a campaign has chosen, from a position on.
-    pub async fn chosen_prospects(&self, campaign: &CampaignId, from: u32, most: u32) -> Result<Vec<Prospect>> {
+    /// The prospects that a campaign has chosen, from a position on, each with its position.
+    pub async fn chosen_prospects(&self, campaign: &CampaignId, from: u32, most: u32) -> Result<Vec<(u32, Prospect)>> {
         let query = self.query(PROSPECTS_FROM).bind(campaign.clone()).bind(from).bind(most);
-        let rows: Vec<ProspectRow> = query.all().await?;
-        rows.into_iter().map(ProspectRow::prospect).collect()
+        let rows: Vec<Chosen> = query.all().await?;
+        rows.into_iter().map(|row| Ok((row.place, row.prospect.prospect()?))).collect()
     }
 
     /// The campaign's e-mails that were handed to the mail connector and have no outcome.
@@ -317,15 +328,14 @@ impl Advance {
                 let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
                 tx.query(SET_PROSPECT_COUNT).bind(id.clone()).bind(count).execute_exactly(1).await?;
             }
-            Work::Emails { from, of, emails } => {
+            Work::Emails { done, of, emails } => {
                 let rows: Vec<_> = emails.iter().map(WrittenEmail::values).collect();
-                let insert = tx.query(INSERT_EMAILS).bind(id.clone()).bind(*from).bind(now.0);
+                let insert = tx.query(INSERT_EMAILS).bind(id.clone()).bind(now.0);
                 insert.bind(json(&rows)).execute_exactly(rows.len()).await?;
                 tx.count("emails", signed(rows.len())).await?;
-                let done = from + u32::try_from(rows.len()).unwrap_or(u32::MAX);
-                tx.query(SET_CURSOR).bind(id.clone()).bind(done).execute_exactly(1).await?;
+                tx.query(SET_CURSOR).bind(id.clone()).bind(*done).execute_exactly(1).await?;
                 events.extend(emails.iter().map(WrittenEmail::event));
-                return Ok(Some(percent(done, *of)));
+                return Ok(Some(percent(*done, *of)));
             }
             Work::ApproveAll => {
                 let rows: Vec<Changed> = tx.query(APPROVE_ALL).bind(id.clone()).bind(now.0).all().await?;
@@ -377,21 +387,22 @@ impl Advance {
 
 impl WrittenEmail {
     /// In the order that INSERT_EMAILS reads them.
-    fn values(&self) -> [&str; 13] {
+    fn values(&self) -> [Value; 14] {
         [
-            self.id.as_str(),
-            self.prospect_id.as_str(),
-            self.template_id.as_str(),
-            &self.subject,
-            &self.body,
-            &self.from.name,
-            &self.from.address,
-            &self.to.name,
-            &self.to.address,
-            &self.unsubscribe,
-            self.status.as_str(),
-            &self.note,
-            &self.message_id,
+            self.id.as_str().into(),
+            self.prospect_id.as_str().into(),
+            self.template_id.as_str().into(),
+            self.subject.as_str().into(),
+            self.body.as_str().into(),
+            self.from.name.as_str().into(),
+            self.from.address.as_str().into(),
+            self.to.name.as_str().into(),
+            self.to.address.as_str().into(),
+            self.unsubscribe.as_str().into(),
+            self.status.as_str().into(),
+            self.note.as_str().into(),
+            self.message_id.as_str().into(),
+            self.position.into(),
         ]
     }
 

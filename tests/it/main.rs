@@ -34,4 +34,5 @@ mod structure;
 mod support;
 mod tls;
 mod traces;
+mod upgrades;
 mod watching;

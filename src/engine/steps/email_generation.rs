@@ -38,15 +38,17 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     )?;
 
     let log = if from == 0 { vec![format!("from {}", letterhead.from())] } else { Vec::new() };
-    let emails: Vec<_> = prospects.iter().map(|p| letterhead.write(p, turn.engine().store.ids())).collect();
-    let done = from + u32::try_from(emails.len()).unwrap_or(u32::MAX);
-    let next = if done >= of || emails.is_empty() {
+    // Places may be empty where a prospect is gone for good.
+    let done = prospects.last().map_or(of, |(position, _)| position + 1);
+    let write = |(position, p): &(u32, Prospect)| letterhead.write(*position, p, turn.engine().store.ids());
+    let emails: Vec<_> = prospects.iter().map(write).collect();
+    let next = if done >= of {
         let summary = format!("{done} e-mails from the template {}", letterhead.template.id);
         Next::Done { status: StepStatus::Completed, summary }
     } else {
         Next::Stay
     };
-    turn.advance(STEP, Work::Emails { from, of, emails }, log, next).await
+    turn.advance(STEP, Work::Emails { done, of, emails }, log, next).await
 }
 
 // === impl Letterhead ===
@@ -71,7 +73,7 @@ impl<'a> Letterhead<'a> {
         Mailbox { name: name.clone(), address: self.sender.email.clone() }
     }
 
-    fn write(&self, prospect: &Prospect, ids: &Ids) -> WrittenEmail {
+    fn write(&self, position: u32, prospect: &Prospect, ids: &Ids) -> WrittenEmail {
         let fields = &prospect.fields;
         let values = Values {
             prospect: ProspectValues {
@@ -102,6 +104,7 @@ impl<'a> Letterhead<'a> {
             message_id: format!("{id}@{domain}"),
             id,
             prospect_id: prospect.id.clone(),
+            position,
             template_id: self.template.id.clone(),
             subject,
             body,

@@ -274,7 +274,7 @@ async fn symbolic_links_in_the_data_folder_are_not_followed_out_of_it() {
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        assert!(held.contains("is a symbolic link"), "{held:?}");
+        assert!(held.contains("the outbox cannot be used") && !held.contains("users"), "{held:?}");
         assert_eq!(tree(&there, Path::new("none")).values().filter(|bytes| !bytes.is_empty()).count(), 0);
         // Once it is gone, the campaign goes on by itself.
         std::fs::remove_file(&link).expect("removed");
