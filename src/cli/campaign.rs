@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection, explain, reason};
+use super::import::import;
 use super::output::to_json;
 use super::prospects_csv::ProspectsCsv;
 use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
@@ -204,33 +204,6 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
     let campaign = started.into_inner().campaign.unwrap_or_default();
     progress.say(&format!("campaign {} started", campaign.id));
     follow(api, campaign.id, Some(0), args.approve_all, progress).await
-}
-
-/// Rows to import, a batch at a time; None after the last.
-pub(super) trait Batches: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>> {}
-
-impl<F: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>>> Batches for F {}
-
-/// Imports that many rows.
-pub(super) async fn import(
-    api: &mut Api,
-    rows: u64,
-    mut batches: impl Batches,
-    progress: &Progress,
-) -> anyhow::Result<()> {
-    let mut created = 0;
-    while let Some(prospects) = batches()? {
-        let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
-        let answer = api.agent.batch_create_prospects(request).await;
-        let answer = answer
-            .map_err(|s| explain(&s))
-            .with_context(|| format!("{created} of {rows} prospects were imported; run again to import the rest"))?;
-        created += u64::try_from(answer.into_inner().created_count).unwrap_or(0);
-    }
-    let there = rows - created;
-    let there = if there == 0 { String::new() } else { format!(", {there} were there already") };
-    progress.say(&format!("{created} prospects imported{there}"));
-    Ok(())
 }
 
 /// Follows a campaign from the event after `after`, or from now on; opens a stream that breaks again.

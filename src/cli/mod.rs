@@ -8,6 +8,7 @@ mod cache;
 mod campaign;
 mod check;
 mod client;
+mod import;
 mod output;
 mod prospects;
 mod prospects_csv;

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 
-use super::campaign::import;
 use super::client::{Api, Connection, explain};
+use super::import::import;
 use super::output::{table, to_value};
 use super::prospects_csv::{CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;

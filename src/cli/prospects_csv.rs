@@ -10,11 +10,10 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow, bail};
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
-use crate::domain::error::Violations;
-use crate::domain::mask::Mask;
-use crate::domain::prospect::{FIELDS, ProspectFields};
+use super::import::{self, BATCH_BYTES, BATCH_ROWS, MOST_FAULTS};
 use crate::domain::text::lower_name;
 use crate::pb;
+use crate::rpc::prospect_faults;
 
 /// The columns that a file may have, in any order; `email` is required.
 pub(super) const COLUMNS: [&str; 18] = [
@@ -37,12 +36,6 @@ pub(super) const COLUMNS: [&str; 18] = [
     "potential_interest",
     "discovery_context",
 ];
-
-/// The faults that are told before the rest is only counted.
-pub(super) const MOST_FAULTS: usize = 20;
-/// The rows and about the bytes of one batch: the server's limits, with room for what goes around the rows.
-pub(super) const BATCH_ROWS: usize = 1_000;
-pub(super) const BATCH_BYTES: usize = 3 * 1024 * 1024;
 
 /// A file that has been checked.
 pub(super) struct ProspectsCsv<'a> {
@@ -91,7 +84,7 @@ impl<'a> ProspectsCsv<'a> {
     }
 
     /// The checked rows.
-    pub(super) fn batches(&self) -> anyhow::Result<impl super::campaign::Batches> {
+    pub(super) fn batches(&self) -> anyhow::Result<impl import::Batches> {
         let mut batches = Batches::open(self.path)?;
         Ok(move || batches.next())
     }
@@ -219,7 +212,7 @@ impl Batches {
             }
         }
         if faults.is_empty() {
-            faults = faults_of(&row).iter().map(|(field, what)| at(field, what)).collect();
+            faults = prospect_faults(row.clone()).iter().map(|v| at(&v.field, &v.description)).collect();
         }
         if faults.is_empty() { Ok(row) } else { Err(faults) }
     }
@@ -247,17 +240,6 @@ fn columns(name: &str, header: &ByteRecord) -> anyhow::Result<Vec<&'static str>>
         bail!("{name}:1: there is no column \"email\"; the first line must name the columns, of: {known}");
     }
     Ok(columns)
-}
-
-/// What the server would refuse in a row: fields, and what is wrong with them.
-pub(super) fn faults_of(row: &pb::Prospect) -> Vec<(String, String)> {
-    let mut violations = Violations::default();
-    let row = pb::Prospect { status: 0, ..row.clone() };
-    fields(&mut violations, &row).check(&mut violations, "", &Mask::all(FIELDS));
-    match violations.done() {
-        Err(crate::domain::error::Error::Invalid(list)) => list.into_iter().map(|v| (v.field, v.description)).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// Whether a spreadsheet would take the cell for a formula, or for something else than its text (OWASP, CSV Injection).
@@ -307,32 +289,6 @@ fn set(row: &mut pb::Prospect, column: &str, text: &str) -> Result<(), String> {
         _ => row.tags = text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect(),
     }
     Ok(())
-}
-
-fn fields(v: &mut Violations, row: &pb::Prospect) -> ProspectFields {
-    let mut percent = |field: &str, value: i32| {
-        v.take(field, u8::try_from(value).ok().filter(|n| *n <= 100).ok_or("must be between 0 and 100"))
-    };
-    ProspectFields {
-        conversion_probability: row.conversion_probability.and_then(|n| percent("conversion_probability", n)),
-        priority_score: percent("priority_score", row.priority_score).unwrap_or_default(),
-        next_action: row.next_action.clone(),
-        potential_interest: row.potential_interest.clone(),
-        discovery_context: row.discovery_context.clone(),
-        email: row.email.clone(),
-        company: row.company.clone(),
-        contact_name: row.contact_name.clone(),
-        position: row.position.clone(),
-        industry: row.industry.clone(),
-        location: row.location.clone(),
-        business_size: row.business_size.clone(),
-        source: row.source.clone(),
-        source_url: row.source_url.clone(),
-        notes: row.notes.clone(),
-        tags: row.tags.clone(),
-        language: row.language.clone(),
-        ..ProspectFields::default()
-    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::campaign::Batches;
-use super::prospects_csv::{BATCH_ROWS, MOST_FAULTS, faults_of};
+use super::import::{BATCH_BYTES, BATCH_ROWS, Batches, MOST_FAULTS};
 use crate::pb;
+use crate::rpc::prospect_faults;
 
 /// The rows of a file, checked as the server would. The error names each fault by its row, from 1.
 pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
@@ -23,8 +23,8 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
     for (n, value) in values.into_iter().enumerate() {
         match pb::from_json::<pb::Prospect>("herald.v1.Prospect", value) {
             Ok(row) => {
-                let found = faults_of(&row);
-                faults.extend(found.into_iter().map(|(field, what)| format!("row {}: {field}: {what}", n + 1)));
+                let found = prospect_faults(row.clone());
+                faults.extend(found.into_iter().map(|v| format!("row {}: {}: {}", n + 1, v.field, v.description)));
                 rows.push(row);
             }
             Err(error) => faults.push(format!("row {}: {error}", n + 1)),
@@ -51,7 +51,7 @@ pub(super) fn batches(rows: Vec<pb::Prospect>) -> impl Batches {
             && let Some(row) = rows.front()
         {
             bytes += prost::Message::encoded_len(row);
-            if bytes > super::prospects_csv::BATCH_BYTES && !batch.is_empty() {
+            if bytes > BATCH_BYTES && !batch.is_empty() {
                 break;
             }
             batch.extend(rows.pop_front());

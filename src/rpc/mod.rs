@@ -14,6 +14,7 @@ use tonic::{Request, Status};
 pub use agent::Agent;
 pub use cache::Cache;
 pub use convert::json::value_in as json_value;
+pub use convert::prospect::faults as prospect_faults;
 pub use snapshot::{SnapshotError, write_snapshot};
 pub use tenant::Tenant;
 pub use workflow::Workflow;

@@ -1,7 +1,7 @@
 //! Prospects.
 
 use super::{enumeration, id};
-use crate::domain::error::{Error, Violations};
+use crate::domain::error::{Error, Violation, Violations};
 use crate::domain::id::CampaignId;
 use crate::domain::mask::Mask;
 use crate::domain::prospect::{
@@ -120,6 +120,16 @@ pub(in crate::rpc) fn batch(rows: Vec<pb::Prospect>) -> Result<Vec<ProspectField
     });
     let checked = checked.collect();
     v.done().map(|()| checked)
+}
+
+/// What would be refused in a row of a batch.
+pub fn faults(row: pb::Prospect) -> Vec<Violation> {
+    let mut v = Violations::default();
+    fields(row, &mut v, "").check(&mut v, "", &Mask::all(FIELDS));
+    match v.done() {
+        Err(Error::Invalid(faults)) => faults,
+        _ => Vec::new(),
+    }
 }
 
 /// The masked fields of an update, checked.

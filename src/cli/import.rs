@@ -1,0 +1,40 @@
+//! Imports prospects, whatever they are read from.
+
+use anyhow::Context as _;
+
+use super::client::{Api, explain};
+use super::render::Progress;
+use crate::pb;
+
+/// The faults that are told before the rest is only counted.
+pub(super) const MOST_FAULTS: usize = 20;
+/// The rows and about the bytes of one batch: the server's limits, with room for what goes around the rows.
+pub(super) const BATCH_ROWS: usize = 1_000;
+pub(super) const BATCH_BYTES: usize = 3 * 1024 * 1024;
+
+/// Rows to import, a batch at a time; None after the last.
+pub(super) trait Batches: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>> {}
+
+impl<F: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>>> Batches for F {}
+
+/// Imports that many rows.
+pub(super) async fn import(
+    api: &mut Api,
+    rows: u64,
+    mut batches: impl Batches,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let mut created = 0;
+    while let Some(prospects) = batches()? {
+        let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
+        let answer = api.agent.batch_create_prospects(request).await;
+        let answer = answer
+            .map_err(|s| explain(&s))
+            .with_context(|| format!("{created} of {rows} prospects were imported; run again to import the rest"))?;
+        created += u64::try_from(answer.into_inner().created_count).unwrap_or(0);
+    }
+    let there = rows - created;
+    let there = if there == 0 { String::new() } else { format!(", {there} were there already") };
+    progress.say(&format!("{created} prospects imported{there}"));
+    Ok(())
+}
