@@ -374,6 +374,11 @@ impl Config {
                  and keep it safe, or use --dev on your own machine",
             );
         }
+        if !self.files.url.is_empty()
+            && (self.files.access_key_id.expose().is_empty() || self.files.secret_access_key.expose().is_empty())
+        {
+            return refuse("files.url needs files.access_key_id and files.secret_access_key");
+        }
         let endpoint = &self.files.endpoint;
         let is_web = url::Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !endpoint.is_empty() && !is_web {
@@ -381,6 +386,9 @@ impl Config {
         }
         if self.retention.deleted_prospects_days > 36_500 {
             return refuse("retention.deleted_prospects_days must be at most 36500");
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
+            return refuse(&format!("log: {error}; write it such as info or info,herald::engine=debug"));
         }
         for origin in &self.server.cors_origins {
             let fits = url::Url::parse(origin).is_ok_and(|u| u.origin().ascii_serialization() == *origin);

@@ -2,21 +2,26 @@
 //! from the old server; and when a campaign has ended, writes the tenant's files.
 //!
 //! The value is `herald.v1.Campaign` in protobuf's JSON. It may be half a second behind, and is missing while the cache is
-//! down; who needs more calls GetWorkflow.
+//! down; who needs more calls GetWorkflow. Files are written beside it, a few tenants' at a time: one that has many rows, or a
+//! store that is slow, holds up nobody's state.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::cache::TenantCache;
 use crate::domain::campaign::Campaign;
+use crate::domain::id::CampaignId;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::pb;
 use crate::rpc::{campaign_message, write_snapshot};
 use crate::store::{CampaignRef, Store};
-use crate::tenant::Scope;
+use crate::tenant::{Scope, TenantId};
 
 /// Where what is told comes from, and where it goes.
 #[derive(Clone)]
@@ -32,53 +37,113 @@ pub const WORKFLOW_STATE: &str = "workflow_state";
 
 /// The time between two values of one tenant, in which changes gather.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The tenants whose files are written at once.
+const AT_ONCE: usize = 2;
+/// How long files may take to be written when the server stops; then they stay as they were.
+const STOP: Duration = Duration::from_secs(5);
+/// The ended campaigns that are remembered to have been written.
+const REMEMBERED: usize = 10_000;
+
+/// Which campaigns' ends have been written to files.
+#[derive(Default)]
+struct Written {
+    last: HashMap<TenantId, CampaignId>,
+    waiting: HashSet<TenantId>,
+}
 
 /// Publishes what changes until `stop` is cancelled, and then what has changed by then.
 pub async fn publish_states(places: Places, stop: CancellationToken) {
+    let (written, turns, tasks) =
+        (Arc::<Mutex<Written>>::default(), Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new());
     loop {
         let last = stop.is_cancelled();
         let changed = tokio::select! {
             changed = places.store.changed_campaigns() => changed,
             () = stop.cancelled(), if !last => continue,
-            () = std::future::ready(()), if last => return,
+            () = std::future::ready(()), if last => break,
         };
-        for scope in &changed {
-            places.publish(scope).await;
+        for scope in changed {
+            let Some(ended) = places.publish_state(&scope).await else { continue };
+            if lock(&written).is_new(scope.tenant(), &ended) {
+                let (places, written, turns) = (places.clone(), written.clone(), turns.clone());
+                tasks.spawn(async move {
+                    let _turn = turns.acquire_owned().await;
+                    lock(&written).waiting.remove(scope.tenant());
+                    places.write_files(&scope).await;
+                });
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             () = stop.cancelled() => {}
         }
     }
+    tasks.close();
+    if tokio::time::timeout(STOP, tasks.wait()).await.is_err() {
+        tracing::warn!("files were not written when the server's time to stop was up; WriteSnapshot writes them");
+    }
 }
 
 /// Publishes what has changed by now. For tests in which nothing happens by itself.
 pub async fn publish_changes(places: &Places) {
     for scope in places.store.take_changed_campaigns() {
-        places.publish(&scope).await;
+        if places.publish_state(&scope).await.is_some() {
+            places.write_files(&scope).await;
+        }
+    }
+}
+
+fn lock(written: &Mutex<Written>) -> std::sync::MutexGuard<'_, Written> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Written ===
+
+impl Written {
+    /// Whether the end of that campaign is neither written nor waits to be; notes that it is.
+    fn is_new(&mut self, tenant: &TenantId, ended: &CampaignId) -> bool {
+        if self.last.get(tenant) == Some(ended) {
+            return false;
+        }
+        if self.last.len() >= REMEMBERED {
+            // At worst some files are written once more.
+            self.last.clear();
+        }
+        self.last.insert(tenant.clone(), ended.clone());
+        self.waiting.insert(tenant.clone())
     }
 }
 
 // === impl Places ===
 
 impl Places {
-    async fn publish(&self, scope: &Scope) {
-        let Some(campaign) = self.newest(scope).await else { return };
-        let ended = campaign.end_time.is_some();
+    /// Publishes where the tenant's newest campaign stands; which one it is, if it has ended.
+    async fn publish_state(&self, scope: &Scope) -> Option<CampaignId> {
+        let cache = self.cache.scope(scope);
+        let Some(campaign) = self.newest(scope).await? else {
+            // A reset has removed it.
+            let _ = cache.delete(WORKFLOW_STATE).await;
+            return None;
+        };
+        let ended = campaign.end_time.map(|_| campaign.id.clone());
         let hold = self.engine.hold(scope.tenant(), &campaign.id).unwrap_or_default();
         let message = campaign_message(campaign, hold);
         if let Some(state) = pb::json("herald.v1.Campaign", &message) {
             // The cache tells the log itself when it cannot be reached.
-            let _ = self.cache.scope(scope).set(WORKFLOW_STATE, &state, None).await;
+            let _ = cache.set(WORKFLOW_STATE, &state, None).await;
         }
-        if ended && let Err(error) = write_snapshot(&self.store, &self.files, scope).await {
+        ended
+    }
+
+    async fn write_files(&self, scope: &Scope) {
+        if let Err(error) = write_snapshot(&self.store, &self.files, scope).await {
             tracing::warn!(tenant = %scope.tenant(), %error, "the files of a tenant were not written");
         }
     }
 
-    async fn newest(&self, scope: &Scope) -> Option<Campaign> {
+    async fn newest(&self, scope: &Scope) -> Option<Option<Campaign>> {
         match self.store.scope(scope).campaign(&CampaignRef::Newest).await {
-            Ok(campaign) => campaign,
+            Ok(campaign) => Some(campaign),
             Err(error) => {
                 tracing::warn!(tenant = %scope.tenant(), %error, "a campaign's state cannot be read");
                 None

@@ -154,7 +154,7 @@ impl From<StoreError> for Status {
                 status(Code::AlreadyExists, "PROSPECT_NOT_DELETED", "the prospect is there, and not deleted")
             }
             StoreError::CampaignLive(id) => {
-                let message = "another campaign of the tenant is live: finish or cancel it first";
+                let message = "a campaign of the tenant is live: finish or cancel it first";
                 let metadata = [("campaign_id", id.to_string())];
                 let mut details = ErrorDetails::new();
                 details.add_precondition_failure_violation("CAMPAIGN_LIVE", id.as_str(), message);
@@ -196,10 +196,13 @@ impl From<CacheError> for Status {
         match error {
             CacheError::Key => RuleError::field("key", message).into(),
             CacheError::TooLarge => RuleError::field("value", message).into(),
-            CacheError::Kind => {
-                precondition("CACHE_KIND", "key", "the key holds something of another kind; nothing was changed")
-            }
+            CacheError::Kind => precondition(
+                "CACHE_KIND",
+                "key",
+                "the key holds something of another kind, or a number that would no longer fit",
+            ),
             CacheError::ListFull => precondition("CACHE_LIST_FULL", "key", &format!("{message}; nothing was added")),
+            CacheError::NoRoom => answer_too_large(),
             CacheError::Unavailable => {
                 let message = "the cache cannot be reached now; try again";
                 retry(Code::Unavailable, "CACHE_UNAVAILABLE", message, Duration::from_secs(1))
@@ -211,11 +214,14 @@ impl From<CacheError> for Status {
 impl From<FilesError> for Status {
     fn from(error: FilesError) -> Self {
         match error {
-            FilesError::DiskFull => disk_full(),
+            FilesError::DiskFull => {
+                let message = "the server's disk is full; each file is whole, as it was or as it is to be";
+                retry(Code::ResourceExhausted, "DISK_FULL", message, Duration::from_secs(30))
+            }
             FilesError::Unavailable(why) => {
                 tracing::warn!(why, "files.unavailable");
                 let message =
-                    "the tenant's files cannot be reached now; those that are there stay as they were; try again";
+                    "the tenant's files cannot be reached now; each is whole, as it was or as it is to be; try again";
                 retry(Code::Unavailable, "FILES_UNAVAILABLE", message, Duration::from_secs(5))
             }
         }
@@ -251,7 +257,10 @@ pub fn not_found(noun: Noun) -> Status {
         Noun::Prospect => ("PROSPECT_NOT_FOUND", "there is no such prospect"),
         Noun::Email => ("EMAIL_NOT_FOUND", "there is no such e-mail"),
         Noun::Campaign => ("CAMPAIGN_NOT_FOUND", "there is no such campaign"),
-        Noun::AnyCampaign => ("NO_CAMPAIGN", "the tenant has no such campaign: start one with StartWorkflow"),
+        Noun::AnyCampaign => (
+            "NO_CAMPAIGN",
+            "the tenant has no such campaign: none was started, or none is live; StartWorkflow starts one",
+        ),
         Noun::Template => ("TEMPLATE_NOT_FOUND", "there is no such template: see ListTemplates"),
         Noun::Strategy => ("STRATEGY_NOT_FOUND", "there is no such marketing strategy"),
         Noun::Suppression => ("SUPPRESSION_NOT_FOUND", "the address is not on the suppression list"),

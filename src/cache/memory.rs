@@ -121,10 +121,17 @@ impl Memory {
         }
     }
 
-    pub(super) fn list(&self, key: &str, from: usize, most: usize) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn list(&self, key: &str, from: usize, most: usize, room: usize) -> Result<Vec<Vec<u8>>> {
         match self.state().find(key, self.clock.now()) {
             None => Ok(Vec::new()),
-            Some(Entry { data: Data::List(list), .. }) => Ok(list.iter().skip(from).take(most).cloned().collect()),
+            Some(Entry { data: Data::List(list), .. }) => {
+                let items = list.iter().skip(from).take(most);
+                if items.clone().map(Vec::len).sum::<usize>() > room {
+                    Err(CacheError::NoRoom)
+                } else {
+                    Ok(items.cloned().collect())
+                }
+            }
             Some(_) => Err(CacheError::Kind),
         }
     }

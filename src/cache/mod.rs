@@ -52,15 +52,18 @@ pub struct Scoped<'a> {
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
-    #[error("a key must have 1 to {MAX_KEY} bytes")]
+    #[error("must have 1 to {MAX_KEY} bytes")]
     Key,
-    #[error("a value must have at most {MAX_VALUE} bytes as JSON")]
+    #[error("must have at most {MAX_VALUE} bytes as JSON")]
     TooLarge,
-    #[error("a list must have at most {MAX_LIST} items")]
+    #[error("the list has {MAX_LIST} items, and may have no more")]
     ListFull,
     /// A counter or a list was asked for where something else is.
     #[error("the key holds a value of another kind")]
     Kind,
+    /// What was asked for has more bytes than the caller has room for.
+    #[error("the values are too many or too large for one answer")]
+    NoRoom,
     #[error("the cache cannot be reached")]
     Unavailable,
 }
@@ -115,7 +118,7 @@ impl Scoped<'_> {
 
     /// The value, or None. A list has no value; a counter's is its number.
     pub async fn get(&self, key: &str) -> Result<Option<Value>> {
-        Ok(self.get_many(&[key]).await?.pop().flatten())
+        Ok(self.get_many(&[key], usize::MAX).await?.pop().flatten())
     }
 
     /// Whether there was something to delete.
@@ -162,12 +165,12 @@ impl Scoped<'_> {
         }
     }
 
-    /// The list's items from a place on, at most `most`, in order; none if there is no list.
-    pub async fn list(&self, key: &str, from: usize, most: usize) -> Result<Vec<Value>> {
+    /// The list's items from a place on, at most `most` of them and `room` bytes, in order; none if there is no list.
+    pub async fn list(&self, key: &str, from: usize, most: usize, room: usize) -> Result<Vec<Value>> {
         let key = self.key(key)?;
         let items = match &self.cache.backing {
-            Backing::Memory(memory) => memory.list(&key, from, most)?,
-            Backing::Redis(redis) => redis.list(key, from, most).await?,
+            Backing::Memory(memory) => memory.list(&key, from, most, room)?,
+            Backing::Redis(redis) => redis.list(key, from, most, room).await?,
         };
         Ok(items.iter().map(|bytes| value(bytes)).collect())
     }
@@ -185,12 +188,16 @@ impl Scoped<'_> {
         }
     }
 
-    /// The values, in the order of the keys.
-    pub async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Value>>> {
+    /// The values, of at most `room` bytes together, in the order of the keys.
+    pub async fn get_many(&self, keys: &[&str], room: usize) -> Result<Vec<Option<Value>>> {
         let keys = keys.iter().map(|key| self.key(key)).collect::<Result<Vec<_>>>()?;
         let found = match &self.cache.backing {
-            Backing::Memory(memory) => keys.iter().map(|key| memory.get(key)).collect(),
-            Backing::Redis(redis) => redis.get(keys).await?,
+            Backing::Memory(memory) => {
+                let mut left = room;
+                let take = |key: &String| take(&mut left, memory.get(key));
+                keys.iter().map(take).collect::<Result<_>>()?
+            }
+            Backing::Redis(redis) => redis.get(keys, room).await?,
         };
         let hits = found.iter().flatten().count();
         metrics().cache(CacheOutcome::Hit, hits);
@@ -224,6 +231,13 @@ impl Scoped<'_> {
 /// What all keys of the tenant begin with, and no other's.
 fn prefix(tenant: &TenantId) -> String {
     format!("{PREFIX}{tenant}:")
+}
+
+/// The value, if there is room for it.
+fn take(left: &mut usize, value: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+    let size = value.as_ref().map_or(0, Vec::len);
+    *left = left.checked_sub(size).ok_or(CacheError::NoRoom)?;
+    Ok(value)
 }
 
 fn bytes(value: &Value) -> Result<Vec<u8>> {

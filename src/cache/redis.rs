@@ -44,6 +44,9 @@ struct Circuit {
 const OPEN: Duration = Duration::from_secs(1);
 /// The keys of one SCAN, and of one pipeline of deletions.
 const PAGE: u32 = 1_000;
+/// The values, or the items of a list, that are read at once, of a mebibyte at most; more where they turn out to be small.
+const FEW: usize = 8;
+const SMALL: usize = 256 * 1024;
 /// Finding a tenant's keys reads all keys of the server, so it may take longer than one command.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -91,8 +94,21 @@ impl Redis {
         .await
     }
 
-    /// The values in the order of the keys; None for what is not there or is a list.
-    pub(super) async fn get(&self, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
+    /// The values in the order of the keys, a few at a time; None for what is not there or is a list.
+    pub(super) async fn get(&self, keys: Vec<String>, room: usize) -> Result<Vec<Option<Vec<u8>>>> {
+        let (mut found, mut left, mut piece) = (Vec::with_capacity(keys.len()), room, FEW);
+        let mut keys = keys.into_iter().peekable();
+        while keys.peek().is_some() {
+            let values = self.get_piece(keys.by_ref().take(piece).collect()).await?;
+            let size: usize = values.iter().flatten().map(Vec::len).sum();
+            left = left.checked_sub(size).ok_or(CacheError::NoRoom)?;
+            found.extend(values);
+            piece = if size < SMALL { piece * 4 } else { FEW };
+        }
+        Ok(found)
+    }
+
+    async fn get_piece(&self, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
         self.guard(self.timeout, async {
             let pipeline = self.client.pipeline();
             for key in keys {
@@ -162,10 +178,23 @@ impl Redis {
         Err(CacheError::ListFull)
     }
 
-    pub(super) async fn list(&self, key: String, from: usize, most: usize) -> Result<Vec<Vec<u8>>> {
+    /// A few items at a time, more as long as they are small: nobody's large list may take the others' time.
+    pub(super) async fn list(&self, key: String, from: usize, most: usize, room: usize) -> Result<Vec<Vec<u8>>> {
         let place = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let last = place(from).saturating_add(place(most)) - 1;
-        self.guard(self.timeout, self.client.lrange(key, place(from), last)).await
+        let (mut items, mut left, mut piece) = (Vec::new(), room, FEW);
+        while items.len() < most {
+            let (next, count) = (from.saturating_add(items.len()), piece.min(most - items.len()));
+            let range = self.client.lrange(key.clone(), place(next), place(next.saturating_add(count)) - 1);
+            let found: Vec<Vec<u8>> = self.guard(self.timeout, range).await?;
+            let (size, is_last) = (found.iter().map(Vec::len).sum(), found.len() < count);
+            left = left.checked_sub(size).ok_or(CacheError::NoRoom)?;
+            items.extend(found);
+            if is_last {
+                break;
+            }
+            piece = if size < SMALL { piece * 4 } else { FEW };
+        }
+        Ok(items)
     }
 
     /// The keys that begin with the prefix. It is a pattern as it stands: a tenant id holds no character that one would
@@ -207,6 +236,8 @@ impl Redis {
                 Err(CacheError::Kind)
             }
             Ok(Err(error)) => Err(self.failed(&error.to_string())),
+            // A scan takes as long as there are keys; that it takes too long says nothing of Redis.
+            Err(_) if most > self.timeout => Err(CacheError::Unavailable),
             Err(_) => Err(self.failed("no answer in time")),
         }
     }

@@ -12,7 +12,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use super::client::{Connection, explain};
-use super::output::{table, to_json, to_value};
+use super::output::{say, table, to_json, to_value};
 use crate::pb;
 
 #[derive(Args)]
@@ -31,8 +31,8 @@ pub(super) struct SetArgs {
     #[command(flatten)]
     connection: Connection,
     /// The fields and their new values, such as sender.email=grace@example.com industries=Farming,Gardening
-    /// auto_approve=true controls.working_hours='{"start":{"hours":9},"end":{"hours":17}}'. Lists are separated by commas,
-    /// objects are JSON, an empty value clears. `smtp.password=-` reads the password from standard input.
+    /// auto_approve=true controls.working_hours='{"start":{"hours":9},"end":{"hours":17}}'. Lists are separated by commas or
+    /// a JSON array, objects are JSON and replace what was there as a whole, an empty value clears. `smtp.password=-` reads the password from standard input.
     #[arg(required = true, value_name = "FIELD=VALUE")]
     fields: Vec<String>,
     /// Only if the configuration still has this etag.
@@ -54,13 +54,16 @@ pub(super) fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
         anyhow::Ok(answer.into_inner().config.unwrap_or_default())
     })?;
     match &args.field {
+        Some(field) if field == PASSWORD => {
+            bail!("the password never comes out; smtp.has_password tells whether there is one")
+        }
         Some(field) => {
             let path = find(field)?;
             let value = to_value(MESSAGE, &config)?;
             let at = path.iter().fold(&value, |at, field| &at[field.json_name()]);
             match at {
-                Value::String(text) if !args.json => println!("{text}"),
-                other => println!("{other}"),
+                Value::String(text) if !args.json => say!("{text}"),
+                other => say!("{other}"),
             }
         }
         None => show(&config, args.json)?,
@@ -119,12 +122,16 @@ fn find(name: &str) -> anyhow::Result<Vec<FieldDescriptor>> {
 
 /// The value as protobuf's JSON has it.
 fn parse(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
+    if field.is_list() && text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).context("must be a JSON array, or entries separated by commas");
+    }
     if field.is_list() && !matches!(field.kind(), Kind::Message(_)) {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         return Ok(items.map(Value::from).collect());
     }
     Ok(match field.kind() {
         Kind::String => text.into(),
+        Kind::Bool if text.is_empty() => false.into(),
         Kind::Bool => text.parse::<bool>().context("must be true or false")?.into(),
         Kind::Int32 | Kind::Int64 if text.is_empty() => 0.into(),
         Kind::Int32 | Kind::Int64 => text.parse::<i64>().context("must be a whole number")?.into(),
@@ -152,19 +159,23 @@ fn read_password() -> anyhow::Result<String> {
     }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("standard input")?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        bail!("standard input holds no password; `{PASSWORD}=` removes the one that there is");
+    }
+    Ok(text.to_owned())
 }
 
 fn show(config: &pb::AgentConfig, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", to_json(MESSAGE, config)?);
+        say!("{}", to_json(MESSAGE, config)?);
         return Ok(());
     }
     let value = to_value(MESSAGE, config)?;
     let mut rows = Vec::new();
     let message = pb::descriptor(MESSAGE).context("no message of the configuration")?;
     flatten(&message, "", &value, &mut rows);
-    println!("{}", table(["field", "value"], &rows));
+    say!("{}", table(["field", "value"], &rows));
     Ok(())
 }
 

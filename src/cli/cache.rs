@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::client::{Api, Connection, explain};
+use super::client::{Api, Connection, explain, reason};
+use super::output::say;
 use crate::pb;
 use crate::rpc::json_value;
 
@@ -52,6 +53,9 @@ enum Command {
     },
 }
 
+/// 2^53: the values of the API are JSON, whose numbers are doubles.
+const EXACT: u64 = 1 << 53;
+
 pub(super) fn cache(args: CacheArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -62,9 +66,9 @@ pub(super) fn cache(args: CacheArgs) -> anyhow::Result<ExitCode> {
             Command::Keys { prefix, json } => {
                 let keys = keys(&mut api, prefix).await?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&keys)?);
+                    say!("{}", serde_json::to_string_pretty(&keys)?);
                 } else {
-                    keys.iter().for_each(|key| println!("{}", key.escape_debug()));
+                    keys.iter().for_each(|key| say!("{}", key.escape_debug()));
                 }
                 Ok(ExitCode::SUCCESS)
             }
@@ -84,25 +88,19 @@ async fn get(api: &mut Api, key: String) -> anyhow::Result<ExitCode> {
                 None => json_value(entry.value.unwrap_or_default()).map_err(anyhow::Error::msg)?,
             }
         }
-        Err(status) => {
-            let items = list(api, key).await?;
-            if items.is_empty() {
-                return Err(explain(&status));
-            }
-            items.into()
-        }
+        Err(status) if reason(&status) == "CACHE_KIND" => list(api, key).await?.into(),
+        Err(status) => return Err(explain(&status)),
     };
-    println!("{}", serde_json::to_string_pretty(&value)?);
+    say!("{}", serde_json::to_string_pretty(&value)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The items of a list; none if the key holds no list.
+/// The items of a list.
 async fn list(api: &mut Api, key: String) -> anyhow::Result<Vec<Value>> {
     let (mut items, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = pb::GetCacheListRequest { key: key.clone(), page_size: 0, page_token };
-        let Ok(answer) = api.cache.get_cache_list(request).await else { return Ok(items) };
-        let answer = answer.into_inner();
+        let answer = api.cache.get_cache_list(request).await.map_err(|status| explain(&status))?.into_inner();
         page_token = answer.next_page_token;
         for item in answer.items {
             items.push(json_value(item).map_err(anyhow::Error::msg)?);
@@ -115,6 +113,9 @@ async fn list(api: &mut Api, key: String) -> anyhow::Result<Vec<Value>> {
 
 async fn set(api: &mut Api, key: String, value: String, ttl: Option<i64>) -> anyhow::Result<ExitCode> {
     let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
+    if value.as_i64().is_some_and(|number| number.unsigned_abs() > EXACT) {
+        anyhow::bail!("{value} is a number that a double does not hold exactly: quote it, or count with a counter");
+    }
     let entry = serde_json::json!({ "value": value });
     let entry: pb::CacheEntry = pb::from_json("herald.v1.CacheEntry", entry).map_err(anyhow::Error::msg)?;
     let ttl = ttl.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
@@ -143,6 +144,6 @@ async fn clear(api: &mut Api, yes: bool) -> anyhow::Result<ExitCode> {
     }
     let answer = api.cache.delete_all_cache_entries(pb::DeleteAllCacheEntriesRequest {}).await;
     let count = answer.map_err(|status| explain(&status)).context("nothing or not all was deleted")?.into_inner();
-    println!("{} keys deleted", count.deleted_count);
+    say!("{} keys deleted", count.deleted_count);
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection, explain, reason};
 use super::import::import;
-use super::output::to_json;
+use super::output::{say, to_json};
 use super::prospects_csv::ProspectsCsv;
 use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
 use crate::pb;
@@ -63,8 +63,8 @@ enum Command {
 /// What to run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunArgs {
-    /// The website to analyse, with http:// or https://.
-    #[arg(long, value_name = "URL")]
+    /// The website to analyse, with http:// or https://; the configuration's if left out.
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     pub website: String,
     /// Prospects to import first: a CSV file with the column email, and any of company, contact_name, position, industry,
     /// location, business_size, source_url, notes, tags (separated by ;), language. Checked whole before anything is
@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// What you want to tell or ask for, in one sentence of your own.
     #[arg(long, value_name = "TEXT")]
     pub goal_detail: Option<String>,
+    /// Write to at most so many, the best first.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub max_prospects: i32,
     /// Approve every e-mail without looking at it.
     #[arg(long)]
     pub approve_all: bool,
@@ -198,6 +201,7 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
         goal: goal.into(),
         goal_detail: args.goal_detail.clone().unwrap_or_default(),
         template_id: args.template.clone().unwrap_or_default(),
+        max_prospects: args.max_prospects,
         ..Default::default()
     };
     let started = api.workflow.start_workflow(request).await.map_err(|s| explain(&s))?;
@@ -307,9 +311,9 @@ impl Outcome {
 
 fn show_campaign(campaign: &pb::Campaign, json: bool) -> anyhow::Result<ExitCode> {
     if json {
-        println!("{}", to_json("herald.v1.Campaign", campaign)?);
+        say!("{}", to_json("herald.v1.Campaign", campaign)?);
     } else {
-        println!("{}", describe(campaign));
+        say!("{}", describe(campaign));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -318,35 +322,35 @@ async fn show_results(api: &mut Api, campaign_id: String, json: bool) -> anyhow:
     let request = pb::GetWorkflowResultsRequest { campaign_id };
     let results = api.workflow.get_workflow_results(request).await.map_err(|s| explain(&s))?.into_inner();
     if json {
-        println!("{}", to_json("herald.v1.GetWorkflowResultsResponse", &results)?);
+        say!("{}", to_json("herald.v1.GetWorkflowResultsResponse", &results)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}", describe(results.campaign.as_ref().unwrap_or(&pb::Campaign::default())));
+    say!("{}", describe(results.campaign.as_ref().unwrap_or(&pb::Campaign::default())));
     if let Some(analysis) = &results.analysis {
-        println!("\n{}", analysis.business_name);
+        say!("\n{}", analysis.business_name);
         for text in [&analysis.introduction, &analysis.product_type].into_iter().filter(|t| !t.is_empty()) {
-            println!("  {text}");
+            say!("  {text}");
         }
         for point in &analysis.selling_points {
-            println!("  - {point}");
+            say!("  - {point}");
         }
     }
     if !results.prospects.is_empty() {
-        println!("\nBest prospects");
+        say!("\nBest prospects");
     }
     for prospect in results.prospects.iter().take(10) {
-        println!("  {:>3}  {:<32} {}", prospect.score, prospect.email, prospect.reasons.join("; "));
+        say!("  {:>3}  {:<32} {}", prospect.score, prospect.email, prospect.reasons.join("; "));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn show_templates(templates: &pb::ListTemplatesResponse, json: bool) -> anyhow::Result<ExitCode> {
     if json {
-        println!("{}", to_json("herald.v1.ListTemplatesResponse", templates)?);
+        say!("{}", to_json("herald.v1.ListTemplatesResponse", templates)?);
         return Ok(ExitCode::SUCCESS);
     }
     for template in &templates.templates {
-        println!("{:<26} {}", template.id, template.description);
+        say!("{:<26} {}", template.id, template.description);
     }
     Ok(ExitCode::SUCCESS)
 }

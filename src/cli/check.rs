@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::client::{Connection, Tls};
+use super::output::say;
 use super::settings::Settings;
 use crate::check::{check_call, check_data};
 use crate::domain::finding::Finding;
@@ -51,10 +52,10 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
     });
     for finding in &findings {
-        println!("wrong: {}\n   do: {}", finding.wrong, finding.to_do);
+        say!("wrong: {}\n   do: {}", finding.wrong, finding.to_do);
     }
     if findings.is_empty() {
-        println!("everything is as it should be");
+        say!("everything is as it should be");
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use super::client::{Api, explain};
+use super::output::counted;
 use super::render::Progress;
 use crate::pb;
 
@@ -30,11 +31,11 @@ pub(super) async fn import(
         let answer = api.agent.batch_create_prospects(request).await;
         let answer = answer
             .map_err(|s| explain(&s))
-            .with_context(|| format!("{created} of {rows} prospects were imported; run again to import the rest"))?;
+            .with_context(|| format!("{created} of {} were imported", counted(rows, "prospect")))?;
         created += u64::try_from(answer.into_inner().created_count).unwrap_or(0);
     }
     let there = rows - created;
     let there = if there == 0 { String::new() } else { format!(", {there} were there already") };
-    progress.say(&format!("{created} prospects imported{there}"));
+    progress.say(&format!("{} imported{there}", counted(created, "prospect")));
     Ok(())
 }

@@ -1,9 +1,36 @@
 //! Answers on standard output: JSON for programs, tables for people.
 
+use std::fmt;
+use std::io::{self, Write as _};
+
 use anyhow::Context as _;
 use prost::Message;
 
 use crate::pb;
+
+/// Writes a line to standard output.
+macro_rules! say {
+    ($($arg:tt)*) => {
+        $crate::cli::output::line(format_args!($($arg)*))
+    };
+}
+
+pub(super) use say;
+
+/// What a shell tells of a program that a closed pipe has ended (128 and SIGPIPE).
+const PIPE_CLOSED: i32 = 141;
+
+/// A reader that has gone away ends the process quietly, as it does other programs.
+pub(super) fn line(text: fmt::Arguments<'_>) {
+    if writeln!(io::stdout().lock(), "{text}").is_err() {
+        std::process::exit(PIPE_CLOSED);
+    }
+}
+
+/// A count with its noun: `1 prospect`, `2 prospects`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
 
 /// The longest cell of a table, in characters.
 const MAX_CELL: usize = 40;

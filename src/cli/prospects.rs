@@ -11,7 +11,7 @@ use indicatif::MultiProgress;
 
 use super::client::{Api, Connection, explain};
 use super::import::import;
-use super::output::{table, to_value};
+use super::output::{say, table, to_value};
 use super::prospects_csv::{CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;
 use super::render::Progress;
@@ -123,11 +123,14 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyho
     {
         found.extend(page);
     }
+    if found.len() > limit || (found.len() == limit && !pages.over) {
+        eprintln!("there are more than these {limit}; --limit 0 shows all");
+    }
     found.truncate(limit);
     if json {
         let values =
             found.iter().map(|prospect| to_value("herald.v1.Prospect", prospect)).collect::<Result<Vec<_>, _>>()?;
-        println!("{}", serde_json::to_string_pretty(&values)?);
+        say!("{}", serde_json::to_string_pretty(&values)?);
         return Ok(ExitCode::SUCCESS);
     }
     let row = |p: &pb::Prospect| {
@@ -146,13 +149,13 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyho
         ]
     };
     let rows: Vec<_> = found.iter().map(row).collect();
-    println!("{}", table(["id", "email", "company", "name", "status", "engagement", "priority"], &rows));
+    say!("{}", table(["id", "email", "company", "name", "status", "engagement", "priority"], &rows));
     Ok(ExitCode::SUCCESS)
 }
 
 async fn import_file(connection: &Connection, file: &std::path::Path) -> anyhow::Result<ExitCode> {
     let progress = Progress::new("", &MultiProgress::new());
-    match file.extension().and_then(|ending| ending.to_str()) {
+    match file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase).as_deref() {
         Some("csv") => {
             let csv = ProspectsCsv::check(file)?;
             let batches = csv.batches()?;

@@ -16,7 +16,7 @@ use crate::pb;
 use crate::rpc::prospect_faults;
 
 /// The columns that a file may have, in any order; `email` is required.
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 20] = [
     "email",
     "company",
     "contact_name",
@@ -35,6 +35,8 @@ pub(super) const COLUMNS: [&str; 18] = [
     "next_action",
     "potential_interest",
     "discovery_context",
+    "manual_intervention",
+    "auto_reply_enabled",
 ];
 
 /// A file that has been checked.
@@ -47,11 +49,25 @@ pub(super) struct ProspectsCsv<'a> {
 /// The rows of a file, a batch at a time.
 struct Batches {
     name: String,
-    reader: Reader<File>,
+    reader: Reader<CountsQuotes>,
     columns: Vec<&'static str>,
     record: ByteRecord,
     /// A row that did not fit into the last batch.
     left_over: Option<pb::Prospect>,
+}
+
+/// A file that counts the quotes that are read of it.
+struct CountsQuotes {
+    file: File,
+    count: u64,
+}
+
+impl io::Read for CountsQuotes {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.count += into[..read].iter().filter(|byte| **byte == b'"').count() as u64;
+        Ok(read)
+    }
 }
 
 /// A row, or what is wrong with it.
@@ -70,6 +86,12 @@ impl<'a> ProspectsCsv<'a> {
                     faults.extend(found.into_iter().take(MOST_FAULTS - faults.len()));
                 }
             }
+        }
+        if batches.has_open_quote() {
+            let line = batches.record.position().map_or(0, csv::Position::line);
+            count += 1;
+            faults.insert(0, format!("{}:{line}: a quote is opened here or later, and never closed", batches.name));
+            faults.truncate(MOST_FAULTS + 1);
         }
         if count > faults.len() {
             faults.push(format!("and {} more", count - faults.len()));
@@ -132,6 +154,10 @@ fn get(row: &pb::Prospect, column: &str) -> String {
         "next_action" => row.next_action.clone(),
         "potential_interest" => row.potential_interest.clone(),
         "discovery_context" => row.discovery_context.clone(),
+        "manual_intervention" if !row.manual_intervention => String::new(),
+        "manual_intervention" => "true".to_owned(),
+        "auto_reply_enabled" => row.auto_reply_enabled.map(|on| on.to_string()).unwrap_or_default(),
+        _ if row.tags.iter().any(|tag| tag.contains(';')) => serde_json::json!(row.tags).to_string(),
         _ => row.tags.join(";"),
     }
 }
@@ -141,10 +167,18 @@ impl Batches {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
         // With CRLF as the terminator the reader counts lines wrongly; this way a CR ends up in the last field, which is trimmed.
-        let mut reader = ReaderBuilder::new().flexible(true).terminator(Terminator::Any(b'\n')).from_reader(file);
+        let mut reader = ReaderBuilder::new()
+            .flexible(true)
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(CountsQuotes { file, count: 0 });
         let header = reader.byte_headers().with_context(|| format!("cannot read {name}"))?.clone();
         let columns = columns(&name, &header)?;
         Ok(Self { name, reader, columns, record: ByteRecord::new(), left_over: None })
+    }
+
+    /// Whether what was read ends within quotes: then there is an odd number of them (RFC 4180).
+    fn has_open_quote(&self) -> bool {
+        !self.reader.get_ref().count.is_multiple_of(2)
     }
 
     /// The next batch; None at the end of the file.
@@ -257,6 +291,14 @@ fn plain(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(text)
 }
 
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
 fn set(row: &mut pb::Prospect, column: &str, text: &str) -> Result<(), String> {
     let text = text.trim();
     let number = || text.parse::<i32>().map_err(|_| "must be a whole number".to_owned());
@@ -276,6 +318,10 @@ fn set(row: &mut pb::Prospect, column: &str, text: &str) -> Result<(), String> {
         "next_action" => text.clone_into(&mut row.next_action),
         "potential_interest" => text.clone_into(&mut row.potential_interest),
         "discovery_context" => text.clone_into(&mut row.discovery_context),
+        "manual_intervention" if text.is_empty() => {}
+        "manual_intervention" => row.manual_intervention = boolean(text)?,
+        "auto_reply_enabled" if text.is_empty() => {}
+        "auto_reply_enabled" => row.auto_reply_enabled = Some(boolean(text)?),
         "email" => text.clone_into(&mut row.email),
         "company" => text.clone_into(&mut row.company),
         "contact_name" => text.clone_into(&mut row.contact_name),
@@ -286,6 +332,10 @@ fn set(row: &mut pb::Prospect, column: &str, text: &str) -> Result<(), String> {
         "source_url" => text.clone_into(&mut row.source_url),
         "notes" => text.clone_into(&mut row.notes),
         "language" => text.clone_into(&mut row.language),
+        // Where a tag holds what separates tags, they are a JSON array.
+        _ if text.starts_with('[') && serde_json::from_str::<Vec<String>>(text).is_ok() => {
+            row.tags = serde_json::from_str(text).unwrap_or_default();
+        }
         _ => row.tags = text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect(),
     }
     Ok(())
@@ -332,6 +382,18 @@ mod tests {
         assert!(rows.contains("p.csv:3: column \"email\"") && !rows.contains("p.csv:4"), "{rows}");
         let open = check(b"email,company\na@example.com,\"A\nb@example.com,B\n").expect_err("a quote is open");
         assert!(open.contains("p.csv:2: column \"company\""), "{open}");
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_told_and_loses_no_row() {
+        for text in [
+            "email,company,notes\nq1@b.example,A,\"unclosed\nq2@b.example,B,hello\nq3@b.example,C,hello\n",
+            "email,company,notes\nq1@b.example,A,x\nq2@b.example,B,\"open",
+        ] {
+            let told = check(text.as_bytes()).expect_err("a quote is open");
+            assert!(told.contains("never closed"), "{told}");
+        }
+        assert_eq!(check(b"email,notes\na@b.example,\"two \"\"quotes\"\" and\na line\"\n"), Ok(1));
     }
 
     #[test]

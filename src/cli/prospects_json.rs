@@ -15,7 +15,16 @@ use crate::rpc::prospect_faults;
 pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
     let name = path.display();
     let text = std::fs::read(path).with_context(|| format!("cannot open {name}"))?;
-    let values: Vec<Value> = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON array"))?;
+    let value: Value = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
+    let values = match value {
+        Value::Array(values) => values,
+        // As BatchCreateProspects takes it.
+        Value::Object(mut object) => match object.remove("prospects") {
+            Some(Value::Array(values)) => values,
+            _ => bail!("{name} is no JSON array of prospects"),
+        },
+        _ => bail!("{name} is no JSON array of prospects"),
+    };
     if values.is_empty() {
         bail!("{name} has no prospects");
     }

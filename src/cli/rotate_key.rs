@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use super::output::say;
 use super::settings::Settings;
 use crate::domain::clock::SystemRandom;
 use crate::files::{DataDir, database_of};
@@ -40,9 +41,9 @@ pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
     let rewrapped = runtime.block_on(rewrap_data_keys(&database, &old, &new, &SystemRandom));
     match rewrapped.context("nothing was changed")? {
         Some(count) => {
-            println!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY")
+            say!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY")
         }
-        None => println!("the keys are under the new key already; nothing was changed"),
+        None => say!("the keys are under the new key already; nothing was changed"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::agent_config;
+use super::output::say;
 use crate::config::{Config, Layers};
 
 /// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
@@ -75,7 +76,7 @@ pub(super) fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         Command::Set(args) => return agent_config::set(args),
     };
     let layers = settings.layers()?;
-    print!("{}", layers.describe()?);
+    say!("{}", layers.describe()?.trim_end());
     // What cannot work is told as well, after what it is.
     layers.config()?.validate()?;
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
+use super::output::say;
 use super::settings::Settings;
 use crate::auth::{Claimed, mint_token};
 use crate::domain::clock::{Clock as _, SystemClock};
@@ -44,6 +45,6 @@ pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
         role: args.role.as_deref().and_then(Role::parse),
         expiry: SystemClock.now().plus_seconds(i64::from(args.minutes) * 60),
     };
-    println!("{}", mint_token(&auth, &claimed)?);
+    say!("{}", mint_token(&auth, &claimed)?);
     Ok(ExitCode::SUCCESS)
 }

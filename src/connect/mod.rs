@@ -66,9 +66,12 @@ pub enum Delivery {
 /// Why a call to the outside failed, in words for the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// It may work later.
+    /// It was not done, and may work later.
     #[error("{0}")]
     Passing(String),
+    /// It may have been done or not: the answer was lost. It may work later.
+    #[error("{0}")]
+    Unclear(String),
     /// It will not work, however often it is tried.
     #[error("{0}")]
     Final(String),

@@ -57,7 +57,7 @@ impl From<FilesError> for ConnectError {
             FilesError::Unavailable(why) => {
                 // It may tell of paths and addresses that are no tenant's business.
                 tracing::warn!(why, "files.unavailable");
-                Self::Passing("the outbox cannot be used now; the server's log says why".to_owned())
+                Self::Unclear("the outbox cannot be used now; the server's log says why".to_owned())
             }
         }
     }

@@ -135,7 +135,15 @@ pub const FIELDS: &[&str] = &[
     "smtp.password",
     "provider",
     "setup_complete",
-    "website_analysis",
+    "website_analysis.business_name",
+    "website_analysis.logo_url",
+    "website_analysis.introduction",
+    "website_analysis.product_type",
+    "website_analysis.selling_points",
+    "website_analysis.audiences",
+    "website_analysis.language",
+    "website_analysis.industry",
+    "website_analysis.benchmark_brands",
     "controls.auto_reply",
     "controls.pause_on_error",
     "controls.max_emails_per_hour",
@@ -216,9 +224,8 @@ impl AgentSettings {
                 v.add("config.smtp.host", "must be a host name or address such as smtp.example.com");
             }
         }
-        if mask.has("website_analysis") {
-            out.website_analysis = checked_analysis(v, out.website_analysis);
-        }
+        out.website_analysis = checked_analysis(v, out.website_analysis);
+        v.only_of("config.", mask);
         if mask.has("controls.max_emails_per_hour") && out.controls.max_emails_per_hour > MAX_PER_HOUR {
             v.add("config.controls.max_emails_per_hour", format!("must be between 0 and {MAX_PER_HOUR}"));
         }
@@ -265,7 +272,15 @@ impl AgentSettings {
             "smtp.username" => smtp.username;
             "provider" => provider;
             "setup_complete" => setup_complete;
-            "website_analysis" => website_analysis;
+            "website_analysis.business_name" => website_analysis.business_name;
+            "website_analysis.logo_url" => website_analysis.logo_url;
+            "website_analysis.introduction" => website_analysis.introduction;
+            "website_analysis.product_type" => website_analysis.product_type;
+            "website_analysis.selling_points" => website_analysis.selling_points;
+            "website_analysis.audiences" => website_analysis.audiences;
+            "website_analysis.language" => website_analysis.language;
+            "website_analysis.industry" => website_analysis.industry;
+            "website_analysis.benchmark_brands" => website_analysis.benchmark_brands;
             "controls.auto_reply" => controls.auto_reply;
             "controls.pause_on_error" => controls.pause_on_error;
             "controls.max_emails_per_hour" => controls.max_emails_per_hour;
@@ -349,7 +364,18 @@ mod tests {
             smtp: Smtp { host: "h".into(), port: 1, security: SmtpSecurity::Tls, username: "u".into() },
             provider: "p".into(),
             setup_complete: true,
-            website_analysis: WebsiteAnalysis { business_name: "n".into(), ..Default::default() },
+            website_analysis: WebsiteAnalysis {
+                business_name: "n".into(),
+                logo_url: "l".into(),
+                introduction: "i".into(),
+                product_type: "p".into(),
+                selling_points: vec!["s".into()],
+                audiences: vec![Audience::default()],
+                language: "en".into(),
+                industry: "i".into(),
+                benchmark_brands: vec!["b".into()],
+                ..Default::default()
+            },
             controls: Controls {
                 auto_reply: true,
                 pause_on_error: true,

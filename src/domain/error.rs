@@ -1,6 +1,7 @@
 //! What the rules refuse.
 
 use super::id::IdError;
+use super::mask::Mask;
 
 /// One bad field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,14 @@ impl Violations {
     /// The value, or a violation noted for it.
     pub fn take<T, E: std::fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.add(field, error.to_string())).ok()
+    }
+
+    /// Forgets what was noted of fields that the mask does not name; `prefix` stands before their names.
+    pub fn only_of(&mut self, prefix: &str, mask: &Mask) {
+        self.list.retain(|violation| {
+            let path = violation.field.strip_prefix(prefix);
+            path.is_none_or(|path| mask.has(path.split('[').next().unwrap_or(path)))
+        });
     }
 
     pub fn is_empty(&self) -> bool {

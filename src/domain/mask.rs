@@ -41,6 +41,12 @@ impl Mask {
         Self(known.to_vec())
     }
 
+    /// The same without a path.
+    pub fn without(mut self, path: &str) -> Self {
+        self.0.retain(|known| *known != path);
+        self
+    }
+
     pub fn has(&self, path: &str) -> bool {
         self.0.contains(&path)
     }

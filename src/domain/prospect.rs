@@ -240,6 +240,12 @@ impl ProspectFields {
     /// The name to greet by: the first word of the contact's name, or all of it where the family name comes first.
     pub fn first_name(&self) -> &str {
         let name = self.contact_name.trim();
+        if name.contains('@') {
+            return "";
+        }
+        if let Some((_, given)) = name.split_once(',').filter(|(_, given)| !given.trim().is_empty()) {
+            return given.split_whitespace().next().unwrap_or_default();
+        }
         let east_asian = name
             .chars()
             .any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'));
@@ -252,7 +258,13 @@ impl ProspectFields {
                 "dr" | "prof" | "mr" | "mrs" | "ms" | "herr" | "frau"
             )
         };
-        match name.split_whitespace().find(|word| !is_title(word)) {
+        let is_particle = |word: &str| {
+            matches!(
+                word.to_lowercase().as_str(),
+                "van" | "von" | "de" | "der" | "den" | "da" | "di" | "la" | "le" | "el" | "bin"
+            )
+        };
+        match name.split_whitespace().find(|word| !is_title(word)).filter(|word| !is_particle(word)) {
             // "Dr. Okafor": with only a family name after the title, the title stays.
             Some(word) if name.split_whitespace().filter(|w| !is_title(w)).count() > 1 || word == name => word,
             _ => name,
@@ -369,6 +381,10 @@ mod tests {
             ("Dr. Anna Berg", "Anna"),
             ("Dr. Okafor", "Dr. Okafor"),
             ("李雷", "李雷"),
+            ("Müller, Jörg", "Jörg"),
+            ("VAN DER BERG", "VAN DER BERG"),
+            ("anna@example.com", ""),
+            ("Acme,", "Acme,"),
             ("Anna", "Anna"),
             ("", ""),
         ] {

@@ -198,17 +198,18 @@ const AWAY: &[&str] = &[
 
 /// What the words of a reply want.
 pub fn judge(subject: &str, body: &str) -> Intent {
-    let own = plain(&own_words(body));
-    let text = format!("{}\n{own}", plain(subject));
+    let text = plain(&own_words(body));
     let says = |list: &[&str]| list.iter().any(|words| text.contains(words));
     // A whole reply of one word.
-    let word = own.trim().trim_matches(['.', '!', '。', '！']);
-    if says(AWAY) {
-        Intent::Away
-    } else if says(UNSUBSCRIBE) || word == "stop" {
+    let word = text.trim().trim_matches(['.', '!', '。', '！']);
+    // The subject is ours, behind `Re:`; only a machine changes it.
+    let subject = plain(subject);
+    if says(UNSUBSCRIBE) || word == "stop" {
         Intent::Unsubscribe
     } else if says(REFUSES) || refuses_by_distance(&text) || matches!(word, "no" | "nein" | "不" | "不用") {
         Intent::NotInterested
+    } else if says(AWAY) || AWAY.iter().any(|words| subject.contains(words)) {
+        Intent::Away
     } else if says(WANTS) && !says(HEDGES) {
         Intent::Interested
     } else if text.contains(['?', '？']) {
@@ -364,12 +365,21 @@ mod tests {
             ("请不要再发邮件", Intent::Unsubscribe),
             ("I am out of office until Monday. I may be interested.", Intent::Away),
             ("自动回复：我正在休假", Intent::Away),
+            ("Please remove me from your list, I am on vacation", Intent::Unsubscribe),
+            ("I am on vacation, and not interested anyway", Intent::NotInterested),
             ("Maybe interested, not sure yet", Intent::Other),
             ("Thank you for your mail.", Intent::Other),
             ("", Intent::Other),
         ] {
             assert_eq!(judge("", text), intent, "{text}");
         }
+    }
+
+    #[test]
+    fn the_subject_is_ours_and_tells_of_machines_alone() {
+        assert_eq!(judge("Re: Interested in tools?", "Thank you for your mail."), Intent::Other);
+        assert_eq!(judge("Re: No more emails lost", "Thank you for your mail."), Intent::Other);
+        assert_eq!(judge("Automatic reply: Tools", "I am back on Monday."), Intent::Away);
     }
 
     #[test]

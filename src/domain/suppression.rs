@@ -15,6 +15,8 @@ pub enum SuppressionReason {
     Unsubscribed,
     Bounced,
     Complained,
+    /// Answered that it wants no more, and was then deleted.
+    Refused,
 }
 
 /// An address that is not written to.
@@ -41,7 +43,7 @@ impl Suppression {
 // === impl SuppressionReason ===
 
 impl SuppressionReason {
-    pub const ALL: [Self; 4] = [Self::Manual, Self::Unsubscribed, Self::Bounced, Self::Complained];
+    pub const ALL: [Self; 5] = [Self::Manual, Self::Unsubscribed, Self::Bounced, Self::Complained, Self::Refused];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,6 +51,7 @@ impl SuppressionReason {
             Self::Unsubscribed => "unsubscribed",
             Self::Bounced => "bounced",
             Self::Complained => "complained",
+            Self::Refused => "refused",
         }
     }
 
@@ -63,6 +66,7 @@ impl SuppressionReason {
             Self::Unsubscribed => "its owner has unsubscribed",
             Self::Bounced => "mail to it has bounced",
             Self::Complained => "its owner has complained",
+            Self::Refused => "its owner has refused",
         }
     }
 }

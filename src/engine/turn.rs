@@ -163,10 +163,14 @@ impl<'a> Turn<'a> {
                 tracing::error!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a step failed");
                 self.fail(campaign, "an internal error; see the server's log".to_owned()).await
             }
-            StepError::Connect { error: ConnectError::Passing(reason), patient: true } => {
-                self.hold(campaign, &reason).await
-            }
-            StepError::Connect { error: ConnectError::Passing(reason), patient: false } => {
+            StepError::Connect {
+                error: ConnectError::Passing(reason) | ConnectError::Unclear(reason),
+                patient: true,
+            } => self.hold(campaign, &reason).await,
+            StepError::Connect {
+                error: ConnectError::Passing(reason) | ConnectError::Unclear(reason),
+                patient: false,
+            } => {
                 if self.job.tries + 1 >= self.engine.settings.tries {
                     return self.fail(campaign, format!("{reason} (tried {} times)", self.job.tries + 1)).await;
                 }

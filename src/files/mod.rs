@@ -17,6 +17,7 @@
 
 mod check;
 mod data_dir;
+mod locks;
 mod store;
 
 pub use check::check_folder;

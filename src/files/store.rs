@@ -15,8 +15,10 @@ use object_store::local::LocalFileSystem;
 use object_store::path::{Path, PathPart};
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
+use super::locks::Locks;
 use super::{DataDir, Folder, Snapshot};
 use crate::config;
 use crate::tenant::{Scope, TenantId};
@@ -28,6 +30,7 @@ pub struct Files {
     prefix: Path,
     /// The data folder, if the files are in it.
     local: Option<Arc<DataDir>>,
+    locks: Locks,
 }
 
 /// One tenant's files.
@@ -74,7 +77,7 @@ impl Files {
         if settings.url.is_empty() {
             let local = LocalFileSystem::new_with_prefix(data.users()).map_err(|error| wrong("url", error))?;
             let store = Arc::new(local.with_fsync(true));
-            return Ok(Self { store, prefix: Path::default(), local: Some(data) });
+            return Ok(Self { store, prefix: Path::default(), local: Some(data), locks: Locks::default() });
         }
         let url = Url::parse(&settings.url).ok().filter(|url| url.scheme() == "s3");
         let (url, bucket) = url
@@ -94,12 +97,12 @@ impl Files {
         }
         let store = Arc::new(builder.build().map_err(|error| wrong("url", error))?);
         let prefix = Path::parse(url.path()).map_err(|error| wrong("url", error))?;
-        Ok(Self { store, prefix, local: None })
+        Ok(Self { store, prefix, local: None, locks: Locks::default() })
     }
 
     /// In a store that is there already. For tests, and for those who embed Herald.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, prefix: Path::default(), local: None }
+        Self { store, prefix: Path::default(), local: None, locks: Locks::default() }
     }
 
     /// The one door: the scope's tenant's files.
@@ -160,8 +163,14 @@ impl TenantFiles<'_> {
         }
     }
 
+    /// Held by whoever writes the copies, from before the first of what goes into them is read.
+    pub async fn lock_snapshot(&self) -> OwnedMutexGuard<()> {
+        self.files.locks.of(self.scope.tenant()).await
+    }
+
     /// Removes the copies of what the tenant has. Its outbox stays.
     pub async fn remove_snapshot(&self) -> Result<()> {
+        let _held = self.lock_snapshot().await;
         for file in Snapshot::ALL {
             let path = self.made(Folder::Root, file.name()).await?;
             match self.files.store.delete(&path).await {

@@ -83,13 +83,16 @@ impl AgentService for Agent {
             pb::ResetScope::Prospects => ResetScope::Prospects,
             pb::ResetScope::Everything => ResetScope::Everything,
         };
-        let removed = self.store.scope(caller.scope()).write(Reset { scope }).await?;
-        if scope == ResetScope::Everything {
-            // Both hold copies of what is gone. A cache that is away forgets them by itself.
-            if let Err(error) = self.cache.scope(caller.scope()).delete_all().await {
-                tracing::warn!(%error, "the cache of a tenant was not emptied");
-            }
-            self.files.scope(caller.scope()).remove_snapshot().await?;
+        let mut removed = self.store.scope(caller.scope()).write(Reset { scope }).await?;
+        while removed.more {
+            removed.add(self.store.scope(caller.scope()).write(Reset { scope }).await?);
+        }
+        // Both hold copies of what is gone. A cache that is away forgets them by itself.
+        self.files.scope(caller.scope()).remove_snapshot().await?;
+        if scope == ResetScope::Everything
+            && let Err(error) = self.cache.scope(caller.scope()).delete_all().await
+        {
+            tracing::warn!(%error, "the cache of a tenant was not emptied");
         }
         let count = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Response::new(pb::ResetAgentResponse {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
 use prost_types::Value;
 use tonic::{Request, Response, Status};
 
@@ -13,7 +14,7 @@ use crate::domain::error::{Error, Violations};
 use crate::domain::paging::QueryShape;
 use crate::pb;
 use crate::pb::cache_service_server::CacheService;
-use crate::status::answer_too_large;
+use crate::status::{answer_too_large, no_such_key};
 
 /// The most keys of a batch.
 const MAX_BATCH: usize = 500;
@@ -35,11 +36,9 @@ impl Cache {
         Self { cache, most }
     }
 
-    /// Refuses values that together would not fit into an answer.
-    fn fits<'a>(&self, values: impl Iterator<Item = &'a serde_json::Value>) -> Result<(), Status> {
-        let bytes: usize = values.map(|value| value.to_string().len()).sum();
-        // What goes around a small value in protobuf is about as large again.
-        if bytes.saturating_mul(2) > self.most { Err(answer_too_large()) } else { Ok(()) }
+    /// The answer, if it is no larger than one may be: small numbers take more in protobuf than as JSON.
+    fn fitting<M: Message>(&self, answer: M) -> Result<Response<M>, Status> {
+        if answer.encoded_len() > self.most { Err(answer_too_large()) } else { Ok(Response::new(answer)) }
     }
 }
 
@@ -67,10 +66,11 @@ impl CacheService for Cache {
     ) -> Result<Response<pb::GetCacheEntryResponse>, Status> {
         let caller = caller(&request)?;
         let key = request.into_inner().key;
-        let value = self.cache.scope(caller.scope()).get(&key).await?;
-        let value = value.ok_or_else(crate::status::no_such_key)?;
-        self.fits(std::iter::once(&value))?;
-        Ok(Response::new(pb::GetCacheEntryResponse { entry: Some(entry(key, Some(value))) }))
+        let cache = self.cache.scope(caller.scope());
+        let Some(value) = cache.get(&key).await? else {
+            return Err(if cache.exists(&key).await? { CacheError::Kind.into() } else { no_such_key() });
+        };
+        self.fitting(pb::GetCacheEntryResponse { entry: Some(entry(key, Some(value))) })
     }
 
     async fn delete_cache_entry(
@@ -135,14 +135,13 @@ impl CacheService for Cache {
         let page = convert::page_request::<usize>(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
         let (from, size) = (page.after.unwrap_or(0), page.size as usize);
         // A page more by one tells whether there is another.
-        let mut items = self.cache.scope(caller.scope()).list(&request.key, from, size + 1).await?;
+        let mut items = self.cache.scope(caller.scope()).list(&request.key, from, size + 1, self.most).await?;
         let more = items.len() > size;
         items.truncate(size);
-        self.fits(items.iter())?;
-        Ok(Response::new(pb::GetCacheListResponse {
+        self.fitting(pb::GetCacheListResponse {
             items: items.into_iter().map(convert::json::value_out).collect(),
             next_page_token: if more { shape.token(&(from + size)) } else { String::new() },
-        }))
+        })
     }
 
     async fn batch_set_cache_entries(
@@ -185,16 +184,18 @@ impl CacheService for Cache {
         if keys.is_empty() || keys.len() > MAX_BATCH {
             return Err(Error::field("keys", format!("must be 1 to {MAX_BATCH}; there are {}", keys.len())).into());
         }
-        let mut v = Violations::default();
+        let (mut v, mut seen) = (Violations::default(), HashSet::new());
         for (i, key) in keys.iter().enumerate() {
             check_key(&mut v, &format!("keys[{i}]"), key);
+            if !seen.insert(key.as_str()) {
+                v.add(format!("keys[{i}]"), "is there twice");
+            }
         }
         v.done()?;
         let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let found = self.cache.scope(caller.scope()).get_many(&asked).await?;
-        self.fits(found.iter().flatten())?;
+        let found = self.cache.scope(caller.scope()).get_many(&asked, self.most).await?;
         let entries = keys.into_iter().zip(found).map(|(key, value)| entry(key, value)).collect();
-        Ok(Response::new(pb::BatchGetCacheEntriesResponse { entries }))
+        self.fitting(pb::BatchGetCacheEntriesResponse { entries })
     }
 
     async fn list_cache_keys(

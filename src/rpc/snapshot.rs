@@ -41,6 +41,7 @@ pub async fn write_snapshot(
     files: &Files,
     scope: &Scope,
 ) -> Result<Vec<(Snapshot, u64)>, SnapshotError> {
+    let _held = files.scope(scope).lock_snapshot().await;
     let mut written = Vec::new();
     for file in Snapshot::ALL {
         let mut writer = files.scope(scope).writer(file).await?;

@@ -252,7 +252,11 @@ impl Scoped<'_> {
 
 /// The campaign, if the lease is still held.
 async fn held(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
-    let campaign = campaigns::get(tx, &CampaignRef::Id(lease.campaign.clone())).await?;
+    let campaign = match campaigns::get(tx, &CampaignRef::Id(lease.campaign.clone())).await {
+        // A reset has removed it; the lease went with it.
+        Err(StoreError::NotFound(_)) => return Err(StoreError::StaleLease),
+        campaign => campaign?,
+    };
     if campaign.fence == lease.fence { Ok(campaign) } else { Err(StoreError::StaleLease) }
 }
 

@@ -12,6 +12,7 @@ use super::error::{Noun, Result, StoreError};
 use super::events::json;
 use super::idempotency::RequestId;
 use super::sql::tenant_sql;
+use super::suppressions;
 use super::tx::{ScopedTx, signed};
 use super::writer::Write;
 use crate::domain::clock::Timestamp;
@@ -23,6 +24,7 @@ use crate::domain::prospect::{
     Deleted, Prospect, ProspectFields, ProspectFilter, ProspectOrder, ProspectStatus, Replies,
 };
 use crate::domain::reply::{Engagement, Intent};
+use crate::domain::suppression::{Suppression, SuppressionReason};
 
 /// The columns of a prospect, of the table named `p`.
 macro_rules! prospect_columns {
@@ -300,9 +302,21 @@ impl Write for DeleteProspect {
     type Out = Prospect;
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        let prospect = find(tx, &self.id, &self.etag).await?;
+        let prospect = find(tx, &self.id, "").await?;
         if prospect.deleted.is_some() {
+            // Whatever the etag: the answer of the first time may have been lost.
             return Ok(prospect);
+        }
+        check_etag(tx, &prospect, &self.etag)?;
+        if prospect.engagement() == Engagement::NotInterested {
+            // The refusal outlives the prospect, whose address may come back under another id.
+            let suppression = Suppression {
+                email: prospect.fields.email.clone(),
+                reason: SuppressionReason::Refused,
+                source: "deleted prospect".to_owned(),
+                create_time: tx.now(),
+            };
+            suppressions::add(tx, &[suppression]).await?;
         }
         let time = tx.now();
         let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
@@ -327,11 +341,13 @@ impl Write for UndeleteProspect {
 pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &ProspectId, etag: &str) -> Result<Prospect> {
     let row: Option<ProspectRow> = tx.query(GET).bind(id.clone()).optional().await?;
     let prospect = row.ok_or(StoreError::NotFound(Noun::Prospect))?.prospect()?;
-    if etag.is_empty() || etag == prospect.etag(tx.tenant().as_str()) {
-        Ok(prospect)
-    } else {
-        Err(StoreError::EtagMismatch)
-    }
+    check_etag(tx, &prospect, etag)?;
+    Ok(prospect)
+}
+
+fn check_etag(tx: &ScopedTx<'_>, prospect: &Prospect, etag: &str) -> Result<()> {
+    let fits = etag.is_empty() || etag == prospect.etag(tx.tenant().as_str());
+    if fits { Ok(()) } else { Err(StoreError::EtagMismatch) }
 }
 
 /// An address belongs to one prospect among those that are not deleted.

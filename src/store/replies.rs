@@ -72,6 +72,7 @@ impl Write for RecordReply {
         if let Some(before) = self.before(tx).await? {
             return self.as_it_is(tx, &before).await;
         }
+        let mut addresses = vec![prospect.fields.email.clone()];
         let to = match &self.in_reply_to {
             Some(id) => {
                 let answered = emails::find(tx, id).await?;
@@ -79,7 +80,13 @@ impl Write for RecordReply {
                     return Err(StoreError::NotFound(Noun::Email));
                 }
                 // One of its own goes on with what it was written to before.
-                if answered.reply.is_none() { answered.from.address } else { answered.to.address }
+                if answered.reply.is_some() {
+                    answered.to.address
+                } else {
+                    // The one that was written to, which may not be the prospect's any more.
+                    addresses.push(answered.to.address);
+                    answered.from.address
+                }
             }
             None => String::new(),
         };
@@ -93,13 +100,13 @@ impl Write for RecordReply {
         tx.count("replies", 1).await?;
         self.note(tx, &prospect, received).await?;
         if self.intent == Intent::Unsubscribe {
-            let suppression = Suppression {
-                email: prospect.fields.email.clone(),
+            let suppression = |email| Suppression {
+                email,
                 reason: SuppressionReason::Unsubscribed,
                 source: "reply".to_owned(),
                 create_time: now,
             };
-            suppressions::add(tx, &[suppression]).await?;
+            suppressions::add(tx, &addresses.into_iter().map(suppression).collect::<Vec<_>>()).await?;
         }
         if let Some(request_id) = &self.request_id {
             request_id.keep(tx, &self.id).await?;

@@ -38,7 +38,7 @@ system_sql! {
          SET lease_owner = NULL, lease_until = 0
          WHERE lease_owner IS NOT NULL";
     PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
-    /// Not while a campaign may still come to it, be it after a failure: its places are counted.
+    /// Not while a live campaign may still come to it.
     PURGE_DUE =
         "SELECT tenant_id, id
          FROM prospects p
@@ -47,7 +47,7 @@ system_sql! {
              FROM campaign_prospects c
              JOIN campaigns l ON l.tenant_id = c.tenant_id AND l.id = c.campaign_id
              WHERE c.tenant_id = p.tenant_id AND c.prospect_id = p.id
-               AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_TEMPLATE', 'WAITING_APPROVAL', 'FAILED'))
+               AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_TEMPLATE', 'WAITING_APPROVAL'))
          LIMIT $2";
     PURGE_CHOICES = "DELETE FROM campaign_prospects WHERE tenant_id = $1 AND prospect_id = $2";
     /// The record of mail that was sent stays; `sending` and `unknown` may have been.

@@ -49,13 +49,16 @@ async fn keeps_the_contract(cache: &TenantCache) {
     for n in 1..=3 {
         assert_eq!(a.push("list", &json!({ "n": n })).await, Ok(n));
     }
-    assert_eq!(a.list("list", 0, MAX_LIST).await, Ok(vec![json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]));
     assert_eq!(
-        (a.list("none", 0, MAX_LIST).await, b.list("list", 0, MAX_LIST).await),
+        a.list("list", 0, MAX_LIST, usize::MAX).await,
+        Ok(vec![json!({"n": 1}), json!({"n": 2}), json!({"n": 3})])
+    );
+    assert_eq!(
+        (a.list("none", 0, MAX_LIST, usize::MAX).await, b.list("list", 0, MAX_LIST, usize::MAX).await),
         (Ok(Vec::new()), Ok(Vec::new()))
     );
     assert_eq!(a.push("v3", &json!(1)).await, Err(CacheError::Kind));
-    assert_eq!(a.list("v3", 0, MAX_LIST).await, Err(CacheError::Kind));
+    assert_eq!(a.list("v3", 0, MAX_LIST, usize::MAX).await, Err(CacheError::Kind));
     assert_eq!(a.increment("list", 1).await, Err(CacheError::Kind));
     assert_eq!(a.get("list").await, Ok(None), "a list has no value");
 
@@ -65,7 +68,7 @@ async fn keeps_the_contract(cache: &TenantCache) {
     a.set_many(&pairs, None).await.expect("set");
     let asked: Vec<&str> = keys.iter().rev().map(String::as_str).chain(["none", "list"]).collect();
     let expected: Vec<_> = (0..50).rev().map(|n| Some(json!(n))).chain([None, None]).collect();
-    assert_eq!(a.get_many(&asked).await, Ok(expected));
+    assert_eq!(a.get_many(&asked, usize::MAX).await, Ok(expected));
 
     // A time of its own, after which it is gone; a counter and a list keep theirs.
     a.set("short", &json!(1), Some(Duration::from_millis(300))).await.expect("set");
@@ -86,7 +89,7 @@ async fn keeps_the_contract(cache: &TenantCache) {
         b.push("full", &json!(1)).await.expect("room");
     }
     assert_eq!(b.push("full", &json!(2)).await, Err(CacheError::ListFull));
-    assert_eq!(b.list("full", 0, MAX_LIST).await.expect("a list").last(), Some(&json!(1)));
+    assert_eq!(b.list("full", 0, MAX_LIST, usize::MAX).await.expect("a list").last(), Some(&json!(1)));
 
     // Deleting a tenant's leaves those of neighbours whose ids begin alike.
     let near = scope("user_a2").await;
@@ -153,7 +156,7 @@ async fn two_users_caches_are_scoped_and_deleting_as_leaves_bs() {
     server.cli(&["set", "user:user_a:plain", "not JSON"]);
     server.cli(&["rpush", "user:user_a:queue", r#"{"id":1}"#, "two"]);
     assert_eq!(cache.scope(&a).get("plain").await, Ok(Some(json!("not JSON"))));
-    assert_eq!(cache.scope(&a).list("queue", 0, MAX_LIST).await, Ok(vec![json!({"id": 1}), json!("two")]));
+    assert_eq!(cache.scope(&a).list("queue", 0, MAX_LIST, usize::MAX).await, Ok(vec![json!({"id": 1}), json!("two")]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

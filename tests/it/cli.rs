@@ -120,7 +120,7 @@ async fn what_cannot_be_reached_or_read_is_told_with_what_to_do() {
     assert!(told(&["campaign", "status", "--server", "localhost"]).contains("must be a URL"));
     let missing = told(&["campaign", "run", "--website", "https://example.com", "--prospects", "/nowhere.csv"]);
     assert!(missing.contains("cannot open /nowhere.csv"), "{missing}");
-    assert!(told(&["campaign", "run"]).contains("--website"));
+    assert!(told(&["campaign", "run", "--server", "http://127.0.0.1:1"]).contains("is `herald serve` running there?"));
     let help = herald().args(["campaign", "run", "--help"]).output().expect("it ends");
     let help = text(&help.stdout);
     for word in ["--website", "--prospects", "--template", "--approve-all", "--json", "HERALD_TOKEN"] {
@@ -262,7 +262,8 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
     );
     for (name, text, told) in [
         ("none.json", "[]", "no prospects"),
-        ("broken.json", "[{", "no JSON array"),
+        ("broken.json", "[{", "is no JSON"),
+        ("object.json", "{}", "no JSON array of prospects"),
         ("field.json", r#"[{"mail": "a@example.com"}]"#, "row 1"),
         ("prospects.txt", "", ".csv or .json"),
     ] {

@@ -9,6 +9,7 @@ by no suite; prints a row of a table for each, with the seed where a suite goes 
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,12 +65,18 @@ def apply(patch, *options):
 def finds(suite, arguments):
     """What a suite says of the copy: None if it finds nothing."""
     environment = dict(os.environ, CARGO_TARGET_DIR=str(WORK / "build"), CARGO_TERM_COLOR="never")
+    # In a session of its own, so that what the tests have started ends with them.
+    process = subprocess.Popen(
+        [*CARGO, *arguments], cwd=TREE, env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
     try:
-        done = run(*CARGO, *arguments, check=False, env=environment, timeout=60 * MINUTES)
+        text, _ = process.communicate(timeout=60 * MINUTES)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         return "does not end"
-    text = done.stdout + done.stderr
-    if done.returncode == 0:
+    if process.returncode == 0:
         return None
     if "error: could not compile" in text:
         sys.exit(f"the copy does not compile:\n{text[-3000:]}")

@@ -43,7 +43,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let write = |(position, p): &(u32, Prospect)| letterhead.write(*position, p, turn.engine().store.ids());
     let emails: Vec<_> = prospects.iter().map(write).collect();
     let next = if done >= of {
-        let summary = format!("{done} e-mails from the template {}", letterhead.template.id);
+        let written = campaign.emails.generated() as usize + emails.len();
+        let summary = format!("{written} e-mails from the template {}", letterhead.template.id);
         Next::Done { status: StepStatus::Completed, summary }
     } else {
         Next::Stay

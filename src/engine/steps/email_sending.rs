@@ -19,21 +19,26 @@ const BATCH: usize = 10;
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     settle_with(turn).await?;
     let store = turn.store();
+    let pause_on_error = store.agent_config().await?.settings.controls.pause_on_error;
     let mut next = match store.write(SendBegin { lease: turn.lease().clone() }).await? {
         Begun::Email(email) => Some(*email),
         Begun::Skipped => return Ok(()),
         Begun::NoneLeft => return finish(turn).await,
     };
-    let pause_on_error = store.agent_config().await?.settings.controls.pause_on_error;
     crash::point("engine.sending.begun");
     let mut sent = 0;
     while let Some(email) = next {
         sent += 1;
         let (outcome, failure) = deliver(turn, &email).await;
         crash::point("engine.sending.delivered");
-        let begin_next = sent < BATCH && failure.is_none();
-        let done = SendDone { lease: turn.lease().clone(), email: email.id, outcome, pause_on_error, begin_next };
-        next = record(&store, done).await?;
+        next = match outcome {
+            Some(outcome) => {
+                let begin_next = sent < BATCH && failure.is_none();
+                let (lease, email) = (turn.lease().clone(), email.id);
+                record(&store, SendDone { lease, email, outcome, pause_on_error, begin_next }).await?
+            }
+            None => None,
+        };
         crash::point("engine.sending.recorded");
         if let Some(error) = failure {
             return Err(StepError::Connect { error, patient: true });
@@ -75,11 +80,19 @@ async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Email>, Sto
 }
 
 /// The outcome, and the failure that says to try again later.
-async fn deliver(turn: &Turn<'_>, email: &Email) -> (Outcome, Option<ConnectError>) {
+async fn deliver(turn: &Turn<'_>, email: &Email) -> (Option<Outcome>, Option<ConnectError>) {
     match turn.connectors().mail.deliver(turn.scope(), email).await {
-        Ok(()) => (Outcome::Sent, None),
-        Err(ConnectError::Final(why)) => (Outcome::Failed(why), None),
-        Err(error) => (Outcome::NotSent, Some(error)),
+        Ok(()) => (Some(Outcome::Sent), None),
+        Err(ConnectError::Final(why)) => (Some(Outcome::Failed(why)), None),
+        Err(error @ ConnectError::Passing(_)) => (Some(Outcome::NotSent), Some(error)),
+        // It may have been taken, and the answer lost: the connector is asked. What it cannot tell now stays marked as being
+        // sent, and is asked for again at the campaign's next turn.
+        Err(error @ ConnectError::Unclear(_)) => match turn.connectors().mail.verify(turn.scope(), email).await {
+            Ok(Delivery::Delivered) => (Some(Outcome::Sent), None),
+            Ok(Delivery::NotDelivered) => (Some(Outcome::NotSent), Some(error)),
+            Ok(Delivery::Unknown) => (Some(Outcome::Unknown), None),
+            Err(_) => (None, Some(error)),
+        },
     }
 }
 

@@ -27,7 +27,9 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
         let Ok(link) = Url::parse(&link) else { continue };
         match turn.outside(fetch.fetch(&link)).await? {
             Ok(fetched) => pages.push(read(fetched, &mut log).await?),
-            Err(ConnectError::Passing(why) | ConnectError::Final(why)) => log.push(format!("left out: {why}")),
+            Err(ConnectError::Passing(why) | ConnectError::Unclear(why) | ConnectError::Final(why)) => {
+                log.push(format!("left out: {why}"))
+            }
         }
     }
 

@@ -72,7 +72,12 @@ pub(in crate::rpc) struct Update {
 
 /// The masked fields of an update, checked.
 pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Result<Update, Error> {
-    let mask = Mask::parse(paths, FIELDS, set_fields(&config))?;
+    let mut mask = Mask::parse(paths, FIELDS, set_fields(&config))?;
+    let stated = config.smtp.as_ref().is_some_and(|smtp| !smtp.password.is_empty());
+    if !stated && !paths.iter().any(|path| path.trim() == "smtp.password") {
+        // Reads leave the password out: what was read and is written back must not remove it.
+        mask = mask.without("smtp.password");
+    }
     let sender = config.sender.unwrap_or_default();
     let template_id = match config.template_id.as_str() {
         "" => None,
@@ -88,7 +93,10 @@ pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Resul
     let template_data = v.take("config.template_data", template_data).flatten().unwrap_or_default();
     let settings = AgentSettings {
         target_website: config.target_website,
-        goal: goal_in("config.goal", config.goal)?.unwrap_or_default(),
+        goal: v
+            .take("config.goal", goal_in("", config.goal).map_err(|_| "has no such value"))
+            .flatten()
+            .unwrap_or_default(),
         goal_detail: config.goal_detail,
         sender: Sender {
             name: sender.name,
@@ -114,6 +122,7 @@ pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Resul
         controls: controls_in(&mut v, controls),
     };
     let settings = settings.check(&mut v, &mask);
+    v.only_of("config.", &mask);
     v.done().map(|()| Update { settings, smtp_password: Secret::new(smtp.password), mask })
 }
 
@@ -164,6 +173,7 @@ fn security(security: SmtpSecurity) -> pb::SmtpSecurity {
 
 fn set_fields(config: &pb::AgentConfig) -> Vec<&'static str> {
     let (sender, smtp, controls) = (config.sender.as_ref(), config.smtp.as_ref(), config.controls.as_ref());
+    let stated = config.website_analysis.as_ref();
     let set = [
         ("target_website", !config.target_website.is_empty()),
         ("goal", config.goal != 0),
@@ -190,7 +200,15 @@ fn set_fields(config: &pb::AgentConfig) -> Vec<&'static str> {
         ("smtp.password", smtp.is_some_and(|s| !s.password.is_empty())),
         ("provider", !config.provider.is_empty()),
         ("setup_complete", config.setup_complete),
-        ("website_analysis", config.website_analysis.is_some()),
+        ("website_analysis.business_name", stated.is_some_and(|a| !a.business_name.is_empty())),
+        ("website_analysis.logo_url", stated.is_some_and(|a| !a.logo_url.is_empty())),
+        ("website_analysis.introduction", stated.is_some_and(|a| !a.introduction.is_empty())),
+        ("website_analysis.product_type", stated.is_some_and(|a| !a.product_type.is_empty())),
+        ("website_analysis.selling_points", stated.is_some_and(|a| !a.selling_points.is_empty())),
+        ("website_analysis.audiences", stated.is_some_and(|a| !a.audiences.is_empty())),
+        ("website_analysis.language", stated.is_some_and(|a| !a.language.is_empty())),
+        ("website_analysis.industry", stated.is_some_and(|a| !a.industry.is_empty())),
+        ("website_analysis.benchmark_brands", stated.is_some_and(|a| !a.benchmark_brands.is_empty())),
         ("controls.auto_reply", controls.is_some_and(|c| c.auto_reply)),
         ("controls.pause_on_error", controls.is_some_and(|c| c.pause_on_error)),
         ("controls.max_emails_per_hour", controls.is_some_and(|c| c.max_emails_per_hour != 0)),

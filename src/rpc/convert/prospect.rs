@@ -137,6 +137,7 @@ pub(in crate::rpc) fn update(row: pb::Prospect, paths: &[String]) -> Result<(Pro
     let mask = Mask::parse(paths, FIELDS, set_fields(&row))?;
     let mut v = Violations::default();
     let fields = fields(row, &mut v, "prospect.").check(&mut v, "prospect.", &mask);
+    v.only_of("prospect.", &mask);
     v.done().map(|()| (fields, mask))
 }
 

@@ -52,5 +52,6 @@ fn reason(reason: SuppressionReason) -> pb::SuppressionReason {
         SuppressionReason::Unsubscribed => pb::SuppressionReason::Unsubscribed,
         SuppressionReason::Bounced => pb::SuppressionReason::Bounced,
         SuppressionReason::Complained => pb::SuppressionReason::Complained,
+        SuppressionReason::Refused => pb::SuppressionReason::Refused,
     }
 }
