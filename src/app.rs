@@ -237,11 +237,11 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> axum:
     let max_stream = Duration::from_secs(config.server.max_stream_seconds);
     let (most_in, most_out) = (config.server.max_request_bytes, config.server.max_response_bytes);
     let keep_deleted = Duration::from_secs(config.retention.deleted_prospects_days * 24 * 60 * 60);
-    let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted);
+    let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted, most_out);
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
     let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), most_out));
     let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant::new(store.clone(), files.clone()));
-    let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream);
+    let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream, most_out);
     let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);
     let mut routes = Routes::builder();
     routes.add_service(agent.max_decoding_message_size(most_in).max_encoding_message_size(most_out));

@@ -58,6 +58,24 @@ pub fn tenant_id_invalid(message: &str) -> Status {
     status(Code::Unauthenticated, "TENANT_ID_INVALID", message)
 }
 
+/// What tonic refuses a message for, before it reaches a service, with a reason of ours; None for all else.
+pub fn of_message(refusal: &Status) -> Option<Status> {
+    if !refusal.details().is_empty() {
+        return None;
+    }
+    match refusal.code() {
+        Code::OutOfRange => {
+            let message = "the message is larger than the server takes: send less at once";
+            Some(status(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message))
+        }
+        Code::Internal if refusal.message().contains("decode") => {
+            let message = "the message is not one of this method's: compare the protos";
+            Some(status(Code::InvalidArgument, "MESSAGE_INVALID", message))
+        }
+        _ => None,
+    }
+}
+
 /// PERMISSION_DENIED.
 pub fn role_too_low(has: &str, needs: &str) -> Status {
     let message = format!("this call needs the role {needs}; the caller is {has}");

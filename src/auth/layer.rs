@@ -54,9 +54,13 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
             let begun = Instant::now();
             let response = next.run(request).await;
             // What a stream comes to later is told by its span and the metrics.
-            let status = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            tracing::debug!(took = ?begun.elapsed(), ?status, "rpc.answered");
-            response
+            let status = Status::from_header_map(response.headers());
+            let code = status.as_ref().map_or(Code::Ok, Status::code);
+            tracing::debug!(took = ?begun.elapsed(), status = ?code, "rpc.answered");
+            match status.as_ref().and_then(status::of_message) {
+                Some(status) => status.into_http(),
+                None => response,
+            }
         }
         .instrument(span.clone())
         .await

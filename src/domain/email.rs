@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{CampaignId, EmailId, ProspectId, TemplateId};
+use super::paging::RowCursor;
 use super::reply::Intent;
 
 /// The longest subject, in characters.
@@ -130,6 +131,15 @@ pub fn parse_address(text: &str) -> Result<String, AddressError> {
 /// The address as uniqueness sees it.
 pub fn address_key(address: &str) -> String {
     address.to_lowercase()
+}
+
+// === impl Email ===
+
+impl Email {
+    /// Where it stands among its prospect's, the newest first.
+    pub fn place(&self) -> RowCursor {
+        RowCursor { at: self.create_time.0, id: self.id.to_string() }
+    }
 }
 
 // === impl EmailStatus ===

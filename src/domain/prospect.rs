@@ -6,6 +6,7 @@ use super::email;
 use super::error::Violations;
 use super::id::{CampaignId, ProspectId};
 use super::mask::Mask;
+use super::paging::RowCursor;
 use super::reply::{Engagement, Intent};
 use super::text;
 
@@ -296,6 +297,15 @@ impl Prospect {
     /// Changes whenever the prospect does, and is another one for every tenant and prospect.
     pub fn etag(&self, tenant: &str) -> String {
         digest::etag(tenant, "prospect", self.id.as_str(), self.revision)
+    }
+
+    /// Where it stands in a list of that order.
+    pub fn place(&self, order: ProspectOrder) -> RowCursor {
+        let at = match order {
+            ProspectOrder::Newest => self.create_time.0,
+            ProspectOrder::MostUrgent => i64::from(self.fields.priority_score),
+        };
+        RowCursor { at, id: self.id.to_string() }
     }
 
     pub fn engagement(&self) -> Engagement {

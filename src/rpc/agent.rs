@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert};
+use super::{caller, convert, room, sized};
 use crate::cache::TenantCache;
 use crate::domain::agent_config::AgentSettings;
 use crate::domain::campaign::Goal;
-use crate::domain::email::parse_address;
+use crate::domain::email::{Email, parse_address};
 use crate::domain::error::Error;
 use crate::domain::id::{EmailId, ProspectId, StrategyId};
 use crate::domain::paging::{Page, PageRequest, QueryShape};
@@ -35,11 +35,20 @@ pub struct Agent {
     files: Arc<Files>,
     /// How long a deleted prospect can be brought back.
     keep_deleted: Duration,
+    /// The bytes that the rows of one answer may have.
+    room: usize,
 }
 
 impl Agent {
-    pub fn new(store: Arc<Store>, cache: Arc<TenantCache>, files: Arc<Files>, keep_deleted: Duration) -> Self {
-        Self { store, cache, files, keep_deleted }
+    /// `most` is the largest answer, in bytes.
+    pub fn new(
+        store: Arc<Store>,
+        cache: Arc<TenantCache>,
+        files: Arc<Files>,
+        keep_deleted: Duration,
+        most: usize,
+    ) -> Self {
+        Self { store, cache, files, keep_deleted, room: room(most) }
     }
 }
 
@@ -120,8 +129,9 @@ impl AgentService for Agent {
         }
         let page = store.prospects(&page, &filter).await?;
         let viewed = |p| convert::prospect::viewed(p, caller.tenant(), request.view, pb::ProspectView::Basic);
+        let page = page.fitting(self.room, |p| p.place(filter.order), viewed, sized)?;
         Ok(Response::new(pb::ListProspectsResponse {
-            prospects: page.rows.into_iter().map(viewed).collect::<Result<_, _>>()?,
+            prospects: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
         }))
     }
@@ -214,8 +224,9 @@ impl AgentService for Agent {
         let store = self.store.scope(caller.scope());
         store.prospect(&id).await?.ok_or_else(|| not_found(Noun::Prospect))?;
         let page = store.prospect_emails(&id, &page).await?;
+        let page = page.fitting(self.room, Email::place, |email| Ok::<_, Status>(convert::email::out(email)), sized)?;
         Ok(Response::new(pb::ListProspectEmailsResponse {
-            emails: page.rows.into_iter().map(convert::email::out).collect(),
+            emails: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
         }))
     }

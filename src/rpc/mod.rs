@@ -9,6 +9,7 @@ mod tenant;
 mod watch;
 mod workflow;
 
+use prost::Message;
 use tonic::{Request, Status};
 
 pub use agent::Agent;
@@ -27,6 +28,16 @@ use crate::tenant::Caller;
 /// The campaign as the API shows it; `hold` is why it stands still, or empty.
 pub fn campaign_message(campaign: Campaign, hold: String) -> pb::Campaign {
     convert::campaign::out(campaign, hold)
+}
+
+/// The bytes that the rows of an answer of `most` bytes may have: a page token goes with them.
+fn room(most: usize) -> usize {
+    most.saturating_sub(4 * 1024)
+}
+
+/// About what a row takes in an answer: itself, its field's number and its length.
+fn sized(row: &impl Message) -> usize {
+    row.encoded_len() + 6
 }
 
 /// The caller that the auth layer has verified. Without that layer nobody is.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::watch::{self, Limits};
-use super::{caller, convert};
+use super::{caller, convert, room, sized};
 use crate::domain::agent_config::MAX_GOAL_DETAIL;
 use crate::domain::campaign::{Action, Campaign, Settings};
 use crate::domain::error::{Error, Violations};
@@ -33,11 +33,20 @@ pub struct Workflow {
     /// Cancelled when the server stops: open streams end.
     stop: CancellationToken,
     max_stream: Duration,
+    /// The bytes that the rows of one answer may have.
+    room: usize,
 }
 
 impl Workflow {
-    pub fn new(store: Arc<Store>, engine: Arc<Engine>, stop: CancellationToken, max_stream: Duration) -> Self {
-        Self { store, engine, stop, max_stream }
+    /// `most` is the largest answer, in bytes.
+    pub fn new(
+        store: Arc<Store>,
+        engine: Arc<Engine>,
+        stop: CancellationToken,
+        max_stream: Duration,
+        most: usize,
+    ) -> Self {
+        Self { store, engine, stop, max_stream, room: room(most) }
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
@@ -216,8 +225,10 @@ impl WorkflowService for Workflow {
         let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
         let campaign = read(&store, &request.campaign_id).await?;
         let page = store.campaign_emails(&campaign.id, &page, status).await?;
+        let out = |email| Ok::<_, Status>(convert::email::out(email));
+        let page = page.fitting(self.room, |email| email.position, out, sized)?;
         Ok(Response::new(pb::ListWorkflowEmailsResponse {
-            emails: page.rows.into_iter().map(convert::email::out).collect(),
+            emails: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
         }))
     }

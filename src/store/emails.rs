@@ -100,7 +100,7 @@ impl Scoped<'_> {
         let query = self.query(LIST_OF_PROSPECT).bind(prospect.clone());
         let rows: Vec<EmailRow> = query.bind(time).bind(id).bind(request.size + 1).all().await?;
         let rows = rows.into_iter().map(EmailRow::email).collect::<Result<_>>()?;
-        Ok(page(rows, request.size, |e: &Email| RowCursor { at: e.create_time.0, id: e.id.to_string() }))
+        Ok(page(rows, request.size, Email::place))
     }
 
     /// In the order of the campaign's prospects. Whether the campaign exists is the caller's to check.

@@ -205,13 +205,7 @@ impl Scoped<'_> {
         let query = query.bind(filter.engagement.map(Engagement::as_str)).bind(filter.show_deleted);
         let rows: Vec<ProspectRow> = query.all().await?;
         let rows = rows.into_iter().map(ProspectRow::prospect).collect::<Result<_>>()?;
-        Ok(page(rows, request.size, |p: &Prospect| {
-            let at = match filter.order {
-                ProspectOrder::Newest => p.create_time.0,
-                ProspectOrder::MostUrgent => i64::from(p.fields.priority_score),
-            };
-            RowCursor { at, id: p.id.to_string() }
-        }))
+        Ok(page(rows, request.size, |p: &Prospect| p.place(filter.order)))
     }
 }
 

@@ -32,6 +32,8 @@ struct Ledger {
     place: (String, String),
     /// The same of its first prospect.
     company: (String, String),
+    /// The addresses whose suppression was answered.
+    suppressed: Vec<String>,
 }
 
 fn batch(user: &str, round: usize) -> pb::BatchCreateProspectsRequest {
@@ -79,6 +81,14 @@ impl Ledger {
                 return self;
             }
             self.company.0.clone_from(&self.company.1);
+
+            let email = format!("never{round}@{}.example", self.user);
+            let suppression = pb::Suppression { email: email.clone(), ..Default::default() };
+            let add = pb::AddSuppressionsRequest { suppressions: vec![suppression], request_id: String::new() };
+            if api.agent.add_suppressions(add).await.is_err() {
+                return self;
+            }
+            self.suppressed.push(email);
         }
         self
     }
@@ -110,6 +120,11 @@ impl Ledger {
         }
         let config = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.expect("it is there");
         let location = config.into_inner().config.expect("a configuration").location;
+        let list = pb::ListSuppressionsRequest { page_size: 1_000, ..Default::default() };
+        let list = api.agent.list_suppressions(list).await.expect("a list").into_inner().suppressions;
+        for email in &self.suppressed {
+            assert!(list.iter().any(|there| there.email == *email), "{kill}: the suppression of {email}");
+        }
         assert!(location == self.place.0 || location == self.place.1, "{kill}: {location}, not {:?}", self.place);
     }
 

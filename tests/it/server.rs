@@ -6,8 +6,8 @@ use herald::pb;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tonic::Code;
 use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
@@ -119,7 +119,46 @@ async fn a_message_over_the_limit_is_refused() {
     let prospects = vec![pb::Prospect { email: "a@example.com".into(), notes, ..Default::default() }];
     let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
     let refused = api.agent.batch_create_prospects(request).await.expect_err("too large");
-    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+    // What is no message of the method at all.
+    let garbage = [0, 0, 0, 0, 3, 0x0a, 0xff, 0xff];
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let url = format!("http://{}/herald.v1.AgentService/GetProspect", app.address);
+    let call = client.post(url).header("content-type", "application/grpc").header("te", "trailers");
+    let answer = call.header("x-user-id", "user_a").body(garbage.to_vec()).send().await.expect("answered");
+    let refused = Status::from_header_map(answer.headers()).expect("a status");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "MESSAGE_INVALID"));
+}
+
+/// A page that would be larger than an answer may be is cut, and goes on with the next.
+#[tokio::test]
+async fn a_page_of_long_rows_is_cut_to_what_one_answer_holds() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    // 900 rows of 24,000 bytes are more than 16 MiB.
+    for round in 0..6 {
+        let row = |n: usize| pb::Prospect {
+            email: format!("p{n}.{round}@example.com"),
+            notes: "仪".repeat(4_000),
+            discovery_context: "器".repeat(4_000),
+            ..Default::default()
+        };
+        let request = pb::BatchCreateProspectsRequest { prospects: (0..150).map(row).collect(), ..Default::default() };
+        api.agent.batch_create_prospects(request).await.expect("created");
+    }
+    let (mut seen, mut pages, mut page_token) = (std::collections::BTreeSet::new(), 0, String::new());
+    loop {
+        let view = pb::ProspectView::Full.into();
+        let request = pb::ListProspectsRequest { page_size: 1_000, page_token, view, ..Default::default() };
+        let page = api.agent.list_prospects(request).await.expect("it fits").into_inner();
+        seen.extend(page.prospects.into_iter().map(|prospect| prospect.id));
+        pages += 1;
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((seen.len(), pages), (900, 2));
 }
 
 async fn raw(app: &TestApp, request: &str) -> String {
