@@ -236,26 +236,28 @@ async fn campaigns_are_published_and_no_call_minds_a_redis_that_comes_and_goes()
     let ttl: i64 = server.cli(&["ttl", "user:user_a:workflow_state"])[0].parse().expect("a number");
     assert!((3_500..=3_600).contains(&ttl), "{ttl}");
 
-    // Under load: reads and writes of a tenant go on, none slower than a timeout of the cache would make it.
+    // Under load: a tenant's writes go on. A call that waited for the cache would take one of its timeouts, and all of them
+    // would until it is back; a few may be slow because the machine is busy.
     let mut loading = app.user("user_c").await;
     let load = tokio::spawn(async move {
-        let mut slowest = Duration::ZERO;
+        let mut slow = 0;
         for n in 0..300 {
             let begun = Instant::now();
             let location = format!("place {n}");
             let config = pb::AgentConfig { location, ..Default::default() };
             let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
             loading.agent.update_agent_config(request).await.expect("no call fails");
-            slowest = slowest.max(begun.elapsed());
+            slow += u32::from(begun.elapsed() > Duration::from_millis(250));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        slowest
+        slow
     });
     server.kill();
     approve_all(&mut a).await;
     reaches(&mut a, CampaignState::Completed).await;
     server.restart();
-    assert!(load.await.expect("no panic") < Duration::from_millis(250));
+    let slow = load.await.expect("no panic");
+    assert!(slow <= 5, "{slow} of 300 calls waited for a Redis that comes and goes");
     // It is used again for what changes from now on.
     approve_all(&mut b).await;
     let done = published(&server, "user_b", "CAMPAIGN_STATE_COMPLETED").await;
