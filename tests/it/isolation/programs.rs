@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use herald::app::{Ready, Seams};
 use herald::config::Secret;
@@ -393,11 +393,12 @@ impl Stage {
     async fn check(&self, seed: u64) {
         let mut program = program(seed, &self.rpcs);
         let Some(mut found) = self.difference(&program).await else { return };
-        // Leaves out ever smaller pieces as long as a difference remains.
+        // Leaves out ever smaller pieces as long as a difference remains, for a minute at most.
+        let until = Instant::now() + Duration::from_secs(60);
         let mut piece = program.len() / 2;
         while piece > 0 {
             let mut from = 0;
-            while from < program.len() {
+            while from < program.len() && Instant::now() < until {
                 let mut shorter = program.clone();
                 shorter.drain(from..(from + piece).min(program.len()));
                 match self.difference(&shorter).await {
