@@ -29,7 +29,7 @@ test-deep: setup ## The same, with the full counts of tests/README.md.
 test-seeds: setup ## Only the suites that go by seeds, with their full counts or HERALD_SEEDS=from..to.
 	TEST_DEEP=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked $(TESTING) --target-dir target/deep --test it -- isolation::programs kills:: listing:: --nocapture
 
-test-mutants: setup ## Plant each fault of tests/mutants and see which suites find it; takes half an hour.
+test-mutants: setup ## Plant each fault of tests/mutants and see which suites find it; takes an hour.
 	tests/mutants/run.py
 
 lint: ## rustfmt, clippy and buf lint; a warning is an error.

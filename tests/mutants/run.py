@@ -24,7 +24,10 @@ SUITES = {
     "structure": ["--test", "it", "structure::"],
     "matrix": ["--test", "it", "isolation::matrix::"],
     "programs": ["--test", "it", "isolation::programs::"],
-    "scenarios": ["--test", "it", "--", "isolation::two_users", "isolation::pausing", "isolation::page_tokens"],
+    "scenarios": [
+        "--test", "it", "--",
+        "isolation::two_users", "isolation::pausing", "isolation::page_tokens", "isolation::a_suppression",
+    ],
     "neighbours": ["--test", "it", "isolation::neighbours::"],
     "kills": ["--test", "it", "kills::"],
 }

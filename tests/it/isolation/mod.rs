@@ -9,7 +9,7 @@ use herald::pb;
 use tonic::Code;
 
 use crate::support::site;
-use crate::support::{TestApp, add_prospects, newest, reason, start_campaign};
+use crate::support::{TestApp, add_prospects, approve_all, newest, reaches, reason, start_campaign};
 
 #[tokio::test]
 async fn two_users_prospects_are_apart() {
@@ -56,7 +56,7 @@ async fn pausing_user_as_campaign_leaves_user_bs_running() {
     a.workflow.pause_workflow(pb::PauseWorkflowRequest::default()).await.expect("paused");
     assert_eq!(newest(&mut a).await.state(), pb::CampaignState::Paused);
     assert_eq!(newest(&mut b).await.state(), pb::CampaignState::Running);
-    crate::support::reaches(&mut b, pb::CampaignState::WaitingApproval).await;
+    reaches(&mut b, pb::CampaignState::WaitingApproval).await;
     assert_eq!(newest(&mut a).await.state(), pb::CampaignState::Paused);
 }
 
@@ -79,4 +79,26 @@ async fn page_tokens_and_etags_of_one_tenant_mean_nothing_to_another() {
     let refused = b.agent.update_agent_config(change.clone()).await.expect_err("another's etag");
     assert_eq!((refused.code(), reason(&refused)), (Code::Aborted, "ETAG_MISMATCH".to_owned()));
     a.agent.update_agent_config(change).await.expect("its own etag");
+}
+
+/// Who does not want one tenant's mail may want another's.
+#[tokio::test]
+async fn a_suppression_of_one_tenant_holds_back_no_mail_of_another() {
+    let site = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let (mut a, mut b) = (app.user("user_a").await, app.user("user_b").await);
+    for api in [&mut a, &mut b] {
+        add_prospects(api, 2).await;
+    }
+    let list = b.agent.list_prospects(pb::ListProspectsRequest::default()).await.expect("a list").into_inner();
+    let suppressions = list.prospects.into_iter().map(|p| pb::Suppression { email: p.email, ..Default::default() });
+    let request = pb::AddSuppressionsRequest { suppressions: suppressions.collect(), request_id: String::new() };
+    assert_eq!(a.agent.add_suppressions(request).await.expect("added").into_inner().added_count, 2);
+    for (api, sent) in [(&mut a, 0), (&mut b, 2)] {
+        start_campaign(api, &site).await;
+        reaches(api, pb::CampaignState::WaitingApproval).await;
+        approve_all(api).await;
+        reaches(api, pb::CampaignState::Completed).await;
+        assert_eq!(newest(api).await.emails.expect("counts").sent, sent);
+    }
 }
