@@ -10,7 +10,7 @@ use herald::domain::clock::SystemClock;
 use herald::pb::{self, CampaignState};
 use serde_json::{Value, json};
 
-use crate::support::redis::{RedisCluster, RedisServer, cache, reachable, settings};
+use crate::support::redis::{RedisCluster, RedisServer, cache, patient, reachable, settings};
 use crate::support::site;
 use crate::support::token::Authority;
 use crate::support::{TestApp, add_prospects, approve_all, config, folder, reaches, scope, seams, start_campaign};
@@ -109,17 +109,18 @@ async fn memory_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_the_contract() {
     let server = RedisServer::start(&[]);
-    keeps_the_contract(&cache(&settings(&server.url()))).await;
+    keeps_the_contract(&cache(&patient(&server.url()))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_with_a_password_and_tls_keeps_the_contract() {
     let files = Authority::new();
     let server = RedisServer::tls(files.folder(), "s3cret");
-    let mut settings = settings(&format!("rediss://:s3cret@localhost:{}", server.port));
+    let mut settings = patient(&format!("rediss://:s3cret@localhost:{}", server.port));
     settings.ca_file = files.file("ca.pem");
     keeps_the_contract(&cache(&settings)).await;
     // Neither a wrong password nor an authority that nobody knows gets in.
+    settings.timeout_millis = 250;
     settings.url = Secret::new(format!("rediss://:wrong@localhost:{}", server.port));
     let scope = scope("user_a").await;
     assert_eq!(cache(&settings).scope(&scope).get("x").await, Err(CacheError::Unavailable));
@@ -131,14 +132,14 @@ async fn redis_with_a_password_and_tls_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_cluster_keeps_the_contract() {
     let cluster = RedisCluster::start();
-    keeps_the_contract(&cache(&settings(&cluster.url()))).await;
+    keeps_the_contract(&cache(&patient(&cluster.url()))).await;
 }
 
 /// The third of the old server's scenarios.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_users_caches_are_scoped_and_deleting_as_leaves_bs() {
     let server = RedisServer::start(&[]);
-    let cache = cache(&settings(&server.url()));
+    let cache = cache(&patient(&server.url()));
     reachable(&cache).await;
     let (a, b) = (scope("user_a").await, scope("user_b").await);
     cache.scope(&a).set("config", &json!({"owner": "a"}), None).await.expect("set");
@@ -259,6 +260,7 @@ async fn campaigns_are_published_and_no_call_minds_a_redis_that_comes_and_goes()
     let slow = load.await.expect("no panic");
     assert!(slow <= 5, "{slow} of 300 calls waited for a Redis that comes and goes");
     // It is used again for what changes from now on.
+    reachable(&app.ready.cache).await;
     approve_all(&mut b).await;
     let done = published(&server, "user_b", "CAMPAIGN_STATE_COMPLETED").await;
     assert_eq!(done["emails"]["sent"], 5);

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use herald::cli::Api;
-use herald::config::{Config, Secret};
+use herald::config::{self, Config};
 use herald::pb;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisServer, patient, settings};
 use crate::support::{TestApp, add_prospects, config, folder, reason, seams};
 
 fn text(text: impl Into<String>) -> Value {
@@ -179,14 +179,13 @@ async fn the_cache_service_keeps_its_word_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cache_service_keeps_its_word_in_redis() {
     let server = RedisServer::start(&[]);
-    keeps_its_word(&on(&server).await).await;
+    keeps_its_word(&on(patient(&server.url())).await).await;
 }
 
-async fn on(server: &RedisServer) -> TestApp {
+async fn on(cache: config::Cache) -> TestApp {
     let data = folder();
-    let mut settings: Config = config(&data);
-    settings.cache.url = Secret::new(server.url());
-    TestApp::with(data, settings, seams()).await
+    let config = Config { cache, ..config(&data) };
+    TestApp::with(data, config, seams()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -282,7 +281,7 @@ async fn a_redis_that_the_old_server_has_filled_is_read() {
     server.cli(&["rpush", "user:user_a:pending", r#"{"id":1}"#, "two"]);
     server.cli(&["set", "user:user_b:config", "{}"]);
     server.cli(&["set", "agent:memory:1", "{}"]);
-    let app = on(&server).await;
+    let app = on(patient(&server.url())).await;
     let mut api = app.user("user_a").await;
     let config = get(&mut api, "config").await.expect("there").value.expect("a value");
     let Some(Kind::StructValue(object)) = config.kind else { panic!("an object") };
@@ -300,7 +299,7 @@ async fn a_redis_that_the_old_server_has_filled_is_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_redis_is_away_the_cache_service_says_so_soon_and_all_others_go_on() {
     let mut server = RedisServer::start(&[]);
-    let app = on(&server).await;
+    let app = on(settings(&server.url())).await;
     let mut api = app.user("user_a").await;
     set(&mut api, "k", number(1.0)).await.expect("set");
     server.kill();

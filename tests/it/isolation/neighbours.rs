@@ -17,7 +17,7 @@ use herald::tenant::TenantId;
 use serde_json::json;
 use tonic::Code;
 
-use crate::support::redis::{RedisCluster, RedisServer, cache, reachable, settings};
+use crate::support::redis::{RedisCluster, RedisServer, cache, patient, reachable, settings};
 use crate::support::rpc::headers;
 use crate::support::site;
 use crate::support::{
@@ -119,7 +119,7 @@ async fn deleting_a_tenant_among_a_thousand_neighbours_removes_exactly_its_own_f
     for key in &strangers {
         server.cli(&["set", key, "kept"]);
     }
-    deletes_exactly_its_own(&cache(&settings(&server.url()))).await;
+    deletes_exactly_its_own(&cache(&patient(&server.url()))).await;
     for key in &strangers {
         assert_eq!(server.cli(&["get", key]), ["kept"], "{key}");
     }
@@ -129,7 +129,7 @@ async fn deleting_a_tenant_among_a_thousand_neighbours_removes_exactly_its_own_f
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_a_tenant_among_a_thousand_neighbours_removes_exactly_its_own_from_a_cluster() {
     let cluster = RedisCluster::start();
-    deletes_exactly_its_own(&cache(&settings(&cluster.url()))).await;
+    deletes_exactly_its_own(&cache(&patient(&cluster.url()))).await;
 }
 
 /// What leads out of a folder, or nowhere, on some system or other.

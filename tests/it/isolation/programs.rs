@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use herald::app::{Ready, Seams};
-use herald::config::Secret;
 use herald::publish::{Places, WORKFLOW_STATE, publish_changes};
 use herald::tenant::{Scope, TenantId};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
@@ -27,7 +26,7 @@ use tonic::{Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::matrix::tables;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisServer, patient};
 use crate::support::rpc::{self, Rpc, example, headers, names, rpcs, told};
 use crate::support::{Seeded, TestApp, TestClock, config, deep, folder, scope, seams, seeds, site};
 
@@ -144,8 +143,7 @@ impl Stage {
         let mut settings = config(&data);
         let redis = with_redis.then(|| RedisServer::start(&[]));
         if let Some(redis) = &redis {
-            settings.cache.url = Secret::new(redis.url());
-            settings.cache.timeout_millis = 5_000;
+            settings.cache = patient(&redis.url());
         }
         let clock = Arc::new(TestClock::new());
         let seams = Seams { clock: clock.clone(), run_engine: false, ..seams() };

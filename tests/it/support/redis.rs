@@ -25,9 +25,14 @@ pub struct RedisCluster {
     servers: Vec<RedisServer>,
 }
 
-/// Of the cache at `url`; in memory if it is empty.
+/// Of the cache at `url`, as shipped; in memory if it is empty.
 pub fn settings(url: &str) -> config::Cache {
     config::Cache { url: Secret::new(url), ..config::Cache::default() }
+}
+
+/// The same for what is not about time: a machine busy with tests may take long over an operation.
+pub fn patient(url: &str) -> config::Cache {
+    config::Cache { timeout_millis: 5_000, ..settings(url) }
 }
 
 pub fn cache(settings: &config::Cache) -> TenantCache {
