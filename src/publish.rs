@@ -1,9 +1,9 @@
 //! Tells other backends where each tenant's newest campaign stands: under the cache key `workflow_state`, as they had it
 //! from the old server; and when a campaign has ended, writes the tenant's files.
 //!
-//! The value is `herald.v1.Campaign` in protobuf's JSON. It may be half a second behind, and is missing while the cache is
-//! down; who needs more calls GetWorkflow. Files are written beside it, a few tenants' at a time: one that has many rows, or a
-//! store that is slow, holds up nobody's state.
+//! The value is `herald.v1.Campaign` in protobuf's JSON. It may be half a second behind, and while the cache is away it stays
+//! as it was; what was missed is told when the cache is back. Who needs more calls GetWorkflow. Files are written beside it, a
+//! few tenants' at a time: one that has many rows, or a store that is slow, holds up nobody's state.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::TenantCache;
+use crate::cache::{CacheError, TenantCache};
 use crate::domain::campaign::Campaign;
 use crate::domain::id::CampaignId;
 use crate::engine::Engine;
@@ -55,15 +55,25 @@ struct Written {
 pub async fn publish_states(places: Places, stop: CancellationToken) {
     let (written, turns, tasks) =
         (Arc::<Mutex<Written>>::default(), Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new());
+    // Those whose state the cache was not told.
+    let mut missed: HashMap<TenantId, Scope> = HashMap::new();
     loop {
         let last = stop.is_cancelled();
-        let changed = tokio::select! {
-            changed = places.store.changed_campaigns() => changed,
-            () = stop.cancelled(), if !last => continue,
-            () = std::future::ready(()), if last => break,
+        let changed = if last {
+            places.store.take_changed_campaigns()
+        } else {
+            tokio::select! {
+                changed = places.store.changed_campaigns() => changed,
+                () = tokio::time::sleep(PAUSE), if !missed.is_empty() => Vec::new(),
+                () = stop.cancelled() => continue,
+            }
         };
         for scope in changed {
-            let Some(ended) = places.publish_state(&scope).await else { continue };
+            let (told, ended) = places.publish_state(&scope).await;
+            if !told {
+                missed.insert(scope.tenant().clone(), scope.clone());
+            }
+            let Some(ended) = ended else { continue };
             if lock(&written).is_new(scope.tenant(), &ended) {
                 let (places, written, turns) = (places.clone(), written.clone(), turns.clone());
                 tasks.spawn(async move {
@@ -72,6 +82,16 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
                     places.write_files(&scope).await;
                 });
             }
+        }
+        // While the cache is away, no more than one is tried in a turn.
+        while let Some(scope) = missed.values().next().cloned() {
+            if !places.publish_state(&scope).await.0 {
+                break;
+            }
+            missed.remove(scope.tenant());
+        }
+        if last {
+            break;
         }
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
@@ -87,7 +107,7 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
 /// Publishes what has changed by now. For tests in which nothing happens by itself.
 pub async fn publish_changes(places: &Places) {
     for scope in places.store.take_changed_campaigns() {
-        if places.publish_state(&scope).await.is_some() {
+        if places.publish_state(&scope).await.1.is_some() {
             places.write_files(&scope).await;
         }
     }
@@ -117,22 +137,21 @@ impl Written {
 // === impl Places ===
 
 impl Places {
-    /// Publishes where the tenant's newest campaign stands; which one it is, if it has ended.
-    async fn publish_state(&self, scope: &Scope) -> Option<CampaignId> {
+    /// Publishes where the tenant's newest campaign stands; whether the cache was there to be told, and which campaign it is
+    /// if it has ended.
+    async fn publish_state(&self, scope: &Scope) -> (bool, Option<CampaignId>) {
         let cache = self.cache.scope(scope);
-        let Some(campaign) = self.newest(scope).await? else {
+        let Some(campaign) = self.newest(scope).await else { return (true, None) };
+        let Some(campaign) = campaign else {
             // A reset has removed it.
-            let _ = cache.delete(WORKFLOW_STATE).await;
-            return None;
+            return (cache.delete(WORKFLOW_STATE).await != Err(CacheError::Unavailable), None);
         };
         let ended = campaign.end_time.map(|_| campaign.id.clone());
         let hold = self.engine.hold(scope.tenant(), &campaign.id).unwrap_or_default();
         let message = campaign_message(campaign, hold);
-        if let Some(state) = pb::json("herald.v1.Campaign", &message) {
-            // The cache tells the log itself when it cannot be reached.
-            let _ = cache.set(WORKFLOW_STATE, &state, None).await;
-        }
-        ended
+        let Some(state) = pb::json("herald.v1.Campaign", &message) else { return (true, ended) };
+        // The cache tells the log itself when it cannot be reached.
+        (cache.set(WORKFLOW_STATE, &state, None).await != Err(CacheError::Unavailable), ended)
     }
 
     async fn write_files(&self, scope: &Scope) {
