@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
+use herald::config::Secret;
 use herald::pb::watch_workflow_response::Update;
 use herald::pb::{self, CampaignState};
+use jsonwebtoken::Algorithm;
+use serde_json::json;
 use tonic::Code;
 
 use crate::support::site::{self, Answer, html};
+use crate::support::token::{hs, now, production};
 use crate::support::{
     TestApp, add_prospects, approve_all, auto_approve, config, folder, history, reaches, reason, seams, start_campaign,
 };
+
+const SECRET: &str = "a secret of at least thirty-two bytes";
 
 fn watch(after_seq: Option<i64>) -> pb::WatchWorkflowRequest {
     pb::WatchWorkflowRequest { campaign_id: String::new(), after_seq }
@@ -95,6 +101,32 @@ async fn a_stream_ends_at_its_age_with_stream_expired() {
             Err(status) => break status,
         }
     };
+    assert_eq!((status.code(), reason(&status)), (Code::Unavailable, "STREAM_EXPIRED".to_owned()));
+}
+
+/// The token is asked for anew: what has been taken back or has run out must not be listened with for longer.
+#[tokio::test]
+async fn a_stream_ends_when_its_token_does() {
+    let website = site::pages([("/", Answer::Silence)]).await;
+    let data = folder();
+    let mut config = production(config(&data));
+    config.auth.hs256_secret = Secret::new(SECRET);
+    config.auth.leeway_seconds = 0;
+    let app = TestApp::with(data, config, seams()).await;
+    let token = hs(&json!({"sub": "user_a", "exp": now() + 3}), SECRET, Algorithm::HS256);
+    let mut api = app.token(&token).await;
+    start_campaign(&mut api, &website).await;
+    let mut stream = api.workflow.watch_workflow(watch(None)).await.expect("a stream").into_inner();
+    let end = async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ends with a status"),
+                Err(status) => break status,
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(10), end).await.expect("it ends with its token");
     assert_eq!((status.code(), reason(&status)), (Code::Unavailable, "STREAM_EXPIRED".to_owned()));
 }
 
