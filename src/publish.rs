@@ -51,6 +51,14 @@ struct Written {
     waiting: HashSet<TenantId>,
 }
 
+/// What came of publishing a state.
+struct Published {
+    /// False if the cache was away, so that it is worth another try.
+    told: bool,
+    /// The newest campaign, if it has ended.
+    ended: Option<CampaignId>,
+}
+
 /// Publishes what changes until `stop` is cancelled, and then what has changed by then.
 pub async fn publish_states(places: Places, stop: CancellationToken) {
     let (written, turns, tasks) =
@@ -68,8 +76,15 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
                 () = stop.cancelled() => continue,
             }
         };
+        // While the cache is away, no more than one is tried in a turn.
+        while let Some(scope) = missed.values().next().cloned() {
+            if !places.publish_state(&scope).await.told {
+                break;
+            }
+            missed.remove(scope.tenant());
+        }
         for scope in changed {
-            let (told, ended) = places.publish_state(&scope).await;
+            let Published { told, ended } = places.publish_state(&scope).await;
             if !told {
                 missed.insert(scope.tenant().clone(), scope.clone());
             }
@@ -82,13 +97,6 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
                     places.write_files(&scope).await;
                 });
             }
-        }
-        // While the cache is away, no more than one is tried in a turn.
-        while let Some(scope) = missed.values().next().cloned() {
-            if !places.publish_state(&scope).await.0 {
-                break;
-            }
-            missed.remove(scope.tenant());
         }
         if last {
             break;
@@ -107,7 +115,7 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
 /// Publishes what has changed by now. For tests in which nothing happens by itself.
 pub async fn publish_changes(places: &Places) {
     for scope in places.store.take_changed_campaigns() {
-        if places.publish_state(&scope).await.1.is_some() {
+        if places.publish_state(&scope).await.ended.is_some() {
             places.write_files(&scope).await;
         }
     }
@@ -137,21 +145,24 @@ impl Written {
 // === impl Places ===
 
 impl Places {
-    /// Publishes where the tenant's newest campaign stands; whether the cache was there to be told, and which campaign it is
-    /// if it has ended.
-    async fn publish_state(&self, scope: &Scope) -> (bool, Option<CampaignId>) {
+    /// Publishes where the tenant's newest campaign stands.
+    async fn publish_state(&self, scope: &Scope) -> Published {
         let cache = self.cache.scope(scope);
-        let Some(campaign) = self.newest(scope).await else { return (true, None) };
+        let Some(campaign) = self.newest(scope).await else { return Published { told: true, ended: None } };
         let Some(campaign) = campaign else {
             // A reset has removed it.
-            return (cache.delete(WORKFLOW_STATE).await != Err(CacheError::Unavailable), None);
+            let told = cache.delete(WORKFLOW_STATE).await != Err(CacheError::Unavailable);
+            return Published { told, ended: None };
         };
         let ended = campaign.end_time.map(|_| campaign.id.clone());
         let hold = self.engine.hold(scope.tenant(), &campaign.id).unwrap_or_default();
         let message = campaign_message(campaign, hold);
-        let Some(state) = pb::json("herald.v1.Campaign", &message) else { return (true, ended) };
+        let Some(state) = pb::json("herald.v1.Campaign", &message) else {
+            return Published { told: true, ended };
+        };
         // The cache tells the log itself when it cannot be reached.
-        (cache.set(WORKFLOW_STATE, &state, None).await != Err(CacheError::Unavailable), ended)
+        let told = cache.set(WORKFLOW_STATE, &state, None).await != Err(CacheError::Unavailable);
+        Published { told, ended }
     }
 
     async fn write_files(&self, scope: &Scope) {

@@ -1,7 +1,7 @@
 //! Copies of what a tenant has, as JSON files: for people, for scripts, and for those who leave.
 //!
-//! The values are messages of the API in protobuf's JSON, without etags, which are for calls alone. Each file is replaced whole; they are read page by page, so what
-//! changes meanwhile may be in one and not yet in another.
+//! The values are messages of the API in protobuf's JSON, without etags, which are for calls alone. Each file is replaced
+//! whole; they are read page by page, so what changes meanwhile may be in one and not yet in another.
 
 use prost::Message;
 use tonic::Status;
