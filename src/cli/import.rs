@@ -1,6 +1,8 @@
 //! Imports prospects, whatever they are read from.
 
-use anyhow::Context as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
 
 use super::client::{Api, explain};
 use super::output::counted;
@@ -12,6 +14,14 @@ pub(super) const MOST_FAULTS: usize = 20;
 /// The rows and about the bytes of one batch: the server's limits, with room for what goes around the rows.
 pub(super) const BATCH_ROWS: usize = 1_000;
 pub(super) const BATCH_BYTES: usize = 3 * 1024 * 1024;
+
+/// That a file is refused: its first faults, and how many more of the `count` there are.
+pub(super) fn refusal(file: &Path, mut faults: Vec<String>, count: usize) -> anyhow::Error {
+    if count > faults.len() {
+        faults.push(format!("and {} more", count - faults.len()));
+    }
+    anyhow!("{} cannot be imported, and nothing of it was:\n  {}", file.display(), faults.join("\n  "))
+}
 
 /// Rows to import, a batch at a time; None after the last.
 pub(super) trait Batches: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>> {}

@@ -93,11 +93,8 @@ impl<'a> ProspectsCsv<'a> {
             faults.insert(0, format!("{}:{line}: a quote is opened here or later, and never closed", batches.name));
             faults.truncate(MOST_FAULTS + 1);
         }
-        if count > faults.len() {
-            faults.push(format!("and {} more", count - faults.len()));
-        }
         if !faults.is_empty() {
-            bail!("{} cannot be imported, and nothing of it was:\n  {}", path.display(), faults.join("\n  "));
+            return Err(import::refusal(path, faults, count));
         }
         if rows == 0 {
             bail!("{} has a header and no prospects", path.display());

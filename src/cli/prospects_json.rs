@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::import::{BATCH_BYTES, BATCH_ROWS, Batches, MOST_FAULTS};
+use super::import::{self, BATCH_BYTES, BATCH_ROWS, Batches, MOST_FAULTS};
 use crate::pb;
 use crate::rpc::prospect_faults;
 
@@ -42,12 +42,9 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
     if faults.is_empty() {
         return Ok(rows);
     }
-    if faults.len() > MOST_FAULTS {
-        let more = faults.len() - MOST_FAULTS;
-        faults.truncate(MOST_FAULTS);
-        faults.push(format!("and {more} more"));
-    }
-    bail!("{name} cannot be imported, and nothing of it was:\n  {}", faults.join("\n  "))
+    let count = faults.len();
+    faults.truncate(MOST_FAULTS);
+    Err(import::refusal(path, faults, count))
 }
 
 /// The rows in batches that the server takes.
