@@ -207,8 +207,18 @@ async fn clerk_s_tokens_of_both_versions_name_their_organisation_and_role() {
         (json!({"org_id": "org_2xyz"}), "org_2xyz", Role::Viewer),
     ];
     for (claims, tenant, role) in good {
-        let found = as_token(&app, &token(claims.clone())).await.expect("valid");
+        let mut api = app.token(&token(claims.clone())).await;
+        let found = who(&mut api).await.expect("valid");
         assert_eq!(found, (tenant.to_owned(), role), "{claims}");
+        // And the caller is told so: the tenant may be an organisation, the subject is a person all the same.
+        let told = api.tenant.get_caller(pb::GetCallerRequest {}).await.expect("valid").into_inner().caller;
+        let caller = pb::Caller {
+            tenant_id: tenant.to_owned(),
+            subject: "user_2abc".to_owned(),
+            role: role.into(),
+            proof: pb::Proof::Token.into(),
+        };
+        assert_eq!(told, Some(caller), "{claims}");
     }
     for bad in [
         json!({"sts": "pending"}),

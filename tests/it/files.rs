@@ -63,16 +63,19 @@ fn check(files: &BTreeMap<String, Vec<u8>>) {
     assert!(emails.len() == 3 && emails.iter().all(|email| email["status"] == "EMAIL_STATUS_SENT"));
 }
 
-/// The files in a tenant's folder, its outbox aside.
+/// The files in a tenant's folder, its outbox aside. The server works beside the look: a name may be renamed or gone
+/// before it is read.
 fn local_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeMap::new() };
-    let files = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+    let mut files = BTreeMap::new();
+    for path in entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()) {
+        match std::fs::read(&path) {
+            Ok(bytes) => files.insert(path.file_name().expect("a name").to_string_lossy().into_owned(), bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => panic!("{}: {error}", path.display()),
+        };
+    }
     files
-        .map(|path| {
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            (name, std::fs::read(&path).expect("a file"))
-        })
-        .collect()
 }
 
 /// Waits until the files are written, soon after the campaign's end.

@@ -208,7 +208,7 @@ pub fn outbox(data: &std::path::Path, tenant: &str) -> PathBuf {
 pub fn eml_files(outbox: &std::path::Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(outbox) else { return Vec::new() };
     let names = entries.map(|e| e.expect("an entry").file_name().into_string().expect("a plain name"));
-    let mut names: Vec<_> = names.filter(|n| !n.starts_with('.')).collect();
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(".eml")).collect();
     names.sort();
     names
 }
