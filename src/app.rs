@@ -21,6 +21,7 @@ use crate::engine::{self, Engine};
 use crate::files::{DataDir, DataDirError, Files, FilesConfigError};
 use crate::pb;
 use crate::publish::{Places, publish_states};
+use crate::read_cache::ReadCache;
 use crate::rpc;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
 use crate::transport::{self, Gate, Readiness, ServeError};
@@ -154,7 +155,8 @@ pub async fn run(
     let publish_until = CancellationToken::new();
     let streams_until = CancellationToken::new();
     let places = Places { store: store.clone(), engine: engine.clone(), cache: cache.clone(), files: files.clone() };
-    gate.open(services(&config, &places, &streams_until));
+    let reads = ReadCache::new(config.read_cache.memory_bytes, store.freshness().clone());
+    gate.open(services(&config, &places, &streams_until), reads);
     let mut publisher = None;
     if seams.run_engine {
         engine.start();

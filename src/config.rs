@@ -39,6 +39,7 @@ pub struct Config {
     pub engine: Engine,
     pub fetch: Fetch,
     pub cache: Cache,
+    pub read_cache: ReadCache,
     pub files: Files,
     pub retention: Retention,
 }
@@ -180,6 +181,14 @@ pub struct Cache {
     pub memory_bytes: usize,
 }
 
+/// `[read_cache]`: the answers of reads that are kept until what they were made of changes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadCache {
+    /// What they may take, in bytes. 0: none is kept.
+    pub memory_bytes: u64,
+}
+
 /// `[files]`: where the tenants' files are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -255,6 +264,7 @@ impl Default for Config {
             engine: Engine::default(),
             fetch: Fetch::default(),
             cache: Cache::default(),
+            read_cache: ReadCache::default(),
             files: Files::default(),
             retention: Retention::default(),
         }
@@ -316,6 +326,12 @@ impl Default for Cache {
             ttl_seconds: 3_600,
             memory_bytes: 64 * 1024 * 1024,
         }
+    }
+}
+
+impl Default for ReadCache {
+    fn default() -> Self {
+        Self { memory_bytes: 64 * 1024 * 1024 }
     }
 }
 

@@ -19,6 +19,7 @@
 //! - [`auth`]: credentials to `Caller`, and the access policy
 //! - [`rpc`]: one file per service: convert in, act, convert out
 //! - [`publish`]: tells other backends, through the cache, where each tenant's newest campaign stands
+//! - [`read_cache`]: keeps the answers of reads for as long as they hold
 //! - [`transport`]: the server on its port: layers, limits, the graceful stop
 //! - [`client`]: for other Rust backends: stamps their calls with credentials
 //! - [`app`]: puts the parts together
@@ -40,6 +41,7 @@ pub mod files;
 pub mod metrics;
 pub mod pb;
 pub mod publish;
+pub mod read_cache;
 pub mod rpc;
 pub mod status;
 pub mod store;

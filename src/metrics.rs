@@ -31,6 +31,7 @@ pub struct Metrics {
     commit_writes: Histogram<u64>,
     waiting_writes: UpDownCounter<i64>,
     waiting_campaigns: UpDownCounter<i64>,
+    read_cache: Counter<u64>,
     cache: Counter<u64>,
 }
 
@@ -101,6 +102,10 @@ impl Metrics {
             commit_writes: commit_writes.build(),
             waiting_writes: level("herald.waiting_writes", "Writes that wait for their commit"),
             waiting_campaigns: level("herald.waiting_campaigns", "Claimed campaigns that wait for their turn"),
+            read_cache: counter(
+                "herald.read_cache",
+                "Reads whose answer was kept (hit), and those whose was not (miss)",
+            ),
             cache: counter(
                 "herald.cache_operations",
                 "Reads of the tenants' caches that hit or missed, and operations that Redis did not answer",
@@ -161,13 +166,13 @@ impl Metrics {
         self.waiting_campaigns.add(change, &[]);
     }
 
+    /// A read whose answers are kept has found one, or none.
+    pub fn read_cache(&self, outcome: CacheOutcome) {
+        self.read_cache.add(1, &[outcome.attribute()]);
+    }
+
     pub fn cache(&self, outcome: CacheOutcome, count: usize) {
-        let outcome = match outcome {
-            CacheOutcome::Hit => "hit",
-            CacheOutcome::Miss => "miss",
-            CacheOutcome::Unavailable => "unavailable",
-        };
-        self.cache.add(count as u64, &[KeyValue::new("outcome", outcome)]);
+        self.cache.add(count as u64, &[outcome.attribute()]);
     }
 
     /// All of it in Prometheus' text format 0.0.4.
@@ -178,5 +183,18 @@ impl Metrics {
     /// Sends what has not been sent, if it is sent anywhere, and ends the counting. Blocks for some seconds at most.
     pub(crate) fn stop(&self) -> OTelSdkResult {
         self.provider.shutdown()
+    }
+}
+
+// === impl CacheOutcome ===
+
+impl CacheOutcome {
+    fn attribute(self) -> KeyValue {
+        let outcome = match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Unavailable => "unavailable",
+        };
+        KeyValue::new("outcome", outcome)
     }
 }

@@ -291,7 +291,7 @@ impl Write for StartCampaign {
         insert.bind(StepId::WebsiteAnalysis.as_str()).bind(now.0).execute_exactly(1).await?;
         let steps = StepId::ALL.map(StepId::as_str);
         tx.query(INSERT_STEPS).bind(self.id.clone()).bind(json(&steps)).execute_exactly(steps.len()).await?;
-        tx.count("campaigns", 1).await?;
+        tx.count("campaigns", 1);
         record(tx, &self.id, vec![EventKind::state(None, state, "")]).await?;
         if let Some(request_id) = &self.request_id {
             request_id.keep(tx, &self.id).await?;

@@ -79,7 +79,7 @@ pub(super) struct EmailRow {
 
 impl Scoped<'_> {
     pub async fn email(&self, id: &EmailId) -> Result<Option<Email>> {
-        let row: Option<EmailRow> = self.query(GET).bind(id.clone()).optional().await?;
+        let row: Option<EmailRow> = self.query_row(GET, id.as_str()).optional().await?;
         row.map(EmailRow::email).transpose()
     }
 

@@ -14,6 +14,7 @@ mod check;
 mod emails;
 mod error;
 mod events;
+mod freshness;
 mod idempotency;
 mod master_key;
 mod progress;
@@ -42,6 +43,7 @@ pub use campaigns::{CampaignRef, ReviewEmails, Reviewed, StartCampaign, Transiti
 pub use check::check_database;
 pub use error::{Noun, StoreError};
 pub use events::Feed;
+pub use freshness::{Freshness, Reads, Tables, recorded};
 pub use idempotency::RequestId;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{Advance, Begun, Next, Outcome, SendBegin, SendDone, Work, WrittenEmail};
@@ -68,6 +70,7 @@ pub struct Store {
     queue: Arc<writer::Queue>,
     tails: Arc<tail::Tails>,
     changes: changes::Changes,
+    freshness: Arc<Freshness>,
     ids: Ids,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -131,9 +134,12 @@ impl Store {
 
         let queue = Arc::new(writer::Queue::new());
         let tails = Arc::new(tail::Tails::default());
-        let task = writer::Writer::new(connection, queue.clone(), tails.clone(), ids.clone(), master_key);
+        let freshness = Freshness::new();
+        let task =
+            writer::Writer::new(connection, queue.clone(), tails.clone(), freshness.clone(), ids.clone(), master_key);
         let writer = tokio::sync::Mutex::new(Some(tokio::spawn(task.run())));
-        let store = Arc::new(Self { readers, queue, tails, changes: changes::Changes::default(), ids, writer });
+        let changes = changes::Changes::default();
+        let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, writer });
         store.queue.write_system(system::FreeLeases).await?;
         Ok(store)
     }
@@ -141,6 +147,11 @@ impl Store {
     /// The door to one tenant's rows.
     pub fn scope<'a>(&'a self, scope: &'a Scope) -> Scoped<'a> {
         Scoped { store: self, scope }
+    }
+
+    /// Which reads still hold.
+    pub fn freshness(&self) -> &Arc<Freshness> {
+        &self.freshness
     }
 
     pub fn ids(&self) -> &Ids {
@@ -218,7 +229,14 @@ impl<'a> Scoped<'a> {
     }
 
     fn query(&self, sql: TenantSql) -> Bound<'a> {
+        self.store.freshness.reading(self.tenant(), sql.tables);
         sql.on(Door::Read(&self.store.readers), self.tenant())
+    }
+
+    /// The same for a text that reads one row alone, the one that has this id, with the id bound as `$2`.
+    fn query_row(&self, sql: TenantSql, id: &str) -> Bound<'a> {
+        self.store.freshness.reading_row(self.tenant(), sql.tables, id);
+        sql.on(Door::Read(&self.store.readers), self.tenant()).bind(id.to_owned())
     }
 }
 
@@ -251,7 +269,6 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         reset::REGISTERED,
         strategies::REGISTERED,
         suppressions::REGISTERED,
-        tx::REGISTERED,
     ]
     .concat()
 }

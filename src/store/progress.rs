@@ -336,7 +336,7 @@ impl Advance {
                 let rows: Vec<_> = emails.iter().map(WrittenEmail::values).collect();
                 let insert = tx.query(INSERT_EMAILS).bind(id.clone()).bind(now.0);
                 insert.bind(json(&rows)).execute_exactly(rows.len()).await?;
-                tx.count("emails", signed(rows.len())).await?;
+                tx.count("emails", signed(rows.len()));
                 tx.query(SET_CURSOR).bind(id.clone()).bind(*done).execute_exactly(1).await?;
                 events.extend(emails.iter().map(WrittenEmail::event));
                 return Ok(Some(percent(*done, *of)));
@@ -495,7 +495,7 @@ impl Write for SendDone {
         if status == EmailStatus::Sent {
             // A prospect that was purged meanwhile is no reason not to record what was sent.
             tx.query(CONTACTED).bind(prospect_id).bind(now.0).execute().await?;
-            tx.count("emails_sent", 1).await?;
+            tx.count("emails_sent", 1);
         }
         let mut next = None;
         if campaign.state == CampaignState::Running {

@@ -13,7 +13,7 @@ use super::events::json;
 use super::idempotency::RequestId;
 use super::sql::tenant_sql;
 use super::suppressions;
-use super::tx::{ScopedTx, signed};
+use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::address_key;
@@ -89,7 +89,9 @@ tenant_sql! {
              value ->> '$[11]', value ->> '$[12]', value ->> '$[13]', value ->> '$[14]', value ->> '$[15]',
              value ->> '$[16]', value ->> '$[17]', value ->> '$[18]', value ->> '$[19]', value ->> '$[20]',
              value ->> '$[21]', value ->> '$[22]', value ->> '$[23]', 0, $2, $2, 1
-         FROM json_each($3)";
+         FROM json_each($3)
+         WHERE true
+         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
     UPDATE =
         "UPDATE prospects
          SET email = $4, email_key = $5, company = $6, contact_name = $7, position = $8, industry = $9, location = $10,
@@ -183,7 +185,7 @@ pub(super) struct ProspectRow {
 
 impl Scoped<'_> {
     pub async fn prospect(&self, id: &ProspectId) -> Result<Option<Prospect>> {
-        let row: Option<ProspectRow> = self.query(GET).bind(id.clone()).optional().await?;
+        let row: Option<ProspectRow> = self.query_row(GET, id.as_str()).optional().await?;
         row.map(ProspectRow::prospect).transpose()
     }
 
@@ -221,6 +223,18 @@ impl CreateProspects {
         made.sort_unstable();
         Self { rows: made.into_iter().zip(rows).collect(), request_id }
     }
+
+    /// Which rows are there now: their own, or the ones that held their addresses.
+    async fn found(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
+        let keys: Vec<String> = self.rows.iter().map(|(_, fields)| address_key(&fields.email)).collect();
+        let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all().await?;
+        let holders: HashMap<_, _> = holders.into_iter().collect();
+        let found = self.rows.iter().zip(keys).map(|((id, _), key)| {
+            let holder = holders.get(&key).ok_or_else(|| StoreError::Broken("a prospect was not added".to_owned()))?;
+            Ok(Created { id: holder.clone(), duplicate: holder != id })
+        });
+        found.collect()
+    }
 }
 
 impl Write for CreateProspects {
@@ -230,31 +244,25 @@ impl Write for CreateProspects {
         self.rows.len()
     }
 
+    fn is_single(&self) -> bool {
+        self.request_id.is_none()
+    }
+
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
         if let Some(request_id) = &self.request_id
             && let Some(before) = request_id.find(tx).await?
         {
             return Ok(before);
         }
-        let keys: Vec<String> = self.rows.iter().map(|(_, fields)| address_key(&fields.email)).collect();
-        let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all().await?;
-        let mut holders: HashMap<_, _> = holders.into_iter().collect();
-        let mut results = Vec::with_capacity(self.rows.len());
-        let mut new = Vec::new();
-        for ((id, fields), key) in self.rows.iter().zip(keys) {
-            if let Some(holder) = holders.get(&key) {
-                results.push(Created { id: holder.clone(), duplicate: true });
-                continue;
-            }
-            new.push(insert_values(id, fields, &key));
-            holders.insert(key, id.clone());
-            results.push(Created { id: id.clone(), duplicate: false });
-        }
-        if !new.is_empty() {
-            let now = tx.now();
-            tx.query(INSERT).bind(now.0).bind(json(&new)).execute_exactly(new.len()).await?;
-            tx.count("prospects", signed(new.len())).await?;
-        }
+        let now = tx.now();
+        let values: Vec<_> = self.rows.iter().map(|(id, fields)| insert_values(id, fields)).collect();
+        let added = tx.query(INSERT).bind(now.0).bind(json(&values)).execute().await?;
+        tx.count("prospects", i64::try_from(added).unwrap_or(i64::MAX));
+        let results = if added == self.rows.len() as u64 {
+            self.rows.iter().map(|(id, _)| Created { id: id.clone(), duplicate: false }).collect()
+        } else {
+            self.found(tx).await?
+        };
         if let Some(request_id) = &self.request_id {
             request_id.keep(tx, &results).await?;
         }
@@ -264,6 +272,10 @@ impl Write for CreateProspects {
 
 impl Write for UpdateProspect {
     type Out = Prospect;
+
+    fn is_single(&self) -> bool {
+        true
+    }
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
         let mut prospect = find(tx, &self.id, &self.etag).await?;
@@ -276,7 +288,7 @@ impl Write for UpdateProspect {
         }
         prospect.update_time = tx.now();
         let f = &prospect.fields;
-        let query = tx.query(UPDATE).bind(prospect.id.clone()).bind(prospect.revision);
+        let query = tx.change_row(UPDATE, prospect.id.as_str()).bind(prospect.revision);
         let query = query.bind(f.email.clone()).bind(address_key(&f.email)).bind(f.company.clone());
         let query = query.bind(f.contact_name.clone()).bind(f.position.clone()).bind(f.industry.clone());
         let query = query.bind(f.location.clone()).bind(f.business_size.clone()).bind(f.source.clone());
@@ -354,7 +366,7 @@ async fn refuse_if_taken(tx: &mut ScopedTx<'_>, prospect: &Prospect) -> Result<(
 async fn set_deleted(tx: &mut ScopedTx<'_>, mut prospect: Prospect, deleted: Option<Deleted>) -> Result<Prospect> {
     prospect.deleted = deleted;
     prospect.update_time = tx.now();
-    let query = tx.query(SET_DELETED).bind(prospect.id.clone()).bind(prospect.revision);
+    let query = tx.change_row(SET_DELETED, prospect.id.as_str()).bind(prospect.revision);
     let query = query.bind(deleted.map(|d| d.time.0)).bind(deleted.map(|d| d.purge_time.0));
     query.bind(prospect.update_time.0).execute_exactly(1).await?;
     prospect.revision += 1;
@@ -362,11 +374,11 @@ async fn set_deleted(tx: &mut ScopedTx<'_>, mut prospect: Prospect, deleted: Opt
 }
 
 /// In the order that INSERT reads them.
-fn insert_values(id: &ProspectId, f: &ProspectFields, key: &str) -> [Value; 24] {
+fn insert_values(id: &ProspectId, f: &ProspectFields) -> [Value; 24] {
     [
         id.as_str().into(),
         f.email.as_str().into(),
-        key.into(),
+        address_key(&f.email).into(),
         f.company.as_str().into(),
         f.contact_name.as_str().into(),
         f.position.as_str().into(),

@@ -97,7 +97,7 @@ impl Write for RecordReply {
         let insert = insert.bind(prospect.fields.contact_name.clone()).bind(prospect.fields.email.clone()).bind(to);
         let insert = insert.bind(self.message_id.clone()).bind(now.0).bind(received.0).bind(self.intent.as_str());
         insert.bind(self.in_reply_to.clone()).execute_exactly(1).await?;
-        tx.count("replies", 1).await?;
+        tx.count("replies", 1);
         self.note(tx, &prospect, received).await?;
         if self.intent == Intent::Unsubscribe {
             let suppression = |email| Suppression {

@@ -140,7 +140,7 @@ impl Write for Reset {
         if left.0 > 0 {
             let now = tx.now();
             let refusals = tx.query(REFUSALS).bind(signed(left.0)).bind(now.0).execute().await?;
-            tx.count("suppressions", i64::try_from(refusals).unwrap_or(i64::MAX)).await?;
+            tx.count("suppressions", i64::try_from(refusals).unwrap_or(i64::MAX));
         }
         removed.prospects = left.remove(tx, PROSPECTS, "prospects").await?;
         if self.scope == ResetScope::Everything {
@@ -162,7 +162,7 @@ struct Left(usize);
 
 impl Left {
     /// Removes as many as it may, and takes them off the tenant's count of `noun`.
-    async fn remove(&mut self, tx: &mut ScopedTx<'_>, sql: TenantSql, noun: &str) -> Result<u64> {
+    async fn remove(&mut self, tx: &mut ScopedTx<'_>, sql: TenantSql, noun: &'static str) -> Result<u64> {
         if self.0 == 0 {
             return Ok(0);
         }
@@ -170,7 +170,7 @@ impl Left {
         let count = usize::try_from(removed).unwrap_or(usize::MAX);
         self.0 = self.0.saturating_sub(count);
         if !noun.is_empty() && count > 0 {
-            tx.count(noun, -signed(count)).await?;
+            tx.count(noun, -signed(count));
         }
         Ok(removed)
     }

@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Encode, FromRow, Sqlite, SqliteConnection, SqlitePool, Type};
 
 use super::error::{Result, StoreError};
+use super::freshness::Tables;
 use crate::tenant::TenantId;
 
 /// A text that sees one tenant's rows.
@@ -15,6 +16,10 @@ use crate::tenant::TenantId;
 pub struct TenantSql {
     pub name: &'static str,
     pub text: &'static str,
+    /// The tables that it names.
+    pub tables: Tables,
+    /// Whether it changes rows.
+    pub changes: bool,
     parameters: u8,
 }
 
@@ -23,6 +28,10 @@ pub struct TenantSql {
 pub struct SystemSql {
     pub name: &'static str,
     pub text: &'static str,
+    /// The tables that it names.
+    pub tables: Tables,
+    /// Whether it changes rows.
+    pub changes: bool,
     parameters: u8,
 }
 
@@ -53,6 +62,8 @@ pub(super) enum Door<'a> {
 /// A text with its parameters.
 pub(super) struct Bound<'a> {
     door: Door<'a>,
+    /// What is run first.
+    first: Option<SystemSql>,
     query: sqlx::query::Query<'a, Sqlite, SqliteArguments>,
     name: &'static str,
     parameters: u8,
@@ -65,12 +76,18 @@ impl TenantSql {
     pub(super) const fn new(name: &'static str, text: &'static str) -> Self {
         assert!(contains(text, "tenant_id"), "a tenant text must name tenant_id");
         assert!(contains(text, "$1"), "a tenant text must bind the tenant as $1");
-        Self { name, text, parameters: parameters(text) }
+        Self { name, text, tables: Tables::named_in(text), changes: changes(text), parameters: parameters(text) }
     }
 
     pub(super) fn on<'a>(self, door: Door<'a>, tenant: &TenantId) -> Bound<'a> {
-        let bound =
-            Bound { door, query: sqlx::query(self.text), name: self.name, parameters: self.parameters, bound: 0 };
+        let bound = Bound {
+            door,
+            first: None,
+            query: sqlx::query(self.text),
+            name: self.name,
+            parameters: self.parameters,
+            bound: 0,
+        };
         bound.bind(tenant.as_str().to_owned())
     }
 }
@@ -79,11 +96,18 @@ impl TenantSql {
 
 impl SystemSql {
     pub(super) const fn new(name: &'static str, text: &'static str) -> Self {
-        Self { name, text, parameters: parameters(text) }
+        Self { name, text, tables: Tables::named_in(text), changes: changes(text), parameters: parameters(text) }
     }
 
     pub(super) fn on(self, door: Door<'_>) -> Bound<'_> {
-        Bound { door, query: sqlx::query(self.text), name: self.name, parameters: self.parameters, bound: 0 }
+        Bound {
+            door,
+            first: None,
+            query: sqlx::query(self.text),
+            name: self.name,
+            parameters: self.parameters,
+            bound: 0,
+        }
     }
 }
 
@@ -97,8 +121,14 @@ impl<'a> Bound<'a> {
         self
     }
 
-    pub(super) async fn optional<R: for<'r> FromRow<'r, SqliteRow>>(self) -> Result<Option<R>> {
-        self.complete()?;
+    /// Runs a text without parameters first.
+    pub(super) fn after(mut self, first: SystemSql) -> Self {
+        self.first = Some(first);
+        self
+    }
+
+    pub(super) async fn optional<R: for<'r> FromRow<'r, SqliteRow>>(mut self) -> Result<Option<R>> {
+        self.prepare().await?;
         let row = match self.door {
             Door::Read(pool) => self.query.fetch_optional(pool).await,
             Door::Write(connection) => self.query.fetch_optional(connection).await,
@@ -106,8 +136,8 @@ impl<'a> Bound<'a> {
         row?.map(|row| R::from_row(&row)).transpose().map_err(StoreError::from)
     }
 
-    pub(super) async fn all<R: for<'r> FromRow<'r, SqliteRow>>(self) -> Result<Vec<R>> {
-        self.complete()?;
+    pub(super) async fn all<R: for<'r> FromRow<'r, SqliteRow>>(mut self) -> Result<Vec<R>> {
+        self.prepare().await?;
         let rows = match self.door {
             Door::Read(pool) => self.query.fetch_all(pool).await,
             Door::Write(connection) => self.query.fetch_all(connection).await,
@@ -116,8 +146,8 @@ impl<'a> Bound<'a> {
     }
 
     /// How many rows were changed.
-    pub(super) async fn execute(self) -> Result<u64> {
-        self.complete()?;
+    pub(super) async fn execute(mut self) -> Result<u64> {
+        self.prepare().await?;
         let done = match self.door {
             Door::Read(pool) => self.query.execute(pool).await,
             Door::Write(connection) => self.query.execute(connection).await,
@@ -136,11 +166,15 @@ impl<'a> Bound<'a> {
         }
     }
 
-    fn complete(&self) -> Result<()> {
-        if self.bound == self.parameters {
-            return Ok(());
+    async fn prepare(&mut self) -> Result<()> {
+        let Self { name, parameters, bound, .. } = self;
+        if bound != parameters {
+            return Err(StoreError::Broken(format!("{name} has {parameters} parameters, {bound} were bound")));
         }
-        Err(StoreError::Broken(format!("{} has {} parameters, {} were bound", self.name, self.parameters, self.bound)))
+        if let (Some(first), Door::Write(connection)) = (self.first, &mut self.door) {
+            sqlx::query(first.text).execute(&mut **connection).await?;
+        }
+        Ok(())
     }
 }
 
@@ -166,7 +200,20 @@ const fn parameters(text: &str) -> u8 {
     most
 }
 
-const fn contains(text: &str, part: &str) -> bool {
+/// Whether the text may change rows: whatever does not begin as a query does.
+const fn changes(text: &str) -> bool {
+    let (text, query) = (text.as_bytes(), b"SELECT ");
+    let mut i = 0;
+    while i < query.len() {
+        if i == text.len() || text[i] != query[i] {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+pub(super) const fn contains(text: &str, part: &str) -> bool {
     let (text, part) = (text.as_bytes(), part.as_bytes());
     let mut i = 0;
     while i + part.len() <= text.len() {

@@ -74,7 +74,8 @@ pub(super) async fn keep(tx: &mut ScopedTx<'_>, campaign: &Campaign, strategy: &
     let insert = tx.query(INSERT).bind(campaign.id.clone()).bind(id).bind(campaign.settings.website.clone());
     let insert = insert.bind(campaign.settings.goal.as_str()).bind(json(strategy)).bind(now.0);
     insert.execute_exactly(1).await?;
-    tx.count("marketing_strategies", 1).await
+    tx.count("marketing_strategies", 1);
+    Ok(())
 }
 
 // === impl Row ===

@@ -3,11 +3,11 @@
 //! Architecture invariant: the few texts that cross tenants are here, in `transaction.rs` and in `check.rs`. They return ids,
 //! fences, scopes and wrapped keys, never a tenant's data.
 
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use super::error::{Result, StoreError};
-use super::sql::{Bound, Door, SystemSql, system_sql};
-use super::tx::signed;
+use super::sql::{Bound, SystemSql, system_sql};
+use super::tx::{SystemTx, signed};
 use super::writer::SystemWrite;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::CampaignId;
@@ -122,8 +122,8 @@ struct ClaimRow {
 impl SystemWrite for ClaimDue {
     type Out = Vec<Claim>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Vec<Claim>> {
-        let query = CLAIM_DUE.on(Door::Write(connection)).bind(self.worker.clone());
+    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
+        let query = tx.query(CLAIM_DUE).bind(self.worker.clone());
         claims(query.bind(self.now.0).bind(self.until.0).bind(self.most).all().await?)
     }
 }
@@ -131,8 +131,8 @@ impl SystemWrite for ClaimDue {
 impl SystemWrite for ClaimInterrupted {
     type Out = Vec<Claim>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Vec<Claim>> {
-        let query = CLAIM_INTERRUPTED.on(Door::Write(connection)).bind(self.worker.clone());
+    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
+        let query = tx.query(CLAIM_INTERRUPTED).bind(self.worker.clone());
         claims(query.bind(self.until.0).all().await?)
     }
 }
@@ -140,8 +140,8 @@ impl SystemWrite for ClaimInterrupted {
 impl SystemWrite for RenewLeases {
     type Out = ();
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<()> {
-        let query = RENEW_LEASES.on(Door::Write(connection)).bind(self.worker.clone());
+    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
+        let query = tx.query(RENEW_LEASES).bind(self.worker.clone());
         query.bind(self.now.0).bind(self.until.0).execute().await.map(|_| ())
     }
 }
@@ -149,32 +149,32 @@ impl SystemWrite for RenewLeases {
 impl SystemWrite for FreeLeases {
     type Out = ();
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<()> {
-        FREE_LEASES.on(Door::Write(connection)).execute().await.map(|_| ())
+    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
+        tx.query(FREE_LEASES).execute().await.map(|_| ())
     }
 }
 
 impl SystemWrite for PurgeIdempotency {
     type Out = u64;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<u64> {
-        PURGE_IDEMPOTENCY.on(Door::Write(connection)).bind(self.before.0).execute().await
+    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<u64> {
+        tx.query(PURGE_IDEMPOTENCY).bind(self.before.0).execute().await
     }
 }
 
 impl SystemWrite for PurgeProspects {
     type Out = usize;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<usize> {
-        let due = PURGE_DUE.on(Door::Write(connection)).bind(self.now.0).bind(PURGE_MOST);
+    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<usize> {
+        let due = tx.query(PURGE_DUE).bind(self.now.0).bind(PURGE_MOST);
         let due: Vec<(String, String)> = due.all().await?;
         for (tenant, id) in &due {
-            of_prospect(PURGE_CHOICES, connection, tenant, id).execute().await?;
-            let removed: Vec<(bool,)> = of_prospect(PURGE_EMAILS, connection, tenant, id).all().await?;
-            of_prospect(PURGE_PROSPECT, connection, tenant, id).execute_exactly(1).await?;
+            of_prospect(tx, PURGE_CHOICES, tenant, id).execute().await?;
+            let removed: Vec<(bool,)> = of_prospect(tx, PURGE_EMAILS, tenant, id).all().await?;
+            of_prospect(tx, PURGE_PROSPECT, tenant, id).execute_exactly(1).await?;
             let replies = removed.iter().filter(|(reply,)| *reply).count();
             for (noun, count) in [("prospects", 1), ("replies", replies), ("emails", removed.len() - replies)] {
-                let less = PURGE_COUNT.on(Door::Write(connection)).bind(tenant.clone()).bind(noun);
+                let less = tx.query(PURGE_COUNT).bind(tenant.clone()).bind(noun);
                 less.bind(signed(count)).execute().await?;
             }
         }
@@ -182,8 +182,8 @@ impl SystemWrite for PurgeProspects {
     }
 }
 
-fn of_prospect<'a>(sql: SystemSql, connection: &'a mut SqliteConnection, tenant: &str, id: &str) -> Bound<'a> {
-    sql.on(Door::Write(connection)).bind(tenant.to_owned()).bind(id.to_owned())
+fn of_prospect<'a>(tx: &'a mut SystemTx<'_>, sql: SystemSql, tenant: &str, id: &str) -> Bound<'a> {
+    tx.query(sql).bind(tenant.to_owned()).bind(id.to_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "Origin::Claim: the database says whose campaign was claimed")]

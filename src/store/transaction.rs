@@ -3,8 +3,10 @@
 use sqlx::SqliteConnection;
 
 use super::error::{Result, StoreError};
+use super::events::json;
 use super::master_key::{DataKey, MasterKey};
-use super::sql::{Door, SystemSql, system_sql};
+use super::sql::{Bound, Door, SystemSql, system_sql};
+use super::tx::Effects;
 use crate::domain::clock::Random;
 use crate::domain::id::Ids;
 use crate::tenant::TenantId;
@@ -17,6 +19,12 @@ system_sql! {
     RELEASE = "RELEASE one_write";
     ROLLBACK_TO_SAVEPOINT = "ROLLBACK TO one_write";
     CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)";
+    ADD_COUNTS =
+        "INSERT INTO counters (tenant_id, noun, value)
+         SELECT value ->> 0, value ->> 1, value ->> 2
+         FROM json_each($1)
+         WHERE true
+         ON CONFLICT (tenant_id, noun) DO UPDATE SET value = value + excluded.value";
     TENANT_EXISTS = "SELECT 1 FROM tenants WHERE id = $1";
     TENANT_INSERT =
         "INSERT INTO tenants (id, data_key, create_time)
@@ -43,6 +51,11 @@ pub(super) async fn savepoint(connection: &mut SqliteConnection) -> Result<()> {
     simple(SAVEPOINT, connection).await
 }
 
+/// The same before a text.
+pub(super) fn behind_savepoint(bound: Bound<'_>) -> Bound<'_> {
+    bound.after(SAVEPOINT)
+}
+
 pub(super) async fn release(connection: &mut SqliteConnection) -> Result<()> {
     simple(RELEASE, connection).await
 }
@@ -50,6 +63,15 @@ pub(super) async fn release(connection: &mut SqliteConnection) -> Result<()> {
 pub(super) async fn rollback_to_savepoint(connection: &mut SqliteConnection) -> Result<()> {
     simple(ROLLBACK_TO_SAVEPOINT, connection).await?;
     simple(RELEASE, connection).await
+}
+
+/// Adds what a group's writes add to their tenants' counters.
+pub(super) async fn add_counts(connection: &mut SqliteConnection, effects: &Effects) -> Result<()> {
+    let sums = effects.summed();
+    if sums.is_empty() {
+        return Ok(());
+    }
+    ADD_COUNTS.on(Door::Write(connection)).bind(json(&sums)).execute_exactly(sums.len()).await
 }
 
 /// Folds the write-ahead log into the database.

@@ -1,22 +1,19 @@
 //! What a write sees: its tenant's rows inside the transaction of a group commit.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use sqlx::SqliteConnection;
 
 use super::error::Result;
+use super::freshness::{Freshness, Touched};
 use super::master_key::{DataKey, MasterKey};
-use super::sql::{Bound, Door, TenantSql, tenant_sql};
+use super::sql::{Bound, Door, SystemSql, TenantSql};
 use super::transaction;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
 use crate::domain::id::{CampaignId, Ids};
 use crate::tenant::TenantId;
-
-tenant_sql! {
-    COUNT =
-        "INSERT INTO counters (tenant_id, noun, value)
-         VALUES ($1, $2, $3)
-         ON CONFLICT (tenant_id, noun) DO UPDATE SET value = value + excluded.value";
-}
 
 /// A tenant's door inside a transaction.
 pub struct ScopedTx<'a> {
@@ -25,13 +22,37 @@ pub struct ScopedTx<'a> {
     keys: &'a MasterKey,
     ids: &'a Ids,
     now: Timestamp,
+    /// Whether the write says that it changes rows by one statement at most.
+    single: bool,
     effects: &'a mut Effects,
 }
 
-/// What is told once the transaction is committed.
-#[derive(Debug, Default)]
+/// The door of what crosses tenants.
+pub(super) struct SystemTx<'a> {
+    connection: &'a mut SqliteConnection,
+    effects: &'a mut Effects,
+}
+
+/// What comes of the writes of a group beside their rows.
 pub(super) struct Effects {
+    /// Told once the transaction is committed.
     pub events: Vec<(TenantId, CampaignId, Event)>,
+    /// What is added to the tenants' counters, before the transaction is committed.
+    pub counts: Vec<(TenantId, &'static str, i64)>,
+    pub touched: Touched,
+    /// Of the write that runs.
+    pub undo: Undo,
+}
+
+/// What it takes to undo a write that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// It has changed nothing.
+    Nothing,
+    /// It goes back to the savepoint that was set before its first change.
+    Savepoint,
+    /// It has changed rows by its one statement, and has failed after it, or SQLite has: nothing less than the group.
+    Group,
 }
 
 // === impl ScopedTx ===
@@ -42,9 +63,10 @@ impl<'a> ScopedTx<'a> {
         tenant: &'a TenantId,
         keys: &'a MasterKey,
         ids: &'a Ids,
+        single: bool,
         effects: &'a mut Effects,
     ) -> Self {
-        Self { connection, tenant, keys, ids, now: ids.now(), effects }
+        Self { connection, tenant, keys, ids, now: ids.now(), single, effects }
     }
 
     /// The time of the transaction.
@@ -57,12 +79,33 @@ impl<'a> ScopedTx<'a> {
     }
 
     pub(super) fn query(&mut self, sql: TenantSql) -> Bound<'_> {
-        sql.on(Door::Write(self.connection), self.tenant)
+        if !sql.changes {
+            return sql.on(Door::Write(self.connection), self.tenant);
+        }
+        self.effects.touched.tables(self.tenant, sql.tables);
+        self.change(sql)
+    }
+
+    /// The same for a text that changes one row alone, the one that has this id, with the id bound as `$2`.
+    pub(super) fn change_row(&mut self, sql: TenantSql, id: &str) -> Bound<'_> {
+        self.effects.touched.row(self.tenant, sql.tables, id);
+        self.change(sql).bind(id.to_owned())
+    }
+
+    fn change(&mut self, sql: TenantSql) -> Bound<'_> {
+        let first = self.effects.undo == Undo::Nothing;
+        if first {
+            self.effects.undo = if self.single { Undo::Group } else { Undo::Savepoint };
+        }
+        let bound = sql.on(Door::Write(self.connection), self.tenant);
+        if first && !self.single { transaction::behind_savepoint(bound) } else { bound }
     }
 
     /// Adds to the tenant's count of `noun`.
-    pub(super) async fn count(&mut self, noun: &str, more: i64) -> Result<()> {
-        self.query(COUNT).bind(noun.to_owned()).bind(more).execute_exactly(1).await
+    pub(super) fn count(&mut self, noun: &'static str, more: i64) {
+        if more != 0 {
+            self.effects.counts.push((self.tenant.clone(), noun, more));
+        }
     }
 
     /// The tenant's own key for its secrets.
@@ -78,6 +121,38 @@ impl<'a> ScopedTx<'a> {
     /// Tells watchers of the event once it is committed.
     pub(super) fn tell(&mut self, campaign: &CampaignId, event: Event) {
         self.effects.events.push((self.tenant.clone(), campaign.clone(), event));
+    }
+}
+
+// === impl SystemTx ===
+
+impl<'a> SystemTx<'a> {
+    pub(super) fn new(connection: &'a mut SqliteConnection, effects: &'a mut Effects) -> Self {
+        Self { connection, effects }
+    }
+
+    pub(super) fn query(&mut self, sql: SystemSql) -> Bound<'_> {
+        if sql.changes {
+            self.effects.touched.everybody(sql.tables);
+        }
+        sql.on(Door::Write(self.connection))
+    }
+}
+
+// === impl Effects ===
+
+impl Effects {
+    pub(super) fn new(freshness: Arc<Freshness>) -> Self {
+        Self { events: Vec::new(), counts: Vec::new(), touched: Touched::new(freshness), undo: Undo::Nothing }
+    }
+
+    /// The counters' rows: tenant, noun, what is added.
+    pub(super) fn summed(&self) -> Vec<(&str, &'static str, i64)> {
+        let mut sums: BTreeMap<(&str, &'static str), i64> = BTreeMap::new();
+        for (tenant, noun, more) in &self.counts {
+            *sums.entry((tenant.as_str(), noun)).or_default() += more;
+        }
+        sums.into_iter().map(|((tenant, noun), more)| (tenant, noun, more)).collect()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The one writer: takes the writes that wait, in turns by tenant, and commits them in groups.
 //!
 //! One commit with fsync serves a whole group, and each write is answered only after it. A write that fails fails alone:
-//! each runs in a savepoint of its own. Where SQLite itself rolled the whole transaction back (a full disk, an I/O
-//! error), every write of the group is tried again alone, so that only the ones at fault fail.
+//! a savepoint is set before its first change, unless it changes rows by one statement only, which SQLite undoes by
+//! itself. Where SQLite rolled the whole transaction back (a full disk, an I/O error), every write of the group is tried
+//! again alone, so that only the ones at fault fail.
 //!
 //! Never anything but SQL happens inside a transaction.
 
@@ -16,10 +17,11 @@ use sqlx::SqliteConnection;
 use tokio::sync::{Notify, oneshot};
 
 use super::error::{Result, StoreError};
+use super::freshness::Freshness;
 use super::master_key::MasterKey;
 use super::tail::Tails;
 use super::transaction;
-use super::tx::{Effects, ScopedTx};
+use super::tx::{Effects, ScopedTx, SystemTx, Undo};
 use crate::crash;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
@@ -41,6 +43,11 @@ pub trait Write: Send + Sync + 'static {
         1
     }
 
+    /// Whether it changes rows by one statement at most, and cannot fail after it: then it needs no savepoint.
+    fn is_single(&self) -> bool {
+        false
+    }
+
     fn run(&self, tx: &mut ScopedTx<'_>) -> impl Future<Output = Result<Self::Out>> + Send;
 }
 
@@ -48,7 +55,7 @@ pub trait Write: Send + Sync + 'static {
 pub(super) trait SystemWrite: Send + Sync + 'static {
     type Out: Send + 'static;
 
-    fn run(&self, connection: &mut SqliteConnection) -> impl Future<Output = Result<Self::Out>> + Send;
+    fn run(&self, tx: &mut SystemTx<'_>) -> impl Future<Output = Result<Self::Out>> + Send;
 }
 
 /// The writes that one commit takes at most, and the rows they may touch.
@@ -75,6 +82,7 @@ pub(super) struct Writer {
     connection: SqliteConnection,
     queue: Arc<Queue>,
     tails: Arc<Tails>,
+    freshness: Arc<Freshness>,
     ids: Ids,
     master_key: MasterKey,
     /// The tenants whose row is known to be there.
@@ -189,10 +197,11 @@ impl Writer {
         connection: SqliteConnection,
         queue: Arc<Queue>,
         tails: Arc<Tails>,
+        freshness: Arc<Freshness>,
         ids: Ids,
         master_key: MasterKey,
     ) -> Self {
-        Self { connection, queue, tails, ids, master_key, known: HashSet::new() }
+        Self { connection, queue, tails, freshness, ids, master_key, known: HashSet::new() }
     }
 
     /// Writes until the queue is closed and empty.
@@ -220,13 +229,18 @@ impl Writer {
 
     /// Runs the group in one transaction. An error means that nothing of it was committed.
     async fn commit(&mut self, group: &mut [Entry]) -> Result<Effects> {
-        let mut effects = Effects::default();
+        let mut effects = Effects::new(self.freshness.clone());
         transaction::begin(&mut self.connection).await?;
         crash::point("store.begun");
         let outcome = self.run_jobs(group, &mut effects).await;
         crash::point("store.run");
         let outcome = match outcome {
-            Ok(()) => transaction::commit(&mut self.connection).await,
+            Ok(()) => {
+                effects.touched.begin();
+                let committed = transaction::commit(&mut self.connection).await;
+                effects.touched.end();
+                committed
+            }
             Err(error) => Err(error),
         };
         crash::point("store.committed");
@@ -240,9 +254,14 @@ impl Writer {
 
     async fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
         for (tenant, job) in group {
-            transaction::savepoint(&mut self.connection).await?;
-            let told = effects.events.len();
-            if let Some(tenant) = tenant.as_ref().filter(|t| !self.known.contains(*t)) {
+            let (told, counted) = (effects.events.len(), effects.counts.len());
+            let is_new = tenant.as_ref().filter(|tenant| !self.known.contains(*tenant));
+            effects.undo = Undo::Nothing;
+            if tenant.is_none() || is_new.is_some() {
+                transaction::savepoint(&mut self.connection).await?;
+                effects.undo = Undo::Savepoint;
+            }
+            if let Some(tenant) = is_new {
                 transaction::ensure_tenant(&mut self.connection, tenant, &self.master_key, &self.ids).await?;
             }
             let session = Session {
@@ -252,16 +271,23 @@ impl Writer {
                 ids: &self.ids,
                 effects,
             };
-            match job.run(session).await {
-                Ok(()) => transaction::release(&mut self.connection).await?,
-                Err(Failure) => {
+            let done = job.run(session).await;
+            match (done, effects.undo) {
+                (Ok(()), Undo::Savepoint) => transaction::release(&mut self.connection).await?,
+                (Ok(()), _) => {}
+                (Err(Failure), undo) => {
                     effects.events.truncate(told);
-                    // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
-                    transaction::rollback_to_savepoint(&mut self.connection).await?;
+                    effects.counts.truncate(counted);
+                    match undo {
+                        Undo::Nothing => {}
+                        // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
+                        Undo::Savepoint => transaction::rollback_to_savepoint(&mut self.connection).await?,
+                        Undo::Group => return Err(StoreError::Broken("a write failed after its change".to_owned())),
+                    }
                 }
             }
         }
-        Ok(())
+        transaction::add_counts(&mut self.connection, effects).await
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
@@ -300,7 +326,10 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
     fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>> {
         async move {
             let Some(tenant) = session.tenant else { return Err(Failure) };
-            let mut tx = ScopedTx::new(session.connection, tenant, session.keys, session.ids, session.effects);
+            let mut tx = {
+                let Session { connection, keys, ids, effects, .. } = session;
+                ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), effects)
+            };
             self.out = Some(caught(self.write.0.run(&mut tx)).await);
             if self.succeeded() { Ok(()) } else { Err(Failure) }
         }
@@ -323,7 +352,8 @@ impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
 
     fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>> {
         async move {
-            self.out = Some(caught(self.write.0.run(session.connection)).await);
+            let mut tx = SystemTx::new(session.connection, session.effects);
+            self.out = Some(caught(self.write.0.run(&mut tx)).await);
             if self.succeeded() { Ok(()) } else { Err(Failure) }
         }
         .boxed()

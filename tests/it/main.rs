@@ -28,6 +28,7 @@ mod isolation;
 mod kills;
 mod listing;
 mod logs;
+mod read_cache;
 mod refusals;
 mod server;
 mod structure;

@@ -28,6 +28,7 @@ SUITES = {
         "--test", "it", "--",
         "isolation::two_users", "isolation::pausing", "isolation::page_tokens", "isolation::a_suppression",
     ],
+    "read cache": ["--test", "it", "read_cache::"],
     "neighbours": ["--test", "it", "isolation::neighbours::"],
     "kills": ["--test", "it", "kills::"],
 }

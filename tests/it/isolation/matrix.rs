@@ -13,6 +13,7 @@ use jsonwebtoken::Algorithm;
 use prost_reflect::DynamicMessage;
 use serde_json::json;
 use sqlx::{Connection as _, Row as _};
+use tempfile::TempDir;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -38,12 +39,16 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        let data = folder();
+        Self::on(folder(), 7).await
+    }
+
+    /// On a data folder, with ids of that seed.
+    async fn on(data: TempDir, seed: u64) -> Self {
         let mut settings = production(config(&data));
         settings.auth.hs256_secret = Secret::new(SECRET);
         settings.auth.role_claim = "role".to_owned();
         let clock = Arc::new(TestClock::new());
-        let seams = Seams { clock, random: Arc::new(Seeded::new(7)), run_engine: false, ..seams() };
+        let seams = Seams { clock, random: Arc::new(Seeded::new(seed)), run_engine: false, ..seams() };
         let app = TestApp::with(data, settings, seams).await;
         let channel = app.channel().await;
         let site = site::pages([("/", site::html("<title>Acme</title><h1>Acme tools</h1>"))]).await;
@@ -183,7 +188,7 @@ async fn an_id_that_is_not_the_callers_own_answers_with_the_bytes_that_it_gave_b
     // Now they are there, and another's.
     assert_eq!(bench.ask("user_b", &own, &foreseen).await, before);
     // And when they are gone again, for their owner too.
-    forget(&bench, "user_a").await;
+    let bench = forget(bench, "user_a").await;
     assert_eq!(bench.ask("user_b", &own, &foreseen).await, before);
     let gone = bench.ask("user_a", &once_own, &foreseen).await;
     for (case, told) in &gone {
@@ -231,9 +236,10 @@ fn words(told: &BTreeMap<String, Vec<u8>>) -> String {
     format!("{} {}", String::from_utf8_lossy(&told["code"]), String::from_utf8_lossy(&told["message"]))
 }
 
-/// Removes all rows of a tenant, behind the server's back.
-async fn forget(bench: &Bench, tenant: &str) {
-    let url = format!("sqlite://{}", bench.app.data.path().join("herald.db").display());
+/// Removes all rows of a tenant while the server is stopped.
+async fn forget(bench: Bench, tenant: &str) -> Bench {
+    let (data, _) = bench.app.stop().await;
+    let url = format!("sqlite://{}", data.path().join("herald.db").display());
     let mut database = sqlx::SqliteConnection::connect(&url).await.expect("the database");
     sqlx::query("PRAGMA foreign_keys = OFF").execute(&mut database).await.expect("off");
     for table in tables(&mut database).await {
@@ -241,6 +247,8 @@ async fn forget(bench: &Bench, tenant: &str) {
         let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE tenant_id = $1"));
         sqlx::query(delete).bind(tenant).execute(&mut database).await.expect("deleted");
     }
+    database.close().await.expect("closed");
+    Bench::on(data, 8).await
 }
 
 /// The tables with a `tenant_id`.

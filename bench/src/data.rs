@@ -1,0 +1,180 @@
+//! The same rows for everybody: so many tenants with so many prospects each, made through Herald's own API, once, and
+//! kept in `target/bench`; the Express server gets a copy of the database.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use herald::pb;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use prost::Message;
+
+use crate::generator::{Grpc, Target};
+use crate::servers::{Server, root};
+
+/// Signs the tokens of the bench.
+pub const SECRET: &str = "the secret of the bench, forty bytes long";
+
+/// A data folder and what is in it.
+pub struct Data {
+    pub folder: PathBuf,
+    pub tenants: Vec<Tenant>,
+}
+
+pub struct Tenant {
+    pub id: String,
+    pub token: String,
+    pub prospects: Vec<String>,
+}
+
+/// SplitMix64: the same draws for the same seed.
+pub struct Draws(u64);
+
+// === impl Draws ===
+
+impl Draws {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % end.max(1) as u64).unwrap_or(0)
+    }
+}
+
+// === impl Data ===
+
+impl Data {
+    /// The folder with that many rows, made if it is not there yet.
+    pub async fn of(tenants: usize, prospects: usize) -> anyhow::Result<Self> {
+        let folder = root().join(format!("target/bench/{tenants}x{prospects}"));
+        if !folder.join("made").exists() {
+            println!("making {tenants} tenants with {prospects} prospects each; they are kept in target/bench");
+            let _ = std::fs::remove_dir_all(&folder);
+            make(&folder, tenants, prospects).await?;
+            std::fs::write(folder.join("made"), "")?;
+        }
+        let ids = ids(&folder.join("herald.db"))?;
+        let tenant = |(id, prospects): (String, Vec<String>)| Tenant { token: token(&id), id, prospects };
+        Ok(Self { folder, tenants: ids.into_iter().map(tenant).collect() })
+    }
+
+    /// A copy that may be written to. It is gone when it is dropped.
+    pub fn copy(&self) -> anyhow::Result<tempfile::TempDir> {
+        let copy = tempfile::Builder::new().prefix("copy-").tempdir_in(root().join("target/bench"))?;
+        std::fs::copy(self.folder.join("herald.db"), copy.path().join("herald.db"))?;
+        Ok(copy)
+    }
+
+    pub fn draw(&self, draws: &mut Draws) -> (&Tenant, &str) {
+        let tenant = &self.tenants[draws.below(self.tenants.len())];
+        (tenant, &tenant.prospects[draws.below(tenant.prospects.len())])
+    }
+}
+
+async fn make(folder: &Path, tenants: usize, prospects: usize) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let server = Server::herald(folder, &[])?;
+    let target = Target::grpc(server.port, "/herald.v1.AgentService/BatchCreateProspects");
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let (target, next) = (&target, &next);
+        clients.push(async move {
+            let mut grpc = Grpc::connect(target).await?;
+            loop {
+                let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if n >= tenants {
+                    return anyhow::Ok(());
+                }
+                let tenant = format!("tenant_{n:05}");
+                for from in (0..prospects).step_by(1_000) {
+                    let rows = (from..prospects.min(from + 1_000)).map(|n| prospect(&n.to_string())).collect();
+                    let batch = pb::BatchCreateProspectsRequest { prospects: rows, request_id: String::new() };
+                    grpc.call(&token(&tenant), batch.encode_to_vec().into()).await?;
+                }
+            }
+        });
+    }
+    futures_util::future::try_join_all(clients).await?;
+    Ok(())
+}
+
+/// Each tenant's prospects, from the database.
+fn ids(database: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+    let connection = rusqlite::Connection::open(database)?;
+    let mut query = connection.prepare("SELECT tenant_id, id FROM prospects ORDER BY tenant_id, id")?;
+    let mut rows = query.query([])?;
+    let mut tenants: Vec<(String, Vec<String>)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (tenant, id): (String, String) = (row.get(0)?, row.get(1)?);
+        match tenants.last_mut().filter(|(last, _)| *last == tenant) {
+            Some((_, ids)) => ids.push(id),
+            None => tenants.push((tenant, vec![id])),
+        }
+    }
+    Ok(tenants)
+}
+
+/// A prospect as tenants have them; `name` makes its address.
+pub fn prospect(name: &str) -> pb::Prospect {
+    pb::Prospect {
+        email: format!("ines.duarte.{name}@estufas-duarte.example"),
+        company: "Estufas Duarte".to_owned(),
+        contact_name: "Inês Duarte".to_owned(),
+        position: "Head of Operations".to_owned(),
+        industry: "Horticulture".to_owned(),
+        location: "Odemira, Portugal".to_owned(),
+        business_size: "51-200".to_owned(),
+        source: "trade fair".to_owned(),
+        source_url: "https://estufas-duarte.example/team".to_owned(),
+        notes: "Met at the fair; grows tomatoes and peppers under glass, asks about heating costs in winter."
+            .to_owned(),
+        tags: vec!["greenhouse".to_owned(), "iberia".to_owned()],
+        language: "pt".to_owned(),
+        conversion_probability: Some(40),
+        priority_score: 60,
+        next_action: "Send the case study about heat pumps".to_owned(),
+        potential_interest: "Lower heating costs".to_owned(),
+        discovery_context: "List of exhibitors, hall 4".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// The same for the Express server.
+pub fn prospect_json(name: &str) -> serde_json::Value {
+    let p = prospect(name);
+    serde_json::json!({
+        "email": p.email, "company": p.company, "contactName": p.contact_name, "position": p.position,
+        "industry": p.industry, "location": p.location, "businessSize": p.business_size, "source": p.source,
+        "sourceUrl": p.source_url, "notes": p.notes, "tags": p.tags, "language": p.language,
+        "conversionProbability": p.conversion_probability, "priorityScore": p.priority_score,
+        "nextAction": p.next_action, "potentialInterest": p.potential_interest,
+        "discoveryContext": p.discovery_context,
+    })
+}
+
+/// A token of the tenant's owner, good for a day.
+pub fn token(tenant: &str) -> String {
+    signed(tenant, Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap_or_default()
+}
+
+pub fn signed(tenant: &str, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let claims = serde_json::json!({ "sub": tenant, "exp": now + 24 * 60 * 60 });
+    encode(&Header::new(algorithm), &claims, key).context("a token")
+}
+
+/// The message in gRPC's frame: not compressed, its length, itself.
+pub fn framed(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(5 + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    frame.put_slice(message);
+    frame.freeze()
+}
