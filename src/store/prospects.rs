@@ -39,6 +39,14 @@ macro_rules! prospect_columns {
 
 pub(super) use prospect_columns;
 
+/// A prospect of the table named `p` as one value, which is what a reader gives away fastest: a JSON array in the order of
+/// `ProspectRow`.
+macro_rules! prospect_json {
+    () => {
+        concat!("json_array(", prospect_columns!(), ")")
+    };
+}
+
 /// The filters of a list. The engagement is that of `Engagement::of`.
 macro_rules! filtered {
     () => {
@@ -61,19 +69,23 @@ macro_rules! filtered {
 }
 
 tenant_sql! {
-    GET = concat!("SELECT ", prospect_columns!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
+    GET = concat!("SELECT ", prospect_json!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
     LIST_NEWEST = concat!(
-        "SELECT ", prospect_columns!(), "
-         FROM prospects p
-         WHERE p.tenant_id = $1 AND (p.create_time, p.id) < ($2, $3) AND ", filtered!(), "
-         ORDER BY p.create_time DESC, p.id DESC
-         LIMIT $4");
+        "SELECT json_group_array(", prospect_json!(), ")
+         FROM (
+             SELECT *
+             FROM prospects p
+             WHERE p.tenant_id = $1 AND (p.create_time, p.id) < ($2, $3) AND ", filtered!(), "
+             ORDER BY p.create_time DESC, p.id DESC
+             LIMIT $4) p");
     LIST_MOST_URGENT = concat!(
-        "SELECT ", prospect_columns!(), "
-         FROM prospects p
-         WHERE p.tenant_id = $1 AND (p.priority_score, p.id) < ($2, $3) AND ", filtered!(), "
-         ORDER BY p.priority_score DESC, p.id DESC
-         LIMIT $4");
+        "SELECT json_group_array(", prospect_json!(), ")
+         FROM (
+             SELECT *
+             FROM prospects p
+             WHERE p.tenant_id = $1 AND (p.priority_score, p.id) < ($2, $3) AND ", filtered!(), "
+             ORDER BY p.priority_score DESC, p.id DESC
+             LIMIT $4) p");
     HOLDERS =
         "SELECT email_key, id
          FROM prospects
@@ -147,7 +159,8 @@ pub struct UpdateProspect {
     pub etag: String,
 }
 
-#[derive(FromRow)]
+/// In the order of `prospect_columns!`.
+#[derive(FromRow, Deserialize)]
 pub(super) struct ProspectRow {
     id: ProspectId,
     email: String,
@@ -168,8 +181,8 @@ pub(super) struct ProspectRow {
     next_action: String,
     potential_interest: String,
     discovery_context: String,
-    manual_intervention: bool,
-    auto_reply_enabled: bool,
+    manual_intervention: i64,
+    auto_reply_enabled: i64,
     emails_sent: i64,
     last_contact_time: Option<i64>,
     replies_received: i64,
@@ -185,7 +198,7 @@ pub(super) struct ProspectRow {
 
 impl Scoped<'_> {
     pub async fn prospect(&self, id: &ProspectId) -> Result<Option<Prospect>> {
-        let row: Option<ProspectRow> = self.query_row(GET, id.as_str()).optional().await?;
+        let row: Option<ProspectRow> = self.query_row(GET, id.as_str()).json().await?;
         row.map(ProspectRow::prospect).transpose()
     }
 
@@ -205,8 +218,8 @@ impl Scoped<'_> {
         let query = query.bind(filter.tag.clone()).bind(filter.industry.as_ref().map(|text| text.to_lowercase()));
         let query = query.bind(filter.query.as_ref().map(|text| text.to_lowercase()));
         let query = query.bind(filter.engagement.map(Engagement::as_str)).bind(filter.show_deleted);
-        let rows: Vec<ProspectRow> = query.all().await?;
-        let rows = rows.into_iter().map(ProspectRow::prospect).collect::<Result<_>>()?;
+        let rows: Option<Vec<ProspectRow>> = query.json().await?;
+        let rows = rows.into_iter().flatten().map(ProspectRow::prospect).collect::<Result<_>>()?;
         Ok(page(rows, request.size, |p: &Prospect| p.place(filter.order)))
     }
 }
@@ -345,7 +358,7 @@ impl Write for UndeleteProspect {
 
 /// The prospect, inside a write; refused if the etag is given and not its own.
 pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &ProspectId, etag: &str) -> Result<Prospect> {
-    let row: Option<ProspectRow> = tx.query(GET).bind(id.clone()).optional().await?;
+    let row: Option<ProspectRow> = tx.query(GET).bind(id.clone()).json().await?;
     let prospect = row.ok_or(StoreError::NotFound(Noun::Prospect))?.prospect()?;
     check_etag(tx, &prospect, etag)?;
     Ok(prospect)
@@ -435,8 +448,8 @@ impl ProspectRow {
                 next_action: self.next_action,
                 potential_interest: self.potential_interest,
                 discovery_context: self.discovery_context,
-                manual_intervention: self.manual_intervention,
-                auto_reply_enabled: self.auto_reply_enabled,
+                manual_intervention: self.manual_intervention != 0,
+                auto_reply_enabled: self.auto_reply_enabled != 0,
             },
             emails_sent: u32::try_from(self.emails_sent).unwrap_or(0),
             last_contact_time: self.last_contact_time.map(Timestamp),

@@ -4,6 +4,7 @@
 //! tenant, bound by the executor and by nobody else. How many parameters a text has is counted here, and the executor
 //! refuses to run it with fewer, since SQLite would silently take NULL.
 
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Encode, FromRow, Sqlite, SqliteConnection, SqlitePool, Type};
 
@@ -143,6 +144,17 @@ impl<'a> Bound<'a> {
             Door::Write(connection) => self.query.fetch_all(connection).await,
         };
         rows?.iter().map(|row| R::from_row(row).map_err(StoreError::from)).collect()
+    }
+
+    /// The value of the one row and column, read from JSON; None if there is no row. Each value that SQLite gives away is
+    /// copied and handed from thread to thread by itself, so that one that holds many is the faster way to read them.
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<Option<T>> {
+        let name = self.name;
+        let row: Option<(String,)> = self.optional().await?;
+        let read = |(text,): (String,)| serde_json::from_str(&text);
+        row.map(read)
+            .transpose()
+            .map_err(|error| StoreError::Broken(format!("what {name} gives cannot be read: {error}")))
     }
 
     /// How many rows were changed.
