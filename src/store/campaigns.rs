@@ -73,7 +73,7 @@ tenant_sql! {
     INSERT_STEPS =
         "INSERT INTO campaign_steps (tenant_id, campaign_id, step, status, progress, summary)
          SELECT $1, $2, value, 'pending', 0, ''
-         FROM json_each($3)";
+         FROM jsonb_each($3)";
     SET_STATE =
         "UPDATE campaigns
          SET state = $3, resume_to = $4, end_time = $5, failure = $6, lease_owner = NULL, lease_until = 0

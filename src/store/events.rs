@@ -25,7 +25,7 @@ tenant_sql! {
     APPEND =
         "INSERT INTO campaign_events (tenant_id, campaign_id, seq, time, log_step, data)
          SELECT $1, $2, $3 + key, $4, value ->> '$[0]', value ->> '$[1]'
-         FROM json_each($5)";
+         FROM jsonb_each($5)";
     AFTER =
         "SELECT seq, time, data
          FROM campaign_events

@@ -61,8 +61,8 @@ use crate::tenant::{Scope, TenantId};
 use error::Result;
 use sql::{Bound, Door, TenantSql};
 
-/// Read connections; four measured best on two cores.
-const READERS: u32 = 4;
+/// Read connections, each a thread: on two cores 4 gave 26,000 gets a second, 8 31,000, 16 and 32 no more.
+const READERS: u32 = 8;
 
 /// All tenants' rows.
 pub struct Store {
@@ -118,7 +118,16 @@ impl Store {
             .await
             .map_err(|source| OpenError::Migrate { path: path.display().to_string(), source })?;
         migrating.close().await;
-        let mut connection = options.clone().optimize_on_close(true, 400).connect().await.map_err(failed)?;
+        let mut connection = options
+            .clone()
+            .optimize_on_close(true, 400)
+            // In KiB: what a full group touches at random places, without reading it again and without writing it twice.
+            .pragma("cache_size", "-32768")
+            // In pages, 16 MiB: a page that is written again and again goes into the database once.
+            .pragma("wal_autocheckpoint", "4000")
+            .connect()
+            .await
+            .map_err(failed)?;
         if !transaction::opens(&master_key, &mut connection).await? {
             return Err(OpenError::WrongMasterKey);
         }

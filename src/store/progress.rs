@@ -56,7 +56,7 @@ tenant_sql! {
     INSERT_PROSPECTS =
         "INSERT INTO campaign_prospects (tenant_id, campaign_id, position, prospect_id, score, reasons)
          SELECT $1, $2, key, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]'
-         FROM json_each($3)";
+         FROM jsonb_each($3)";
     PROSPECTS_FROM =
         concat!("SELECT c.position AS place, ", prospect_columns!(), "
          FROM campaign_prospects c
@@ -71,7 +71,7 @@ tenant_sql! {
          SELECT $1, value ->> '$[0]', value ->> '$[1]', $2, value ->> '$[13]', value ->> '$[2]', value ->> '$[3]',
              value ->> '$[4]', value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]', value ->> '$[9]',
              value ->> '$[10]', value ->> '$[11]', value ->> '$[12]', $3, $3
-         FROM json_each($4)";
+         FROM jsonb_each($4)";
     APPROVE_ALL =
         "UPDATE emails
          SET status = 'approved', update_time = $3

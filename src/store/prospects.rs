@@ -71,25 +71,25 @@ macro_rules! filtered {
 tenant_sql! {
     GET = concat!("SELECT ", prospect_json!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
     LIST_NEWEST = concat!(
-        "SELECT json_group_array(", prospect_json!(), ")
+        "SELECT '[' || ifnull(group_concat(page.prospect), '') || ']'
          FROM (
-             SELECT *
+             SELECT ", prospect_json!(), " AS prospect
              FROM prospects p
              WHERE p.tenant_id = $1 AND (p.create_time, p.id) < ($2, $3) AND ", filtered!(), "
              ORDER BY p.create_time DESC, p.id DESC
-             LIMIT $4) p");
+             LIMIT $4) page");
     LIST_MOST_URGENT = concat!(
-        "SELECT json_group_array(", prospect_json!(), ")
+        "SELECT '[' || ifnull(group_concat(page.prospect), '') || ']'
          FROM (
-             SELECT *
+             SELECT ", prospect_json!(), " AS prospect
              FROM prospects p
              WHERE p.tenant_id = $1 AND (p.priority_score, p.id) < ($2, $3) AND ", filtered!(), "
              ORDER BY p.priority_score DESC, p.id DESC
-             LIMIT $4) p");
+             LIMIT $4) page");
     HOLDERS =
         "SELECT email_key, id
          FROM prospects
-         WHERE tenant_id = $1 AND delete_time IS NULL AND email_key IN (SELECT value FROM json_each($2))";
+         WHERE tenant_id = $1 AND delete_time IS NULL AND email_key IN (SELECT value FROM jsonb_each($2))";
     INSERT =
         "INSERT INTO prospects (
              tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size, source,
@@ -101,7 +101,7 @@ tenant_sql! {
              value ->> '$[11]', value ->> '$[12]', value ->> '$[13]', value ->> '$[14]', value ->> '$[15]',
              value ->> '$[16]', value ->> '$[17]', value ->> '$[18]', value ->> '$[19]', value ->> '$[20]',
              value ->> '$[21]', value ->> '$[22]', value ->> '$[23]', 0, $2, $2, 1
-         FROM json_each($3)
+         FROM jsonb_each($3)
          WHERE true
          ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
     UPDATE =
@@ -117,6 +117,9 @@ tenant_sql! {
          SET delete_time = $4, purge_time = $5, update_time = $6, revision = revision + 1
          WHERE tenant_id = $1 AND id = $2 AND revision = $3";
 }
+
+/// The rows that a write may have at most to be added together with those of other writes.
+const ADDED_TOGETHER: usize = 20;
 
 /// Adds prospects; a row whose address is held already is a duplicate.
 pub struct CreateProspects {
@@ -237,6 +240,10 @@ impl CreateProspects {
         Self { rows: made.into_iter().zip(rows).collect(), request_id }
     }
 
+    fn values(&self) -> impl Iterator<Item = [Value; 24]> {
+        self.rows.iter().map(|(id, fields)| insert_values(id, fields))
+    }
+
     /// Which rows are there now: their own, or the ones that held their addresses.
     async fn found(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
         let keys: Vec<String> = self.rows.iter().map(|(_, fields)| address_key(&fields.email)).collect();
@@ -261,15 +268,24 @@ impl Write for CreateProspects {
         self.request_id.is_none()
     }
 
+    fn rows_to_add(&self) -> Option<Vec<Value>> {
+        let is_small = self.rows.len() <= ADDED_TOGETHER;
+        (is_small && self.request_id.is_none()).then(|| self.values().map(Value::from).collect())
+    }
+
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
         if let Some(request_id) = &self.request_id
             && let Some(before) = request_id.find(tx).await?
         {
             return Ok(before);
         }
-        let now = tx.now();
-        let values: Vec<_> = self.rows.iter().map(|(id, fields)| insert_values(id, fields)).collect();
-        let added = tx.query(INSERT).bind(now.0).bind(json(&values)).execute().await?;
+        let added = match tx.added() {
+            Some(added) => added,
+            None => {
+                let (now, values) = (tx.now(), self.values().collect::<Vec<_>>());
+                tx.query(INSERT).bind(now.0).bind(json(&values)).execute().await?
+            }
+        };
         tx.count("prospects", i64::try_from(added).unwrap_or(i64::MAX));
         let results = if added == self.rows.len() as u64 {
             self.rows.iter().map(|(id, _)| Created { id: id.clone(), duplicate: false }).collect()

@@ -29,7 +29,7 @@ tenant_sql! {
     INSERT =
         "INSERT INTO suppressions (tenant_id, email_key, email, reason, source, create_time)
          SELECT $1, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]', value ->> '$[3]', $2
-         FROM json_each($3)
+         FROM jsonb_each($3)
          WHERE true
          ON CONFLICT (tenant_id, email_key) DO NOTHING";
     DELETE =

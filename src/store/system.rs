@@ -3,9 +3,11 @@
 //! Architecture invariant: the few texts that cross tenants are here, in `transaction.rs` and in `check.rs`. They return ids,
 //! fences, scopes and wrapped keys, never a tenant's data.
 
+use serde_json::Value;
 use sqlx::FromRow;
 
 use super::error::{Result, StoreError};
+use super::events::json;
 use super::sql::{Bound, SystemSql, system_sql};
 use super::tx::{SystemTx, signed};
 use super::writer::SystemWrite;
@@ -37,6 +39,24 @@ system_sql! {
         "UPDATE campaigns
          SET lease_owner = NULL, lease_until = 0
          WHERE lease_owner IS NOT NULL";
+    /// What prospects' `INSERT` does for one write, for many: `$2` holds the writes' tenants, each with a row. The tenant is
+    /// the scope's that the write was queued under.
+    ADD_PROSPECTS =
+        "INSERT INTO prospects (
+             tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size, source,
+             source_url, notes, tags, language, status, conversion_probability, priority_score, next_action,
+             potential_interest, discovery_context, manual_intervention, auto_reply_enabled, search_key, industry_key,
+             emails_sent, create_time, update_time, revision)
+         SELECT value ->> '$[0]', value ->> '$[1][0]', value ->> '$[1][1]', value ->> '$[1][2]', value ->> '$[1][3]',
+             value ->> '$[1][4]', value ->> '$[1][5]', value ->> '$[1][6]', value ->> '$[1][7]', value ->> '$[1][8]',
+             value ->> '$[1][9]', value ->> '$[1][10]', value ->> '$[1][11]', value ->> '$[1][12]',
+             value ->> '$[1][13]', value ->> '$[1][14]', value ->> '$[1][15]', value ->> '$[1][16]',
+             value ->> '$[1][17]', value ->> '$[1][18]', value ->> '$[1][19]', value ->> '$[1][20]',
+             value ->> '$[1][21]', value ->> '$[1][22]', value ->> '$[1][23]', 0, $1, $1, 1
+         FROM jsonb_each($2)
+         WHERE true
+         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING
+         RETURNING tenant_id, id";
     PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
     /// Not while a live campaign may still come to it.
     PURGE_DUE =
@@ -115,6 +135,19 @@ struct ClaimRow {
     tenant_id: String,
     id: CampaignId,
     fence: i64,
+}
+
+/// Adds prospects of many writes by one statement: each row with its write's tenant. Those that were added.
+pub(super) async fn add_prospects(
+    tx: &mut SystemTx<'_>,
+    now: Timestamp,
+    rows: &[(usize, TenantId, Value)],
+) -> Result<Vec<(String, String)>> {
+    for (_, tenant, _) in rows {
+        tx.touch(tenant, ADD_PROSPECTS.tables);
+    }
+    let rows: Vec<_> = rows.iter().map(|(_, tenant, row)| (tenant.as_str(), row)).collect();
+    tx.query_of_tenants(ADD_PROSPECTS).bind(now.0).bind(json(&rows)).all().await
 }
 
 // === impl ClaimDue ===

@@ -22,7 +22,7 @@ system_sql! {
     ADD_COUNTS =
         "INSERT INTO counters (tenant_id, noun, value)
          SELECT value ->> 0, value ->> 1, value ->> 2
-         FROM json_each($1)
+         FROM jsonb_each($1)
          WHERE true
          ON CONFLICT (tenant_id, noun) DO UPDATE SET value = value + excluded.value";
     TENANT_EXISTS = "SELECT 1 FROM tenants WHERE id = $1";

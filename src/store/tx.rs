@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::SqliteConnection;
 
 use super::error::Result;
-use super::freshness::{Freshness, Touched};
+use super::freshness::{Freshness, Tables, Touched};
 use super::master_key::{DataKey, MasterKey};
 use super::sql::{Bound, Door, SystemSql, TenantSql};
 use super::transaction;
@@ -24,6 +24,8 @@ pub struct ScopedTx<'a> {
     now: Timestamp,
     /// Whether the write says that it changes rows by one statement at most.
     single: bool,
+    /// How many of the rows that the write was to add have been added together with those of others.
+    added: Option<u64>,
     effects: &'a mut Effects,
 }
 
@@ -64,9 +66,10 @@ impl<'a> ScopedTx<'a> {
         keys: &'a MasterKey,
         ids: &'a Ids,
         single: bool,
+        added: Option<u64>,
         effects: &'a mut Effects,
     ) -> Self {
-        Self { connection, tenant, keys, ids, now: ids.now(), single, effects }
+        Self { connection, tenant, keys, ids, now: ids.now(), single, added, effects }
     }
 
     /// The time of the transaction.
@@ -76,6 +79,11 @@ impl<'a> ScopedTx<'a> {
 
     pub(super) fn tenant(&self) -> &TenantId {
         self.tenant
+    }
+
+    /// How many of the write's `rows_to_add` are added already; None if it is to add them by itself.
+    pub(super) fn added(&self) -> Option<u64> {
+        self.added
     }
 
     pub(super) fn query(&mut self, sql: TenantSql) -> Bound<'_> {
@@ -135,6 +143,16 @@ impl<'a> SystemTx<'a> {
         if sql.changes {
             self.effects.touched.everybody(sql.tables);
         }
+        sql.on(Door::Write(self.connection))
+    }
+
+    /// Rows of the tenant's tables are changed.
+    pub(super) fn touch(&mut self, tenant: &TenantId, tables: Tables) {
+        self.effects.touched.tables(tenant, tables);
+    }
+
+    /// The same where it is known which tenants' rows are changed, and they are touched one by one.
+    pub(super) fn query_of_tenants(&mut self, sql: SystemSql) -> Bound<'_> {
         sql.on(Door::Write(self.connection))
     }
 }

@@ -7,12 +7,13 @@
 //!
 //! Never anything but SQL happens inside a transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use sqlx::SqliteConnection;
 use tokio::sync::{Notify, oneshot};
 
@@ -20,8 +21,8 @@ use super::error::{Result, StoreError};
 use super::freshness::Freshness;
 use super::master_key::MasterKey;
 use super::tail::Tails;
-use super::transaction;
 use super::tx::{Effects, ScopedTx, SystemTx, Undo};
+use super::{system, transaction};
 use crate::crash;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
@@ -46,6 +47,12 @@ pub trait Write: Send + Sync + 'static {
     /// Whether it changes rows by one statement at most, and cannot fail after it: then it needs no savepoint.
     fn is_single(&self) -> bool {
         false
+    }
+
+    /// The rows that it adds to the prospects, if that is all it does: those of a group are added by one statement, before
+    /// any write runs, and [`ScopedTx::added`] tells how many of them were not there yet.
+    fn rows_to_add(&self) -> Option<Vec<Value>> {
+        None
     }
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> impl Future<Output = Result<Self::Out>> + Send;
@@ -93,6 +100,7 @@ pub(super) struct Writer {
 trait Job: Send {
     fn weight(&self) -> usize;
     fn succeeded(&self) -> bool;
+    fn rows_to_add(&self) -> Option<Vec<Value>>;
     fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>>;
     fn answer(self: Box<Self>, committed: Result<()>);
 }
@@ -103,6 +111,8 @@ struct Session<'a> {
     tenant: Option<&'a TenantId>,
     keys: &'a MasterKey,
     ids: &'a Ids,
+    /// How many of the job's rows have been added.
+    added: Option<u64>,
     effects: &'a mut Effects,
 }
 
@@ -253,10 +263,11 @@ impl Writer {
     }
 
     async fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
-        for (tenant, job) in group {
+        let added = self.add_together(group, effects).await?;
+        for ((tenant, job), added) in group.iter_mut().zip(added) {
             let (told, counted) = (effects.events.len(), effects.counts.len());
             let is_new = tenant.as_ref().filter(|tenant| !self.known.contains(*tenant));
-            effects.undo = Undo::Nothing;
+            effects.undo = if added.is_some() { Undo::Group } else { Undo::Nothing };
             if tenant.is_none() || is_new.is_some() {
                 transaction::savepoint(&mut self.connection).await?;
                 effects.undo = Undo::Savepoint;
@@ -269,6 +280,7 @@ impl Writer {
                 tenant: tenant.as_ref(),
                 keys: &self.master_key,
                 ids: &self.ids,
+                added,
                 effects,
             };
             let done = job.run(session).await;
@@ -288,6 +300,32 @@ impl Writer {
             }
         }
         transaction::add_counts(&mut self.connection, effects).await
+    }
+
+    /// Adds the rows of the writes that only add rows, by one statement: going to the database and back for each of them
+    /// takes longer than adding it does. How many of each write's rows were added; None for all other writes.
+    async fn add_together(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<Vec<Option<u64>>> {
+        let mut added = vec![None; group.len()];
+        let mut rows = Vec::new();
+        for (n, (tenant, job)) in group.iter().enumerate() {
+            // A tenant's first write makes its row first.
+            let tenant = tenant.as_ref().filter(|tenant| self.known.contains(*tenant));
+            let Some((tenant, values)) = tenant.zip(job.rows_to_add()) else { continue };
+            added[n] = Some(0);
+            rows.extend(values.into_iter().map(|row| (n, tenant.clone(), row)));
+        }
+        if rows.len() < 2 {
+            return Ok(vec![None; group.len()]);
+        }
+        let whose: HashMap<_, _> =
+            rows.iter().map(|(n, tenant, row)| ((tenant.as_str(), row[0].as_str().unwrap_or_default()), *n)).collect();
+        let mut tx = SystemTx::new(&mut self.connection, effects);
+        for (tenant, id) in system::add_prospects(&mut tx, self.ids.now(), &rows).await? {
+            let n = whose.get(&(tenant.as_str(), id.as_str()));
+            let n = n.ok_or_else(|| StoreError::Broken("a prospect was added that nobody sent".to_owned()))?;
+            added[*n] = added[*n].map(|count| count + 1);
+        }
+        Ok(added)
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
@@ -319,6 +357,10 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
         self.write.0.weight()
     }
 
+    fn rows_to_add(&self) -> Option<Vec<Value>> {
+        self.write.0.rows_to_add()
+    }
+
     fn succeeded(&self) -> bool {
         matches!(self.out, Some(Ok(_)))
     }
@@ -327,8 +369,8 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
         async move {
             let Some(tenant) = session.tenant else { return Err(Failure) };
             let mut tx = {
-                let Session { connection, keys, ids, effects, .. } = session;
-                ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), effects)
+                let Session { connection, keys, ids, added, effects, .. } = session;
+                ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), added, effects)
             };
             self.out = Some(caught(self.write.0.run(&mut tx)).await);
             if self.succeeded() { Ok(()) } else { Err(Failure) }
@@ -344,6 +386,10 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
 impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
     fn weight(&self) -> usize {
         1
+    }
+
+    fn rows_to_add(&self) -> Option<Vec<Value>> {
+        None
     }
 
     fn succeeded(&self) -> bool {

@@ -27,6 +27,7 @@ SUITES = {
     "scenarios": [
         "--test", "it", "--",
         "isolation::two_users", "isolation::pausing", "isolation::page_tokens", "isolation::a_suppression",
+        "isolation::prospects_that",
     ],
     "read cache": ["--test", "it", "read_cache::"],
     "neighbours": ["--test", "it", "isolation::neighbours::"],

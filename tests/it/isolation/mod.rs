@@ -102,3 +102,41 @@ async fn a_suppression_of_one_tenant_holds_back_no_mail_of_another() {
         assert_eq!(newest(api).await.emails.expect("counts").sent, sent);
     }
 }
+
+/// Creates that wait for the same commit are added by one statement, whoever they are of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prospects_that_are_added_together_stay_apart() {
+    const TENANTS: usize = 8;
+    const ADDRESSES: usize = 12;
+    let app = TestApp::start().await;
+    let mut apis = Vec::new();
+    for n in 0..TENANTS {
+        let mut api = app.user(&format!("user_{n}")).await;
+        add_prospects(&mut api, 1).await;
+        apis.push(api);
+    }
+    // The same addresses for all, each twice.
+    let calls = (0..TENANTS * ADDRESSES * 2).map(|n| {
+        let (tenant, address) = (n % TENANTS, n / TENANTS % ADDRESSES);
+        let mut agent = apis[tenant].agent.clone();
+        async move {
+            let email = format!("p{address}@example.com");
+            let prospect = pb::Prospect { email: email.clone(), company: format!("of {tenant}"), ..Default::default() };
+            let request = pb::BatchCreateProspectsRequest { prospects: vec![prospect], request_id: String::new() };
+            let mut answer = agent.batch_create_prospects(request).await.expect("created").into_inner();
+            (tenant, email, answer.results.remove(0))
+        }
+    });
+    let created = futures_util::future::join_all(calls).await;
+    for (n, api) in apis.iter_mut().enumerate() {
+        let list = api.agent.list_prospects(pb::ListProspectsRequest::default()).await.expect("a list").into_inner();
+        assert_eq!(list.prospects.len(), 1 + ADDRESSES);
+        assert!(list.prospects.iter().all(|p| p.company == format!("of {n}") || p.company == "Company 0"));
+        let own: Vec<_> = created.iter().filter(|(tenant, ..)| *tenant == n).collect();
+        assert_eq!(own.iter().filter(|(.., result)| !result.duplicate).count(), ADDRESSES);
+        for (_, email, result) in own {
+            let holder = list.prospects.iter().find(|p| p.email == *email).expect("it was added");
+            assert_eq!(holder.id, result.prospect_id, "user_{n} {email}");
+        }
+    }
+}
