@@ -5,7 +5,7 @@ BUF = tests/clients/node_modules/.bin/buf
 # Named places where the server under test kills itself; never in a release.
 TESTING = --features crash-points
 
-.PHONY: help demo run test test-deep test-seeds test-mutants lint setup clean
+.PHONY: help demo run test test-deep test-seeds test-mutants bench lint setup clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -32,11 +32,18 @@ test-seeds: setup ## Only the suites that go by seeds, with their full counts or
 test-mutants: setup ## Plant each fault of tests/mutants and see which suites find it; takes an hour.
 	tests/mutants/run.py
 
+bench: ## Measure Herald beside what it is compared with; bench/README.md says how. Takes half an hour.
+	@tests/setup.sh cc python3 node redis h2load express
+	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --package herald-bench
+	target/release/herald-bench $(BENCH)
+
 lint: ## rustfmt, clippy and buf lint; a warning is an error.
 	@tests/setup.sh cc node clients
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets $(TESTING) -- -D warnings
+	$(CARGO) clippy --locked --package herald-bench --all-targets -- -D warnings
 	$(BUF) lint
 
 setup: ## Install what the tests need and is not there.
@@ -44,4 +51,4 @@ setup: ## Install what the tests need and is not there.
 
 clean: ## Remove what was built.
 	$(CARGO) clean
-	rm -rf tests/clients/node_modules
+	rm -rf tests/clients/node_modules bench/peers/express/node_modules

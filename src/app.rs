@@ -134,7 +134,7 @@ pub async fn run(
     let admin_until = CancellationToken::new();
     let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
 
-    let gate = Gate::default();
+    let gate = Gate::new(&config.fairness);
     let app = transport::app(open.routes(), gate.clone(), guard, &config.server, config.dev);
     let served_until = CancellationToken::new();
     let mut serving = {
@@ -143,7 +143,7 @@ pub async fn run(
     };
 
     let ids = Ids::new(seams.clock.clone(), seams.random.clone());
-    let store = Store::open(&data.database(), master_key, ids).await?;
+    let store = Store::open(&data.database(), master_key, ids, config.fairness.turns).await?;
     let connectors = match seams.connectors {
         Some(connectors) => connectors,
         None => Connectors {

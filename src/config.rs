@@ -35,6 +35,7 @@ pub struct Config {
     pub auth: Auth,
     pub tls: Tls,
     pub server: Server,
+    pub fairness: Fairness,
     pub admin: Admin,
     pub engine: Engine,
     pub fetch: Fetch,
@@ -124,6 +125,18 @@ pub struct Server {
     pub max_stream_seconds: u64,
     /// How long calls and streams may take to end when the server stops, in seconds; then they are cut.
     pub stop_seconds: u64,
+}
+
+/// `[fairness]`: how much of the server one tenant may hold.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fairness {
+    /// The calls of one tenant that may be in work at once; more are refused. 0: any number.
+    pub max_calls: u32,
+    /// The watch streams of one tenant that may be open at once; more are refused. 0: any number.
+    pub max_streams: u32,
+    /// Whether tenants take turns where reads wait for the database. Writes and campaigns always do.
+    pub turns: bool,
 }
 
 /// `[admin]`: health and metrics over HTTP, for those who run the server.
@@ -260,6 +273,7 @@ impl Default for Config {
             auth: Auth::default(),
             tls: Tls::default(),
             server: Server::default(),
+            fairness: Fairness::default(),
             admin: Admin::default(),
             engine: Engine::default(),
             fetch: Fetch::default(),
@@ -308,6 +322,12 @@ impl Default for Server {
             max_stream_seconds: 15 * 60,
             stop_seconds: 10,
         }
+    }
+}
+
+impl Default for Fairness {
+    fn default() -> Self {
+        Self { max_calls: 256, max_streams: 1_000, turns: true }
     }
 }
 

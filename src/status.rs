@@ -96,6 +96,18 @@ pub fn starting() -> Status {
     retry(Code::Unavailable, "STARTING", "the server is starting; try again", Duration::from_secs(1))
 }
 
+/// RESOURCE_EXHAUSTED: the tenant has as many calls in work as it may.
+pub fn too_many_calls() -> Status {
+    let message = "the tenant has as many calls in work as it may: wait for answers, then try again";
+    retry(Code::ResourceExhausted, "TOO_MANY_CALLS", message, Duration::from_millis(250))
+}
+
+/// RESOURCE_EXHAUSTED: the tenant has as many watch streams open as it may.
+pub fn too_many_streams() -> Status {
+    let message = "the tenant has as many watch streams open as it may: close some, then watch again";
+    retry(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, Duration::from_secs(5))
+}
+
 /// UNAVAILABLE: the server stops.
 pub fn shutting_down() -> Status {
     retry(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping; try again", Duration::from_secs(1))

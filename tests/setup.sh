@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, systemd (systemd-analyze),
-# promtool (of Prometheus), schemas (checkers of deploy's files, from PyPI), clients (the gRPC clients of others, from npm).
+# promtool (of Prometheus), schemas (checkers of deploy's files, from PyPI), clients (the gRPC clients of others, from npm),
+# h2load (of nghttp2), express (the server that the bench compares with, from npm, built here).
 # Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
@@ -47,6 +48,18 @@ for need in "$@"; do
         installed=tests/clients/node_modules/.package-lock.json
         if [ ! -e "$installed" ] || [ tests/clients/package-lock.json -nt "$installed" ]; then
             npm ci --prefix tests/clients --loglevel=error
+            touch "$installed"
+        fi
+        ;;
+    h2load) command -v h2load > /dev/null || debian "h2load (of nghttp2)" nghttp2-client ;;
+    express)
+        command -v g++ > /dev/null || debian "a C++ compiler (g++) and make" g++ make
+        # Node's own headers, so that nothing but packages is fetched.
+        headers=$(node -p 'path.dirname(path.dirname(process.execPath))')
+        [ -e "$headers/include/node/node.h" ] || debian "Node's headers" libnode-dev
+        installed=bench/peers/express/node_modules/.package-lock.json
+        if [ ! -e "$installed" ] || [ bench/peers/express/package-lock.json -nt "$installed" ]; then
+            npm_config_nodedir=$headers npm ci --prefix bench/peers/express --loglevel=error
             touch "$installed"
         fi
         ;;

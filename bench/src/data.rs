@@ -2,10 +2,10 @@
 //! kept in `target/bench`; the Express server gets a copy of the database.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use herald::domain::clock::{Clock as _, SystemClock};
 use herald::pb;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use prost::Message;
@@ -165,8 +165,8 @@ pub fn token(tenant: &str) -> String {
 }
 
 pub fn signed(tenant: &str, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let claims = serde_json::json!({ "sub": tenant, "exp": now + 24 * 60 * 60 });
+    let expiry = SystemClock.now().plus_seconds(24 * 60 * 60).seconds();
+    let claims = serde_json::json!({ "sub": tenant, "exp": expiry });
     encode(&Header::new(algorithm), &claims, key).context("a token")
 }
 

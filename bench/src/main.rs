@@ -1,14 +1,19 @@
 //! Measures Herald beside what it is compared with. `make bench` builds everything and runs it; README.md says what each
 //! figure means.
 
+mod campaigns;
 mod data;
 mod echo;
+mod flood;
 mod generator;
+mod growth;
 mod h2load;
 mod report;
 mod servers;
 mod single;
 mod sqlite;
+
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -30,21 +35,39 @@ struct Args {
     only: Vec<String>,
 }
 
+/// The parts that share the servers of `single`.
+const SINGLE: [&str; 8] = ["get", "list", "web", "token", "create", "bulk", "mixed", "cross"];
+
 #[derive(Subcommand)]
 enum Command {
     /// Serves the bare echo.
     Echo,
+    /// Floods the server on a port of this machine.
+    Flood { port: u16, seconds: u64 },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if let Some(Command::Echo) = args.command {
-        return echo::serve().await;
+    match args.command {
+        Some(Command::Echo) => return echo::serve().await,
+        Some(Command::Flood { port, seconds }) => return flood::flood(port, Duration::from_secs(seconds)).await,
+        None => {}
     }
     let mut report = Report::default();
-    single::run(&args, &mut report).await?;
-    report.write()
+    if SINGLE.iter().any(|part| args.wants(part)) {
+        single::run(&args, &mut report).await?;
+    }
+    if args.wants("growth") {
+        growth::run(&args, &mut report).await?;
+    }
+    if args.wants("flood") {
+        flood::run(&args, &mut report).await?;
+    }
+    if args.wants("campaigns") {
+        campaigns::run(&args, &mut report).await?;
+    }
+    report.write(args.only.is_empty())
 }
 
 impl Args {

@@ -57,11 +57,12 @@ impl Report {
         }
     }
 
-    pub fn write(&self) -> anyhow::Result<()> {
+    /// Prints it, and keeps it in results.md and results.json if it is whole.
+    pub fn write(&self, is_whole: bool) -> anyhow::Result<()> {
         let mut text =
             String::from("# What was measured\n\nWritten by `make bench`; README.md beside this says how and why.\n\n");
         for (name, value) in machine() {
-            writeln!(text, "- {name}: {value}")?;
+            writeln!(text, "- {name}: {}", value.as_str().unwrap_or_default())?;
         }
         text.push_str("\n## Ratios\n\n| ratio | measured | asked for | |\n| --- | ---: | ---: | --- |\n");
         for Ratio { key, value, floor } in &self.ratios {
@@ -83,8 +84,10 @@ impl Report {
         });
         let absolute: Map<_, _> = absolute.collect();
         let json = json!({ "ratios": ratios, "absolute": absolute, "machine": machine() });
-        std::fs::write(root().join("bench/results.md"), &text)?;
-        std::fs::write(root().join("bench/results.json"), serde_json::to_string_pretty(&json)? + "\n")?;
+        if is_whole {
+            std::fs::write(root().join("bench/results.md"), &text)?;
+            std::fs::write(root().join("bench/results.json"), serde_json::to_string_pretty(&json)? + "\n")?;
+        }
         println!("\n{text}");
         Ok(())
     }

@@ -20,8 +20,8 @@ use crate::report::{Floor, Report};
 use crate::servers::Server;
 use crate::sqlite;
 
-const GET: &str = "/herald.v1.AgentService/GetProspect";
-const LIST: &str = "/herald.v1.AgentService/ListProspects";
+pub const GET: &str = "/herald.v1.AgentService/GetProspect";
+pub const LIST: &str = "/herald.v1.AgentService/ListProspects";
 const CREATE: &str = "/herald.v1.AgentService/BatchCreateProspects";
 const UPDATE: &str = "/herald.v1.AgentService/UpdateProspect";
 const GRPC: &str = "application/grpc";
@@ -137,14 +137,14 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
             report.note("create: express", "calls/s", of_express.per_second);
         }
         if args.wants("bulk") {
-            let next = |caller: usize, n: u64| Call {
-                token: &data.tenants[caller].token,
-                method: Method::POST,
-                path: Cow::Borrowed(""),
-                body: batch(&format!("b{round}.{caller}.{n}"), 1_000),
-            };
             let target = Target::grpc(herald.port, CREATE);
             for callers in [1, 4] {
+                let next = |caller: usize, n: u64| Call {
+                    token: &data.tenants[caller].token,
+                    method: Method::POST,
+                    path: Cow::Borrowed(""),
+                    body: batch(&format!("b{round}.{callers}.{caller}.{n}"), 1_000),
+                };
                 let of_herald = in_flight(&target, callers, time, next).await?;
                 report.note(&format!("bulk: herald, {callers} callers"), "rows/s", of_herald.per_second * 1_000.0);
             }

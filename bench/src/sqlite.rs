@@ -31,7 +31,8 @@ pub fn run(database: &Path, time: Duration, round: usize) -> anyhow::Result<f64>
         for _ in 0..1_000 {
             let email = format!("bulk.{round}.{rows}@estufas-duarte.example");
             let search = format!("{}\n{}\n{email}", p.contact_name, p.company).to_lowercase();
-            let now = 1_790_000_000_000_000_i64 + rows;
+            // Each round goes on where the one before may have ended.
+            let now = 1_790_000_000_000_000_i64 + round as i64 * 1_000_000_000 + rows;
             insert.execute(params![
                 "tenant_00000",
                 format!("pr_{now:032x}"),
@@ -55,7 +56,7 @@ pub fn run(database: &Path, time: Duration, round: usize) -> anyhow::Result<f64>
                 p.discovery_context,
                 search,
                 p.industry.to_lowercase(),
-                now + (round as i64) * 1_000_000_000,
+                now,
             ])?;
             rows += 1;
         }

@@ -52,6 +52,23 @@ impl<K: Eq + Hash + Clone, T> FairQueue<K, T> {
         Some((key, item))
     }
 
+    /// Whose turn it is.
+    pub fn next_key(&self) -> Option<&K> {
+        self.turns.front()
+    }
+
+    /// Lets the next key's turn pass: it comes last now.
+    pub fn pass(&mut self) {
+        if let Some(key) = self.turns.pop_front() {
+            self.turns.push_back(key);
+        }
+    }
+
+    /// How many keys have items that wait.
+    pub fn keys(&self) -> usize {
+        self.turns.len()
+    }
+
     /// How many items of `key` wait.
     pub fn waiting(&self, key: &K) -> usize {
         self.items.get(key).map_or(0, VecDeque::len)

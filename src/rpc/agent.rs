@@ -180,8 +180,9 @@ impl AgentService for Agent {
         let id = convert::id("prospect.id", &prospect.id, ProspectId::parse)?;
         let etag = prospect.etag.clone();
         let (fields, mask) = convert::prospect::update(prospect, &request.update_mask.unwrap_or_default().paths)?;
-        let update = UpdateProspect { id, fields, mask, etag };
-        let prospect = self.store.scope(caller.scope()).write(update).await?;
+        let store = self.store.scope(caller.scope());
+        let seen = store.prospect(&id).await?;
+        let prospect = store.write(UpdateProspect { id, fields, mask, etag, seen }).await?;
         let prospect = Some(convert::prospect::out(prospect, caller.tenant()));
         Ok(Response::new(pb::UpdateProspectResponse { prospect }))
     }

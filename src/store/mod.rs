@@ -27,6 +27,7 @@ mod suppressions;
 mod system;
 mod tail;
 mod transaction;
+mod turns;
 mod tx;
 mod writer;
 
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 pub use agent_configs::UpdateAgentConfig;
 pub use campaigns::{CampaignRef, ReviewEmails, Reviewed, StartCampaign, Transition};
@@ -66,13 +67,20 @@ const READERS: u32 = 8;
 
 /// All tenants' rows.
 pub struct Store {
-    readers: SqlitePool,
+    readers: Readers,
     queue: Arc<writer::Queue>,
     tails: Arc<tail::Tails>,
     changes: changes::Changes,
     freshness: Arc<Freshness>,
     ids: Ids,
-    writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Tells when the writer has ended.
+    writer: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// The connections that read, and the turns at them.
+struct Readers {
+    pool: SqlitePool,
+    turns: turns::Turns,
 }
 
 /// One tenant's rows.
@@ -91,6 +99,8 @@ pub enum OpenError {
     Migrate { path: String, source: sqlx::migrate::MigrateError },
     #[error("the master key does not open this data folder: set HERALD_MASTER_KEY to the key that it was made with")]
     WrongMasterKey,
+    #[error("cannot start the writer's thread")]
+    Thread(#[source] std::io::Error),
     #[error("cannot read the database")]
     Read(#[from] StoreError),
 }
@@ -101,7 +111,9 @@ impl Store {
     /// Opens the database, brings its schema up to date, and starts the writer. Frees all leases.
     ///
     /// The caller holds the data folder's lock: nobody else writes, so migrations cannot race and no lease is alive.
-    pub async fn open(path: &Path, master_key: MasterKey, ids: Ids) -> Result<Arc<Self>, OpenError> {
+    ///
+    /// `fair`: tenants take turns at the connections that read.
+    pub async fn open(path: &Path, master_key: MasterKey, ids: Ids, fair: bool) -> Result<Arc<Self>, OpenError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -131,7 +143,7 @@ impl Store {
         if !transaction::opens(&master_key, &mut connection).await? {
             return Err(OpenError::WrongMasterKey);
         }
-        let readers = SqlitePoolOptions::new()
+        let pool = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
             .test_before_acquire(false)
@@ -141,12 +153,13 @@ impl Store {
             .await
             .map_err(failed)?;
 
+        let readers = Readers { pool, turns: turns::Turns::new(READERS as usize, fair) };
         let queue = Arc::new(writer::Queue::new());
         let tails = Arc::new(tail::Tails::default());
         let freshness = Freshness::new();
         let task =
             writer::Writer::new(connection, queue.clone(), tails.clone(), freshness.clone(), ids.clone(), master_key);
-        let writer = tokio::sync::Mutex::new(Some(tokio::spawn(task.run())));
+        let writer = tokio::sync::Mutex::new(Some(task.spawn().map_err(OpenError::Thread)?));
         let changes = changes::Changes::default();
         let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, writer });
         store.queue.write_system(system::FreeLeases).await?;
@@ -212,12 +225,19 @@ impl Store {
         if let Some(writer) = self.writer.lock().await.take() {
             let _ = writer.await;
         }
-        self.readers.close().await;
+        self.readers.pool.close().await;
     }
 
     fn lease_times(&self, lease: Duration) -> (Timestamp, Timestamp) {
         let now = self.ids.now();
         (now, now.plus_seconds(i64::try_from(lease.as_secs()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Drop for Store {
+    /// Without [`Store::close`] too, the writer's thread ends once it has written what waits.
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -239,13 +259,13 @@ impl<'a> Scoped<'a> {
 
     fn query(&self, sql: TenantSql) -> Bound<'a> {
         self.store.freshness.reading(self.tenant(), sql.tables);
-        sql.on(Door::Read(&self.store.readers), self.tenant())
+        sql.on(Door::Read(&self.store.readers, self.tenant()), self.tenant())
     }
 
     /// The same for a text that reads one row alone, the one that has this id, with the id bound as `$2`.
     fn query_row(&self, sql: TenantSql, id: &str) -> Bound<'a> {
         self.store.freshness.reading_row(self.tenant(), sql.tables, id);
-        sql.on(Door::Read(&self.store.readers), self.tenant()).bind(id.to_owned())
+        sql.on(Door::Read(&self.store.readers, self.tenant()), self.tenant()).bind(id.to_owned())
     }
 }
 

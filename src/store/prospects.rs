@@ -86,10 +86,12 @@ tenant_sql! {
              WHERE p.tenant_id = $1 AND (p.priority_score, p.id) < ($2, $3) AND ", filtered!(), "
              ORDER BY p.priority_score DESC, p.id DESC
              LIMIT $4) page");
+    /// From the addresses to their holders: the other way round, SQLite looks through all of the tenant's.
     HOLDERS =
-        "SELECT email_key, id
-         FROM prospects
-         WHERE tenant_id = $1 AND delete_time IS NULL AND email_key IN (SELECT value FROM jsonb_each($2))";
+        "SELECT p.email_key, p.id
+         FROM json_each($2) k
+         CROSS JOIN prospects p
+         WHERE p.tenant_id = $1 AND p.email_key = k.value AND p.delete_time IS NULL";
     INSERT =
         "INSERT INTO prospects (
              tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size, source,
@@ -160,6 +162,8 @@ pub struct UpdateProspect {
     pub mask: Mask,
     /// Empty: whatever is there.
     pub etag: String,
+    /// The prospect as it was just now: if it still is, the writer, whom everybody waits for, need not read it.
+    pub seen: Option<Prospect>,
 }
 
 /// In the order of `prospect_columns!`.
@@ -307,10 +311,27 @@ impl Write for UpdateProspect {
     }
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        let mut prospect = find(tx, &self.id, &self.etag).await?;
-        if prospect.deleted.is_some() {
-            return Err(StoreError::ProspectDeleted);
+        let is_free = !self.mask.has("email");
+        if let Some(seen) = self.seen.as_ref().filter(|seen| is_free && self.allows(tx, seen).is_ok())
+            && let Some(changed) = self.change(tx, seen.clone()).await?
+        {
+            return Ok(changed);
         }
+        let prospect = find(tx, &self.id, "").await?;
+        self.allows(tx, &prospect)?;
+        let changed = self.change(tx, prospect).await?;
+        changed.ok_or_else(|| StoreError::Broken("a prospect changed while it was written".to_owned()))
+    }
+}
+
+impl UpdateProspect {
+    fn allows(&self, tx: &ScopedTx<'_>, prospect: &Prospect) -> Result<()> {
+        check_etag(tx, prospect, &self.etag)?;
+        if prospect.deleted.is_some() { Err(StoreError::ProspectDeleted) } else { Ok(()) }
+    }
+
+    /// Changes the row; None, and nothing is done, if it is no longer the one that is given.
+    async fn change(&self, tx: &mut ScopedTx<'_>, mut prospect: Prospect) -> Result<Option<Prospect>> {
         prospect.fields.merge(&self.fields, &self.mask);
         if self.mask.has("email") {
             refuse_if_taken(tx, &prospect).await?;
@@ -327,9 +348,9 @@ impl Write for UpdateProspect {
         let query = query.bind(f.potential_interest.clone()).bind(f.discovery_context.clone());
         let query = query.bind(f.manual_intervention).bind(f.auto_reply_enabled);
         let query = query.bind(f.search_key()).bind(f.industry.to_lowercase()).bind(prospect.update_time.0);
-        query.execute_exactly(1).await?;
+        let changed = query.execute().await?;
         prospect.revision += 1;
-        Ok(prospect)
+        Ok((changed == 1).then_some(prospect))
     }
 }
 

@@ -6,8 +6,9 @@
 
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Encode, FromRow, Sqlite, SqliteConnection, SqlitePool, Type};
+use sqlx::{Encode, FromRow, Sqlite, SqliteConnection, Type};
 
+use super::Readers;
 use super::error::{Result, StoreError};
 use super::freshness::Tables;
 use crate::tenant::TenantId;
@@ -56,7 +57,8 @@ pub(super) use {system_sql, tenant_sql};
 
 /// Where a text is run.
 pub(super) enum Door<'a> {
-    Read(&'a SqlitePool),
+    /// When it is the tenant's turn.
+    Read(&'a Readers, &'a TenantId),
     Write(&'a mut SqliteConnection),
 }
 
@@ -131,7 +133,10 @@ impl<'a> Bound<'a> {
     pub(super) async fn optional<R: for<'r> FromRow<'r, SqliteRow>>(mut self) -> Result<Option<R>> {
         self.prepare().await?;
         let row = match self.door {
-            Door::Read(pool) => self.query.fetch_optional(pool).await,
+            Door::Read(readers, tenant) => {
+                let _turn = readers.turns.take(tenant).await;
+                self.query.fetch_optional(&readers.pool).await
+            }
             Door::Write(connection) => self.query.fetch_optional(connection).await,
         };
         row?.map(|row| R::from_row(&row)).transpose().map_err(StoreError::from)
@@ -140,7 +145,10 @@ impl<'a> Bound<'a> {
     pub(super) async fn all<R: for<'r> FromRow<'r, SqliteRow>>(mut self) -> Result<Vec<R>> {
         self.prepare().await?;
         let rows = match self.door {
-            Door::Read(pool) => self.query.fetch_all(pool).await,
+            Door::Read(readers, tenant) => {
+                let _turn = readers.turns.take(tenant).await;
+                self.query.fetch_all(&readers.pool).await
+            }
             Door::Write(connection) => self.query.fetch_all(connection).await,
         };
         rows?.iter().map(|row| R::from_row(row).map_err(StoreError::from)).collect()
@@ -161,7 +169,7 @@ impl<'a> Bound<'a> {
     pub(super) async fn execute(mut self) -> Result<u64> {
         self.prepare().await?;
         let done = match self.door {
-            Door::Read(pool) => self.query.execute(pool).await,
+            Door::Read(..) => return Err(StoreError::Broken(format!("{} is to be run by the writer", self.name))),
             Door::Write(connection) => self.query.execute(connection).await,
         };
         Ok(done?.rows_affected())

@@ -214,8 +214,21 @@ impl Writer {
         Self { connection, queue, tails, freshness, ids, master_key, known: HashSet::new() }
     }
 
-    /// Writes until the queue is closed and empty.
-    pub(super) async fn run(mut self) {
+    /// Writes until the queue is closed and empty, which is told then.
+    ///
+    /// On a thread of its own: every statement comes back from the connection's thread, and where calls keep the runtime's
+    /// workers busy, each would wait for its turn among them, with everybody's writes behind it.
+    pub(super) fn spawn(self) -> std::io::Result<oneshot::Receiver<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            runtime.block_on(self.run());
+            let _ = ended.send(());
+        })?;
+        Ok(end)
+    }
+
+    async fn run(mut self) {
         while let Some(mut group) = self.queue.clone().group().await {
             match self.commit(&mut group).await {
                 Ok(effects) => self.finish(group, effects),

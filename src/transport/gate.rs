@@ -1,18 +1,24 @@
-//! Holds back calls until the application is ready.
+//! Holds back calls until the application is ready, and those of a tenant that holds as much as it may.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use tower::ServiceExt as _;
 
+use super::limits::{Kind, Limits};
+use super::measure::is_stream;
+use crate::config::Fairness;
 use crate::read_cache::ReadCache;
 use crate::status;
+use crate::tenant::Caller;
 
 /// Opened once, when the store is ready.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Gate {
+    limits: Limits,
     inside: Arc<OnceLock<Inside>>,
 }
 
@@ -21,9 +27,16 @@ struct Inside {
     reads: Option<ReadCache>,
 }
 
+/// A refusal takes this long, so that whoever asks again at once keeps nobody busy with refusing.
+const REFUSED_AFTER: Duration = Duration::from_millis(100);
+
 // === impl Gate ===
 
 impl Gate {
+    pub fn new(settings: &Fairness) -> Self {
+        Self { limits: Limits::new(settings), inside: Arc::default() }
+    }
+
     /// Lets calls through to the services, past the answers that are kept.
     pub fn open(&self, services: Router, reads: Option<ReadCache>) {
         // A second opening would change nothing that was promised.
@@ -31,9 +44,26 @@ impl Gate {
     }
 
     pub(super) async fn call(&self, request: Request) -> Response {
-        let Some(Inside { services, reads }) = self.inside.get() else { return status::starting().into_http() };
-        let services = services.clone();
-        match reads {
+        let Some(inside) = self.inside.get() else { return status::starting().into_http() };
+        let Some(caller) = request.extensions().get::<Caller>() else { return inside.call(request).await };
+        let kind = if is_stream(request.uri().path()) { Kind::Stream } else { Kind::Call };
+        match (self.limits.hold(caller.tenant(), kind), kind) {
+            (Err(status), _) => {
+                tokio::time::sleep(REFUSED_AFTER).await;
+                status.into_http()
+            }
+            (Ok(Some(held)), Kind::Stream) => held.until_the_end_of(inside.call(request).await),
+            (Ok(_held), _) => inside.call(request).await,
+        }
+    }
+}
+
+// === impl Inside ===
+
+impl Inside {
+    async fn call(&self, request: Request) -> Response {
+        let services = self.services.clone();
+        match &self.reads {
             Some(reads) => reads.call(request, services).await,
             None => match services.oneshot(request).await {
                 Ok(response) => response,

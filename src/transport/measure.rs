@@ -49,12 +49,17 @@ struct Measured {
     call: Option<Call>,
 }
 
+/// Whether a call of the method lasts as long as somebody watches.
+pub(super) fn is_stream(path: &str) -> bool {
+    path.ends_with("/WatchWorkflow")
+}
+
 // === impl Call ===
 
 impl Call {
     fn begin(path: &str) -> Self {
         let method = path.trim_start_matches('/').to_owned();
-        let is_stream = method.ends_with("/WatchWorkflow");
+        let is_stream = is_stream(path);
         if is_stream {
             metrics().stream(1);
         }

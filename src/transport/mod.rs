@@ -7,6 +7,7 @@
 mod admin;
 mod connection;
 mod gate;
+mod limits;
 mod measure;
 
 use std::time::Duration;

@@ -1,0 +1,53 @@
+//! The same calls on twenty times the rows: a hundred thousand prospects, and two million.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::time::Duration;
+
+use herald::pb;
+use http::Method;
+use prost::Message as _;
+
+use crate::Args;
+use crate::data::{Data, Draws};
+use crate::generator::{Call, Target, in_flight};
+use crate::report::{Floor, Report};
+use crate::servers::Server;
+use crate::single::{COLD, GET, LIST};
+
+/// Few, so that a call's time is its own and not that of a queue.
+const CALLERS: usize = 2;
+
+pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
+    let (small, large) = (Data::of(100, 1_000).await?, Data::of(20_000, 100).await?);
+    let time = Duration::from_secs(args.seconds);
+    let copy = small.copy()?;
+    let sizes = [("100,000", &small, copy.path()), ("2,000,000", &large, large.folder.as_path())];
+    for round in 0..args.rounds {
+        for (size, data, folder) in &sizes {
+            let server = Server::herald(folder, &[COLD])?;
+            report.note(&format!("growth: start to ready at {size}"), "ms", server.start.as_secs_f64() * 1e3);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            report.note(&format!("growth: memory at rest at {size}"), "KiB", server.memory_kib()? as f64);
+            for (name, path) in [("get", GET), ("list", LIST)] {
+                let draws = RefCell::new(Draws::new(round as u64));
+                let next = |_, _| {
+                    let (tenant, id) = data.draw(&mut draws.borrow_mut());
+                    let body = match path {
+                        GET => pb::GetProspectRequest { prospect_id: id.to_owned(), view: 0 }.encode_to_vec(),
+                        _ => pb::ListProspectsRequest::default().encode_to_vec(),
+                    };
+                    Call { token: &tenant.token, method: Method::POST, path: Cow::Borrowed(""), body: body.into() }
+                };
+                let outcome = in_flight(&Target::grpc(server.port, path), CALLERS, time, next).await?;
+                let took = outcome.quantile(0.5).as_secs_f64() * 1e6;
+                report.note(&format!("growth: {name} at {size}, median"), "µs", took);
+            }
+        }
+    }
+    let [of_get, of_list] =
+        ["get", "list"].map(|name| ["2,000,000", "100,000"].map(|size| format!("growth: {name} at {size}, median")));
+    report.ratio("growth_get", &of_get[0], &of_get[1], Floor::AtMost(1.3));
+    report.ratio("growth_list", &of_list[0], &of_list[1], Floor::AtMost(1.3));
+    Ok(())
+}
