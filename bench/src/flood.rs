@@ -91,8 +91,8 @@ async fn steady(data: &Data, port: u16, time: Duration, seed: u64) -> anyhow::Re
     Ok(Outcome { per_second: f64::from(RATE), latencies })
 }
 
-/// The flood: lists with a search, each of which looks through a thousand rows, no two of them the same. A refused call
-/// is sent again at once.
+/// The flood: lists with a search, each of which looks through a thousand rows; the read cache comes to know some of them.
+/// A refused call is sent again at once.
 pub async fn flood(port: u16, time: Duration) -> anyhow::Result<()> {
     let target = Target::grpc(port, LIST);
     let token = token(FLOODING);
