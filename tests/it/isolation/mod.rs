@@ -115,12 +115,15 @@ async fn prospects_that_are_added_together_stay_apart() {
         add_prospects(&mut api, 1).await;
         apis.push(api);
     }
-    // The same addresses for all, each twice.
+    // Each address twice: half of them the same for all, half of them each tenant's own.
     let calls = (0..TENANTS * ADDRESSES * 2).map(|n| {
         let (tenant, address) = (n % TENANTS, n / TENANTS % ADDRESSES);
         let mut agent = apis[tenant].agent.clone();
         async move {
-            let email = format!("p{address}@example.com");
+            let email = match address % 2 {
+                0 => format!("p{address}@example.com"),
+                _ => format!("p{address}.of{tenant}@example.com"),
+            };
             let prospect = pb::Prospect { email: email.clone(), company: format!("of {tenant}"), ..Default::default() };
             let request = pb::BatchCreateProspectsRequest { prospects: vec![prospect], request_id: String::new() };
             let mut answer = agent.batch_create_prospects(request).await.expect("created").into_inner();
