@@ -115,22 +115,24 @@ async fn prospects_that_are_added_together_stay_apart() {
         add_prospects(&mut api, 1).await;
         apis.push(api);
     }
-    // Each address twice: half of them the same for all, half of them each tenant's own.
-    let calls = (0..TENANTS * ADDRESSES * 2).map(|n| {
-        let (tenant, address) = (n % TENANTS, n / TENANTS % ADDRESSES);
-        let mut agent = apis[tenant].agent.clone();
-        async move {
-            let email = match address % 2 {
-                0 => format!("p{address}@example.com"),
-                _ => format!("p{address}.of{tenant}@example.com"),
-            };
-            let prospect = pb::Prospect { email: email.clone(), company: format!("of {tenant}"), ..Default::default() };
-            let request = pb::BatchCreateProspectsRequest { prospects: vec![prospect], request_id: String::new() };
-            let mut answer = agent.batch_create_prospects(request).await.expect("created").into_inner();
-            (tenant, email, answer.results.remove(0))
-        }
-    });
-    let created = futures_util::future::join_all(calls).await;
+    // Each address twice: first each tenant's own, then the same for all.
+    let mut created = Vec::new();
+    for shared in [false, true] {
+        let calls = (0..TENANTS * ADDRESSES).map(|n| {
+            let (tenant, address) = (n % TENANTS, n / TENANTS % (ADDRESSES / 2));
+            let mut agent = apis[tenant].agent.clone();
+            async move {
+                let of = if shared { "all".to_owned() } else { tenant.to_string() };
+                let email = format!("p{address}.of.{of}@example.com");
+                let prospect =
+                    pb::Prospect { email: email.clone(), company: format!("of {tenant}"), ..Default::default() };
+                let request = pb::BatchCreateProspectsRequest { prospects: vec![prospect], request_id: String::new() };
+                let mut answer = agent.batch_create_prospects(request).await.expect("created").into_inner();
+                (tenant, email, answer.results.remove(0))
+            }
+        });
+        created.extend(futures_util::future::join_all(calls).await);
+    }
     for (n, api) in apis.iter_mut().enumerate() {
         let list = api.agent.list_prospects(pb::ListProspectsRequest::default()).await.expect("a list").into_inner();
         assert_eq!(list.prospects.len(), 1 + ADDRESSES);
