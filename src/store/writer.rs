@@ -442,3 +442,75 @@ fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
     // Nobody waits if the call was cancelled; the write stands all the same.
     let _ = job.reply.send(answer);
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+    use crate::domain::clock::{SystemClock, SystemRandom};
+    use crate::domain::prospect::ProspectFields;
+    use crate::store::Store;
+    use crate::store::prospects::CreateProspects;
+
+    fn create(of: usize, emails: impl Iterator<Item = String>, ids: &Ids) -> CreateProspects {
+        let rows = emails.map(|email| ProspectFields { email, company: format!("of {of}"), ..Default::default() });
+        CreateProspects::new(rows.collect(), None, ids)
+    }
+
+    /// Creates that wait for the same commit are added by one statement, whoever they are of.
+    #[tokio::test]
+    async fn prospects_that_are_added_together_stay_with_their_tenants() {
+        const ADDRESSES: usize = 6;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, ids) = (folder.path().join("herald.db"), Ids::new(Arc::new(SystemClock), Arc::new(SystemRandom)));
+        let store = Store::open(&path, MasterKey::generate(&SystemRandom), ids.clone(), true).await.expect("a store");
+        let tenants: Vec<_> = (0..8).map(|n| TenantId::parse(&format!("user_{n}")).expect("an id")).collect();
+        for (n, tenant) in tenants.iter().enumerate() {
+            let first = create(n, std::iter::once(format!("first{n}@example.com")), &ids);
+            store.queue.write(tenant, first).await.expect("written");
+        }
+        // While a large write is committed, the others come together: addresses of each tenant's own, then those of all, twice.
+        let mut answers = Vec::new();
+        for round in 0..3 {
+            let large = create(0, (0..1_000).map(|n| format!("large{n}.{round}@example.com")), &ids);
+            let small = (0..tenants.len() * ADDRESSES).map(|n| {
+                let (tenant, address) = (n % tenants.len(), n / tenants.len());
+                let of = if round == 0 { tenant.to_string() } else { "all".to_owned() };
+                (tenant, create(tenant, std::iter::once(format!("p{address}.of.{of}@example.com")), &ids))
+            });
+            let writes = std::iter::once((0, large)).chain(small).map(|(n, write)| {
+                let emails: Vec<_> = write.rows.iter().map(|(_, fields)| fields.email.clone()).collect();
+                let (tenant, queue) = (&tenants[n], &store.queue);
+                async move { (n, emails, queue.write(tenant, write).await.expect("written")) }
+            });
+            answers.extend(futures_util::future::join_all(writes.collect::<Vec<_>>()).await);
+        }
+        store.close().await;
+
+        let options = SqliteConnectOptions::new().filename(&path).disable_statement_logging();
+        let mut connection = options.connect().await.expect("the database");
+        let rows: Vec<(String, String, String, String)> =
+            sqlx::query_as("SELECT tenant_id, company, email, id FROM prospects")
+                .fetch_all(&mut connection)
+                .await
+                .expect("rows");
+        assert_eq!(rows.len(), 3_000 + tenants.len() * (1 + 2 * ADDRESSES));
+        assert!(rows.iter().all(|(tenant, company, ..)| tenant.replace("user_", "of ") == *company));
+        let counted: Vec<(i64,)> = sqlx::query_as("SELECT value FROM counters WHERE noun = 'prospects'")
+            .fetch_all(&mut connection)
+            .await
+            .expect("counters");
+        assert_eq!(counted.iter().map(|(count,)| count).sum::<i64>(), i64::try_from(rows.len()).expect("a count"));
+        let places: HashMap<_, _> = rows.iter().map(|(t, _, email, id)| ((t.as_str(), email.as_str()), id)).collect();
+        let mut made = 0;
+        for (n, emails, results) in &answers {
+            for (email, result) in emails.iter().zip(results) {
+                assert_eq!(places[&(tenants[*n].as_str(), email.as_str())], result.id.as_str(), "user_{n} {email}");
+                made += usize::from(!result.duplicate);
+            }
+        }
+        assert_eq!(made, 3_000 + tenants.len() * 2 * ADDRESSES);
+    }
+}
