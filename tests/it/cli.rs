@@ -151,9 +151,20 @@ async fn a_minted_token_is_taken_by_a_server_with_the_same_settings() {
     };
     let mut owner = app.token(&mint(&["--subject", "user_a"])).await;
     owner.agent.update_agent_config(configure()).await.expect("the owner may");
-    let mut editor = app.token(&mint(&["--subject", "user_a", "--organization", "org_1", "--role", "editor"])).await;
-    let refused = editor.agent.update_agent_config(configure()).await.expect_err("an editor may not");
-    assert_eq!(refused.metadata().get("x-tenant-id").expect("stamped"), "org_1");
+    for (role, may_configure, may_write) in
+        [("viewer", false, false), ("editor", false, true), ("admin", true, true)]
+    {
+        let mut api = app.token(&mint(&["--subject", "user_a", "--organization", "org_1", "--role", role])).await;
+        let configured = api.agent.update_agent_config(configure()).await.map_err(|status| status.code());
+        assert_eq!(configured.is_ok(), may_configure, "{role}");
+        // An empty one is refused after the role was looked at.
+        let written = api.agent.batch_create_prospects(herald::pb::BatchCreateProspectsRequest::default()).await;
+        let refused = written.expect_err("there is nothing in it");
+        assert_eq!(refused.code() == tonic::Code::InvalidArgument, may_write, "{role}: {refused:?}");
+        assert_eq!(refused.metadata().get("x-tenant-id").expect("stamped"), "org_1");
+    }
+    let output = herald().args(["token", "--subject", "user_a", "--role", "owner"]).output().expect("it ends");
+    assert!(!output.status.success() && text(&output.stderr).contains("viewer"), "{}", text(&output.stderr));
 
     let output = herald().args(["token", "--subject", "user_a"]).output().expect("it ends");
     assert!(!output.status.success() && text(&output.stderr).contains("HERALD_AUTH_HS256_SECRET"));

@@ -109,7 +109,9 @@ async fn a_key_set_is_asked_once_by_a_hundred_calls_and_again_for_a_new_key() {
     for answer in futures_util::future::join_all(calls).await {
         answer.expect("valid");
     }
-    assert_eq!(issuer.asked(), 1);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    as_token(&app, &first.sign(&of("user_later"))).await.expect("valid");
+    assert_eq!(issuer.asked(), 1, "the keys are not old yet");
 
     // Rotation: a new key is found as soon as a token names it; one that nobody has is asked for at most once a second.
     issuer.set(json_answer(key_set(&[&second])));
@@ -173,6 +175,59 @@ async fn without_any_key_a_token_is_told_to_come_again() {
     issuer.set(json_answer(key_set(&[&key])));
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     as_token(&app, &key.sign(&of("user_a"))).await.expect("it is back");
+}
+
+#[tokio::test]
+async fn a_key_set_is_taken_up_to_a_mebibyte() {
+    let key = SigningKey::new("k1", Algorithm::ES256);
+    let mut set = key_set(&[&key]);
+    set.resize(1024 * 1024, b' ');
+    let issuer = Changing::serve(json_answer(set.clone())).await;
+    let app = start_with_keys(&issuer.url, 600).await;
+    as_token(&app, &key.sign(&of("user_a"))).await.expect("valid");
+    set.push(b' ');
+    let issuer = Changing::serve(json_answer(set)).await;
+    let app = start_with_keys(&issuer.url, 600).await;
+    let status = as_token(&app, &key.sign(&of("user_a"))).await.expect_err("too large");
+    assert_eq!(reason(&status), "KEYS_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn keys_of_a_set_that_are_not_for_our_signatures_are_passed_over() {
+    let with = |key: &SigningKey, name: &str, value: &str| {
+        let mut jwk = key.jwk();
+        jwk[name] = json!(value);
+        jwk
+    };
+    let (rsa, ed) = (SigningKey::new("k1", Algorithm::RS256), SigningKey::new("k1", Algorithm::EdDSA));
+    let mut p384 = SigningKey::new("k1", Algorithm::ES384).jwk();
+    p384.as_object_mut().expect("an object").remove("alg");
+    let others = [p384, with(&rsa, "alg", "RS512"), with(&rsa, "use", "enc"), with(&ed, "alg", "ES256")];
+    for other in others {
+        let issuer = Changing::serve(json_answer(json!({ "keys": [other] }).to_string().into_bytes())).await;
+        let app = start_with_keys(&issuer.url, 600).await;
+        let status = as_token(&app, &rsa.sign(&of("user_a"))).await.expect_err("no key of ours");
+        assert_eq!(reason(&status), "KEYS_UNAVAILABLE", "{other}");
+    }
+    let set = json!({ "keys": [with(&rsa, "use", "sig")] }).to_string().into_bytes();
+    let issuer = Changing::serve(json_answer(set)).await;
+    let app = start_with_keys(&issuer.url, 600).await;
+    as_token(&app, &rsa.sign(&of("user_a"))).await.expect("it is for signatures");
+}
+
+#[tokio::test]
+async fn a_token_that_names_no_key_is_verified_by_the_only_one_there_is() {
+    let (first, second) = (SigningKey::new("k1", Algorithm::ES256), SigningKey::new("k2", Algorithm::ES256));
+    for (keys, is_valid) in [(vec![&first], true), (vec![&first, &second], false)] {
+        let issuer = Changing::serve(json_answer(key_set(&keys))).await;
+        let app = start_with_keys(&issuer.url, 600).await;
+        let token = first.sign_unnamed(&of("user_a"));
+        if is_valid {
+            as_token(&app, &token).await.expect("valid");
+        } else {
+            invalid(&app, &token).await;
+        }
+    }
 }
 
 #[tokio::test]

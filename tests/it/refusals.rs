@@ -111,6 +111,13 @@ async fn development_headers_that_are_no_tenant_are_refused() {
     twice.metadata_mut().append("authorization", "Bearer x".parse().expect("ascii"));
     twice.metadata_mut().append("authorization", "Bearer y".parse().expect("ascii"));
     refused(api.agent.get_agent_config(twice).await, Code::Unauthenticated, "CREDENTIALS_INVALID");
+    // A token is sent by the scheme Bearer, in any case, and by no other.
+    let valid = token(&json!({"sub": "user_a", "exp": now() + 60}), SECRET, Algorithm::HS256);
+    for (scheme, is_taken) in [("Bearer", true), ("bEARER", true), ("Basic", false), ("Token", false)] {
+        let mut call = tonic::Request::new(pb::GetAgentConfigRequest {});
+        call.metadata_mut().insert("authorization", format!("{scheme} {valid}").parse().expect("ascii"));
+        assert_eq!(api.agent.get_agent_config(call).await.is_ok(), is_taken, "{scheme}");
+    }
     let mut forged = tonic::Request::new(pb::GetAgentConfigRequest {});
     forged.metadata_mut().insert("x-tenant-id", "user_b".parse().expect("ascii"));
     let answer = api.agent.get_agent_config(forged).await.expect("answered");

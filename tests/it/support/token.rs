@@ -62,6 +62,11 @@ impl SigningKey {
         encode(&header, claims, &self.private).expect("a token")
     }
 
+    /// The same without the key's id.
+    pub fn sign_unnamed(&self, claims: &Value) -> String {
+        encode(&Header::new(self.algorithm), claims, &self.private).expect("a token")
+    }
+
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
