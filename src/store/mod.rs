@@ -137,6 +137,8 @@ impl Store {
             .pragma("cache_size", "-32768")
             // In pages, 16 MiB: a page that is written again and again goes into the database once.
             .pragma("wal_autocheckpoint", "4000")
+            // What takes back a statement that fails after some of its rows; else it goes through a temporary file.
+            .pragma("temp_store", "memory")
             .connect()
             .await
             .map_err(failed)?;
