@@ -11,6 +11,7 @@ mod agent_configs;
 mod campaigns;
 mod changes;
 mod check;
+mod checkpoints;
 mod emails;
 mod error;
 mod events;
@@ -135,8 +136,7 @@ impl Store {
             .optimize_on_close(true, 400)
             // In KiB: what a full group touches at random places, without reading it again and without writing it twice.
             .pragma("cache_size", "-32768")
-            // In pages, 16 MiB: a page that is written again and again goes into the database once.
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", checkpoints::AT_MOST)
             // What takes back a statement that fails after some of its rows; else it goes through a temporary file.
             .pragma("temp_store", "memory")
             .connect()
@@ -145,6 +145,7 @@ impl Store {
         if !transaction::opens(&master_key, &mut connection).await? {
             return Err(OpenError::WrongMasterKey);
         }
+        let folding = options.clone().connect().await.map_err(failed)?;
         let pool = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
@@ -161,7 +162,7 @@ impl Store {
         let freshness = Freshness::new();
         let task =
             writer::Writer::new(connection, queue.clone(), tails.clone(), freshness.clone(), ids.clone(), master_key);
-        let writer = tokio::sync::Mutex::new(Some(task.spawn().map_err(OpenError::Thread)?));
+        let writer = tokio::sync::Mutex::new(Some(task.spawn(folding).map_err(OpenError::Thread)?));
         let changes = changes::Changes::default();
         let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, writer });
         store.queue.write_system(system::FreeLeases).await?;

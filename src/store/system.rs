@@ -3,6 +3,8 @@
 //! Architecture invariant: the few texts that cross tenants are here, in `transaction.rs` and in `check.rs`. They return ids,
 //! fences, scopes and wrapped keys, never a tenant's data.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use sqlx::FromRow;
 
@@ -55,8 +57,13 @@ system_sql! {
              value ->> '$[1][21]', value ->> '$[1][22]', value ->> '$[1][23]', 0, $1, $1, 1
          FROM jsonb_each($2)
          WHERE true
-         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING
-         RETURNING tenant_id, id";
+         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
+    /// Which of the rows are there, by tenant and id. As one value: SQLite hands over each row by itself.
+    ADDED_PROSPECTS =
+        "SELECT json_group_array(json_array(p.tenant_id, p.id))
+         FROM json_each($1) k
+         CROSS JOIN prospects p
+         WHERE p.tenant_id = k.value ->> '$[0]' AND p.id = k.value ->> '$[1]'";
     PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
     /// Not while a live campaign may still come to it.
     PURGE_DUE =
@@ -137,17 +144,25 @@ struct ClaimRow {
     fence: i64,
 }
 
-/// Adds prospects of many writes by one statement: each row with its write's tenant. Those that were added.
+/// Adds prospects of many writes by one statement, each row with its write's tenant. Which of them were added: all but those
+/// whose address is held.
 pub(super) async fn add_prospects(
     tx: &mut SystemTx<'_>,
     now: Timestamp,
-    rows: &[(usize, TenantId, Value)],
-) -> Result<Vec<(String, String)>> {
-    for (_, tenant, _) in rows {
+    rows: &[(TenantId, Value)],
+) -> Result<Vec<bool>> {
+    for (tenant, _) in rows {
         tx.touch(tenant, ADD_PROSPECTS.tables);
     }
-    let rows: Vec<_> = rows.iter().map(|(_, tenant, row)| (tenant.as_str(), row)).collect();
-    tx.query_of_tenants(ADD_PROSPECTS).bind(now.0).bind(json(&rows)).all().await
+    let values: Vec<_> = rows.iter().map(|(tenant, row)| (tenant.as_str(), row)).collect();
+    let added = tx.query_of_tenants(ADD_PROSPECTS).bind(now.0).bind(json(&values)).execute().await?;
+    if added == rows.len() as u64 {
+        return Ok(vec![true; rows.len()]);
+    }
+    let ids: Vec<_> = rows.iter().map(|(tenant, row)| (tenant.as_str(), row[0].as_str().unwrap_or_default())).collect();
+    let there: Option<HashSet<(String, String)>> = tx.query(ADDED_PROSPECTS).bind(json(&ids)).json().await?;
+    let there = there.unwrap_or_default();
+    Ok(ids.iter().map(|(tenant, id)| there.contains(&((*tenant).to_owned(), (*id).to_owned()))).collect())
 }
 
 // === impl ClaimDue ===

@@ -19,6 +19,9 @@ system_sql! {
     RELEASE = "RELEASE one_write";
     ROLLBACK_TO_SAVEPOINT = "ROLLBACK TO one_write";
     CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)";
+    CHECKPOINT_BESIDE = "PRAGMA wal_checkpoint(PASSIVE)";
+    /// Does nothing but say how many pages the log has, and how many of them are folded in.
+    CHECKPOINTED = "PRAGMA wal_checkpoint(NOOP)";
     ADD_COUNTS =
         "INSERT INTO counters (tenant_id, noun, value)
          SELECT value ->> 0, value ->> 1, value ->> 2
@@ -72,6 +75,17 @@ pub(super) async fn add_counts(connection: &mut SqliteConnection, effects: &Effe
         return Ok(());
     }
     ADD_COUNTS.on(Door::Write(connection)).bind(json(&sums)).execute_exactly(sums.len()).await
+}
+
+/// Folds as much of the write-ahead log into the database as is possible without waiting for anybody.
+pub(super) async fn fold(connection: &mut SqliteConnection) -> Result<()> {
+    simple(CHECKPOINT_BESIDE, connection).await
+}
+
+/// How many pages of the write-ahead log are not folded into the database.
+pub(super) async fn unfolded(connection: &mut SqliteConnection) -> Result<i64> {
+    let row: Option<(i64, i64, i64)> = CHECKPOINTED.on(Door::Write(connection)).optional().await?;
+    Ok(row.map_or(0, |(_, all, folded)| all - folded))
 }
 
 /// Folds the write-ahead log into the database.

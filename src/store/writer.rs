@@ -7,7 +7,7 @@
 //!
 //! Never anything but SQL happens inside a transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +15,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use sqlx::SqliteConnection;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
+use super::checkpoints::Checkpoints;
 use super::error::{Result, StoreError};
 use super::freshness::Freshness;
 use super::master_key::MasterKey;
@@ -92,6 +93,7 @@ pub(super) struct Writer {
     freshness: Arc<Freshness>,
     ids: Ids,
     master_key: MasterKey,
+    committed: watch::Sender<()>,
     /// The tenants whose row is known to be there.
     known: HashSet<TenantId>,
 }
@@ -211,18 +213,20 @@ impl Writer {
         ids: Ids,
         master_key: MasterKey,
     ) -> Self {
-        Self { connection, queue, tails, freshness, ids, master_key, known: HashSet::new() }
+        let committed = watch::Sender::new(());
+        Self { connection, queue, tails, freshness, ids, master_key, committed, known: HashSet::new() }
     }
 
-    /// Writes until the queue is closed and empty, which is told then.
+    /// Writes until the queue is closed and empty, which is told then. `folding` is the connection for checkpoints.
     ///
     /// On a thread of its own: every statement comes back from the connection's thread, and where calls keep the runtime's
     /// workers busy, each would wait for its turn among them, with everybody's writes behind it.
-    pub(super) fn spawn(self) -> std::io::Result<oneshot::Receiver<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    pub(super) fn spawn(self, folding: SqliteConnection) -> std::io::Result<oneshot::Receiver<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let checkpoints = Checkpoints { connection: folding, committed: self.committed.subscribe() };
         let (ended, end) = oneshot::channel();
         std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-            runtime.block_on(self.run());
+            runtime.block_on(async { tokio::join!(self.run(), checkpoints.run()) });
             let _ = ended.send(());
         })?;
         Ok(end)
@@ -318,31 +322,29 @@ impl Writer {
     /// Adds the rows of the writes that only add rows, by one statement: going to the database and back for each of them
     /// takes longer than adding it does. How many of each write's rows were added; None for all other writes.
     async fn add_together(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<Vec<Option<u64>>> {
-        let mut added = vec![None; group.len()];
-        let mut rows = Vec::new();
+        let (mut added, mut rows, mut whose) = (vec![None; group.len()], Vec::new(), Vec::new());
         for (n, (tenant, job)) in group.iter().enumerate() {
             // A tenant's first write makes its row first.
             let tenant = tenant.as_ref().filter(|tenant| self.known.contains(*tenant));
             let Some((tenant, values)) = tenant.zip(job.rows_to_add()) else { continue };
             added[n] = Some(0);
-            rows.extend(values.into_iter().map(|row| (n, tenant.clone(), row)));
+            whose.extend(values.iter().map(|_| n));
+            rows.extend(values.into_iter().map(|row| (tenant.clone(), row)));
         }
         if rows.len() < 2 {
             return Ok(vec![None; group.len()]);
         }
-        let whose: HashMap<_, _> =
-            rows.iter().map(|(n, tenant, row)| ((tenant.as_str(), row[0].as_str().unwrap_or_default()), *n)).collect();
         let mut tx = SystemTx::new(&mut self.connection, effects);
-        for (tenant, id) in system::add_prospects(&mut tx, self.ids.now(), &rows).await? {
-            let n = whose.get(&(tenant.as_str(), id.as_str()));
-            let n = n.ok_or_else(|| StoreError::Broken("a prospect was added that nobody sent".to_owned()))?;
-            added[*n] = added[*n].map(|count| count + 1);
+        let is_added = system::add_prospects(&mut tx, self.ids.now(), &rows).await?;
+        for (n, _) in whose.into_iter().zip(is_added).filter(|(_, is_added)| *is_added) {
+            added[n] = added[n].map(|count| count + 1);
         }
         Ok(added)
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
         metrics().commit(group.len());
+        self.committed.send_replace(());
         // Watchers first: a reader that has its answer finds the events told.
         self.tails.publish(effects.events);
         for (tenant, job) in group {
@@ -445,6 +447,8 @@ fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use sqlx::ConnectOptions as _;
     use sqlx::sqlite::SqliteConnectOptions;
 

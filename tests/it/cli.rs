@@ -151,9 +151,7 @@ async fn a_minted_token_is_taken_by_a_server_with_the_same_settings() {
     };
     let mut owner = app.token(&mint(&["--subject", "user_a"])).await;
     owner.agent.update_agent_config(configure()).await.expect("the owner may");
-    for (role, may_configure, may_write) in
-        [("viewer", false, false), ("editor", false, true), ("admin", true, true)]
-    {
+    for (role, may_configure, may_write) in [("viewer", false, false), ("editor", false, true), ("admin", true, true)] {
         let mut api = app.token(&mint(&["--subject", "user_a", "--organization", "org_1", "--role", role])).await;
         let configured = api.agent.update_agent_config(configure()).await.map_err(|status| status.code());
         assert_eq!(configured.is_ok(), may_configure, "{role}");
