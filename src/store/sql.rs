@@ -260,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn whatever_does_not_begin_as_a_query_changes_rows() {
+        assert!(!changes("SELECT 1 FROM prospects"));
+        for text in ["UPDATE prospects SET id = 1", "WITH x AS (SELECT 1) DELETE FROM prospects", "SELECTED", "SELECT", ""] {
+            assert!(changes(text), "{text}");
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "must name tenant_id")]
     fn a_text_without_its_tenant_is_refused() {
         let _ = TenantSql::new("X", "SELECT 1 FROM prospects WHERE id = $1");
