@@ -59,7 +59,8 @@ for need in "$@"; do
         [ -e "$headers/include/node/node.h" ] || debian "Node's headers" libnode-dev
         installed=bench/peers/express/node_modules/.package-lock.json
         if [ ! -e "$installed" ] || [ bench/peers/express/package-lock.json -nt "$installed" ]; then
-            npm_config_nodedir=$headers npm ci --prefix bench/peers/express --loglevel=error
+            # Its SQLite is told of fdatasync, as Herald's is.
+            CFLAGS=-DHAVE_FDATASYNC=1 npm_config_build_from_source=true npm_config_nodedir=$headers npm ci --prefix bench/peers/express --loglevel=error
             touch "$installed"
         fi
         ;;
