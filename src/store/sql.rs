@@ -262,7 +262,9 @@ mod tests {
     #[test]
     fn whatever_does_not_begin_as_a_query_changes_rows() {
         assert!(!changes("SELECT 1 FROM prospects"));
-        for text in ["UPDATE prospects SET id = 1", "WITH x AS (SELECT 1) DELETE FROM prospects", "SELECTED", "SELECT", ""] {
+        for text in
+            ["UPDATE prospects SET id = 1", "WITH x AS (SELECT 1) DELETE FROM prospects", "SELECTED", "SELECT", ""]
+        {
             assert!(changes(text), "{text}");
         }
     }
