@@ -1,5 +1,18 @@
 //! What unit tests share.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::domain::clock::{SystemClock, SystemRandom};
+use crate::domain::id::Ids;
+use crate::store::{MasterKey, Store};
+
+/// A new store with its database at `path`.
+pub(crate) async fn store(path: &Path) -> Arc<Store> {
+    let ids = Ids::new(Arc::new(SystemClock), Arc::new(SystemRandom));
+    Store::open(path, MasterKey::generate(&SystemRandom), ids, true).await.expect("a store")
+}
+
 /// Numbers that are the same in each run: SplitMix64.
 pub(crate) struct Numbers(u64);
 

@@ -52,22 +52,17 @@ impl Checkpoints {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::domain::clock::{SystemClock, SystemRandom};
-    use crate::domain::id::Ids;
     use crate::domain::prospect::ProspectFields;
-    use crate::store::{CreateProspects, MasterKey, Store};
+    use crate::store::CreateProspects;
     use crate::tenant::TenantId;
+    use crate::testing;
 
     #[tokio::test]
     async fn the_log_is_folded_in_while_the_writer_is_there_and_stays_small() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("herald.db");
         let size = |name: &str| std::fs::metadata(folder.path().join(name)).expect("a file").len();
-        let ids = Ids::new(Arc::new(SystemClock), Arc::new(SystemRandom));
-        let store = Store::open(&path, MasterKey::generate(&SystemRandom), ids.clone(), true).await.expect("a store");
+        let store = testing::store(&folder.path().join("herald.db")).await;
         let tenant = TenantId::parse("user_a").expect("an id");
         let before = size("herald.db");
         for batch in 0..60 {
@@ -76,7 +71,7 @@ mod tests {
                 notes: "x".repeat(1_000),
                 ..Default::default()
             });
-            let write = CreateProspects::new(rows.collect(), None, &ids);
+            let write = CreateProspects::new(rows.collect(), None, store.ids());
             store.queue.write(&tenant, write).await.expect("written");
             if batch == 9 {
                 // The writer has left it alone so far.

@@ -159,10 +159,11 @@ pub(super) async fn add_prospects(
     if added == rows.len() as u64 {
         return Ok(vec![true; rows.len()]);
     }
-    let ids: Vec<_> = rows.iter().map(|(tenant, row)| (tenant.as_str(), row[0].as_str().unwrap_or_default())).collect();
+    let id = |row: &Value| row[0].as_str().unwrap_or_default().to_owned();
+    let ids: Vec<_> = rows.iter().map(|(tenant, row)| (tenant.as_str().to_owned(), id(row))).collect();
     let there: Option<HashSet<(String, String)>> = tx.query(ADDED_PROSPECTS).bind(json(&ids)).json().await?;
     let there = there.unwrap_or_default();
-    Ok(ids.iter().map(|(tenant, id)| there.contains(&((*tenant).to_owned(), (*id).to_owned()))).collect())
+    Ok(ids.iter().map(|id| there.contains(id)).collect())
 }
 
 // === impl ClaimDue ===

@@ -453,10 +453,9 @@ mod tests {
     use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
-    use crate::domain::clock::{SystemClock, SystemRandom};
     use crate::domain::prospect::ProspectFields;
-    use crate::store::Store;
-    use crate::store::prospects::CreateProspects;
+    use crate::store::CreateProspects;
+    use crate::testing;
 
     fn create(of: usize, emails: impl Iterator<Item = String>, ids: &Ids) -> CreateProspects {
         let rows = emails.map(|email| ProspectFields { email, company: format!("of {of}"), ..Default::default() });
@@ -468,21 +467,22 @@ mod tests {
     async fn prospects_that_are_added_together_stay_with_their_tenants() {
         const ADDRESSES: usize = 6;
         let folder = tempfile::tempdir().expect("a folder");
-        let (path, ids) = (folder.path().join("herald.db"), Ids::new(Arc::new(SystemClock), Arc::new(SystemRandom)));
-        let store = Store::open(&path, MasterKey::generate(&SystemRandom), ids.clone(), true).await.expect("a store");
+        let path = folder.path().join("herald.db");
+        let store = testing::store(&path).await;
+        let ids = store.ids();
         let tenants: Vec<_> = (0..8).map(|n| TenantId::parse(&format!("user_{n}")).expect("an id")).collect();
         for (n, tenant) in tenants.iter().enumerate() {
-            let first = create(n, std::iter::once(format!("first{n}@example.com")), &ids);
+            let first = create(n, std::iter::once(format!("first{n}@example.com")), ids);
             store.queue.write(tenant, first).await.expect("written");
         }
         // While a large write is committed, the others come together: addresses of each tenant's own, then those of all, twice.
         let mut answers = Vec::new();
         for round in 0..3 {
-            let large = create(0, (0..1_000).map(|n| format!("large{n}.{round}@example.com")), &ids);
+            let large = create(0, (0..1_000).map(|n| format!("large{n}.{round}@example.com")), ids);
             let small = (0..tenants.len() * ADDRESSES).map(|n| {
                 let (tenant, address) = (n % tenants.len(), n / tenants.len());
                 let of = if round == 0 { tenant.to_string() } else { "all".to_owned() };
-                (tenant, create(tenant, std::iter::once(format!("p{address}.of.{of}@example.com")), &ids))
+                (tenant, create(tenant, std::iter::once(format!("p{address}.of.{of}@example.com")), ids))
             });
             let writes = std::iter::once((0, large)).chain(small).map(|(n, write)| {
                 let emails: Vec<_> = write.rows.iter().map(|(_, fields)| fields.email.clone()).collect();
