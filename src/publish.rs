@@ -19,7 +19,7 @@ use crate::domain::id::CampaignId;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::pb;
-use crate::rpc::{campaign_message, write_snapshot};
+use crate::rpc::{campaign_message, write_snapshot_of_end};
 use crate::store::{CampaignRef, Store};
 use crate::tenant::{Scope, TenantId};
 
@@ -94,7 +94,7 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
                 tasks.spawn(async move {
                     let _turn = turns.acquire_owned().await;
                     lock(&written).waiting.remove(scope.tenant());
-                    places.write_files(&scope).await;
+                    places.write_files(&scope, ended).await;
                 });
             }
         }
@@ -115,8 +115,8 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
 /// Publishes what has changed by now. For tests in which nothing happens by itself.
 pub async fn publish_changes(places: &Places) {
     for scope in places.store.take_changed_campaigns() {
-        if places.publish_state(&scope).await.ended.is_some() {
-            places.write_files(&scope).await;
+        if let Some(ended) = places.publish_state(&scope).await.ended {
+            places.write_files(&scope, ended).await;
         }
     }
 }
@@ -165,8 +165,8 @@ impl Places {
         Published { told, ended }
     }
 
-    async fn write_files(&self, scope: &Scope) {
-        if let Err(error) = write_snapshot(&self.store, &self.files, scope).await {
+    async fn write_files(&self, scope: &Scope, ended: CampaignId) {
+        if let Err(error) = write_snapshot_of_end(&self.store, &self.files, scope, ended).await {
             tracing::warn!(tenant = %scope.tenant(), %error, "the files of a tenant were not written");
         }
     }

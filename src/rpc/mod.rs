@@ -16,7 +16,7 @@ pub use agent::Agent;
 pub use cache::Cache;
 pub use convert::json::value_in as json_value;
 pub use convert::prospect::faults as prospect_faults;
-pub use snapshot::{SnapshotError, write_snapshot};
+pub use snapshot::{SnapshotError, write_snapshot, write_snapshot_of_end};
 pub use tenant::Tenant;
 pub use workflow::Workflow;
 

@@ -7,6 +7,7 @@ use prost::Message;
 use tonic::Status;
 
 use super::convert;
+use crate::domain::id::CampaignId;
 use crate::domain::paging::{PageRequest, RowCursor};
 use crate::domain::prospect::ProspectFilter;
 use crate::files::{FileWriter, Files, FilesError, Snapshot};
@@ -42,6 +43,25 @@ pub async fn write_snapshot(
     scope: &Scope,
 ) -> Result<Vec<(Snapshot, u64)>, SnapshotError> {
     let _held = files.scope(scope).lock_snapshot().await;
+    write(store, files, scope).await
+}
+
+/// Writes the files at the end of a campaign, unless a reset has removed it since, and them with it.
+pub async fn write_snapshot_of_end(
+    store: &Store,
+    files: &Files,
+    scope: &Scope,
+    ended: CampaignId,
+) -> Result<(), SnapshotError> {
+    // A reset removes the rows first, and the files when it holds this.
+    let _held = files.scope(scope).lock_snapshot().await;
+    if store.scope(scope).campaign(&CampaignRef::Id(ended)).await?.is_some() {
+        write(store, files, scope).await?;
+    }
+    Ok(())
+}
+
+async fn write(store: &Store, files: &Files, scope: &Scope) -> Result<Vec<(Snapshot, u64)>, SnapshotError> {
     let mut written = Vec::new();
     for file in Snapshot::ALL {
         let mut writer = files.scope(scope).writer(file).await?;

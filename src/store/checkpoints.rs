@@ -40,6 +40,7 @@ impl Checkpoints {
             };
             sleep(pause).await;
         }
+        transaction::close(self.connection).await;
     }
 
     async fn look(&mut self) -> Result<()> {

@@ -1,5 +1,6 @@
 //! E-mails: reading them. They are written by the engine's progress and by reviews.
 
+use serde::Deserialize;
 use sqlx::FromRow;
 
 use super::Scoped;
@@ -24,7 +25,7 @@ macro_rules! email_columns {
 pub(super) use email_columns;
 
 tenant_sql! {
-    GET = concat!("SELECT ", email_columns!(), " FROM emails WHERE tenant_id = $1 AND id = $2");
+    GET = concat!("SELECT json_array(", email_columns!(), ") FROM emails WHERE tenant_id = $1 AND id = $2");
     LIST_ALL = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
@@ -51,7 +52,8 @@ tenant_sql! {
          LIMIT $4");
 }
 
-#[derive(FromRow)]
+/// In the order of `email_columns!`.
+#[derive(FromRow, Deserialize)]
 pub(super) struct EmailRow {
     id: EmailId,
     prospect_id: ProspectId,
@@ -79,7 +81,7 @@ pub(super) struct EmailRow {
 
 impl Scoped<'_> {
     pub async fn email(&self, id: &EmailId) -> Result<Option<Email>> {
-        let row: Option<EmailRow> = self.query_row(GET, id.as_str()).optional().await?;
+        let row: Option<EmailRow> = self.row(GET, id.as_str()).await?;
         row.map(EmailRow::email).transpose()
     }
 
@@ -124,7 +126,7 @@ impl Scoped<'_> {
 
 /// The e-mail, inside a write.
 pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<Email> {
-    let row: Option<EmailRow> = tx.query(GET).bind(id.clone()).optional().await?;
+    let row: Option<EmailRow> = tx.query(GET).bind(id.clone()).json().await?;
     row.ok_or(StoreError::NotFound(Noun::Email))?.email()
 }
 

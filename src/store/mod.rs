@@ -22,6 +22,7 @@ mod progress;
 mod prospects;
 mod replies;
 mod reset;
+mod rows;
 pub mod sql;
 mod strategies;
 mod suppressions;
@@ -36,6 +37,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 use tokio::sync::oneshot;
@@ -78,8 +80,9 @@ pub struct Store {
     writer: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
 }
 
-/// The connections that read, and the turns at them.
+/// The connections that read: those for single rows, and those at which tenants take turns.
 struct Readers {
+    rows: rows::Rows,
     pool: SqlitePool,
     turns: turns::Turns,
 }
@@ -156,7 +159,8 @@ impl Store {
             .await
             .map_err(failed)?;
 
-        let readers = Readers { pool, turns: turns::Turns::new(READERS as usize, fair) };
+        let rows = rows::Rows::new(path.to_owned());
+        let readers = Readers { rows, pool, turns: turns::Turns::new(READERS as usize, fair) };
         let queue = Arc::new(writer::Queue::new());
         let tails = Arc::new(tail::Tails::default());
         let freshness = Freshness::new();
@@ -225,10 +229,11 @@ impl Store {
     /// Writes what waits, and closes the database.
     pub async fn close(&self) {
         self.queue.close();
+        self.readers.rows.close();
+        self.readers.pool.close().await;
         if let Some(writer) = self.writer.lock().await.take() {
             let _ = writer.await;
         }
-        self.readers.pool.close().await;
     }
 
     fn lease_times(&self, lease: Duration) -> (Timestamp, Timestamp) {
@@ -241,6 +246,17 @@ impl Drop for Store {
     /// Without [`Store::close`] too, the writer's thread ends once it has written what waits.
     fn drop(&mut self) {
         self.queue.close();
+    }
+}
+
+// === impl Readers ===
+
+impl Readers {
+    async fn row<T: DeserializeOwned>(&self, sql: TenantSql, tenant: &TenantId, id: &str) -> Result<Option<T>> {
+        match self.rows.read(sql, tenant, id) {
+            Ok(found) => found.map(|json| sql::parse(sql.name, &json)).transpose(),
+            Err(_) => sql.on(Door::Read(self, tenant), tenant).bind(id.to_owned()).json().await,
+        }
     }
 }
 
@@ -265,10 +281,10 @@ impl<'a> Scoped<'a> {
         sql.on(Door::Read(&self.store.readers, self.tenant()), self.tenant())
     }
 
-    /// The same for a text that reads one row alone, the one that has this id, with the id bound as `$2`.
-    fn query_row(&self, sql: TenantSql, id: &str) -> Bound<'a> {
+    /// The JSON that a text gives of one row alone, the one that has this id, which is bound as `$2`.
+    async fn row<T: DeserializeOwned>(&self, sql: TenantSql, id: &str) -> Result<Option<T>> {
         self.store.freshness.reading_row(self.tenant(), sql.tables, id);
-        sql.on(Door::Read(&self.store.readers, self.tenant()), self.tenant()).bind(id.to_owned())
+        self.store.readers.row(sql, self.tenant(), id).await
     }
 }
 

@@ -205,7 +205,7 @@ pub(super) struct ProspectRow {
 
 impl Scoped<'_> {
     pub async fn prospect(&self, id: &ProspectId) -> Result<Option<Prospect>> {
-        let row: Option<ProspectRow> = self.query_row(GET, id.as_str()).json().await?;
+        let row: Option<ProspectRow> = self.row(GET, id.as_str()).await?;
         row.map(ProspectRow::prospect).transpose()
     }
 

@@ -159,10 +159,7 @@ impl<'a> Bound<'a> {
     pub(super) async fn json<T: DeserializeOwned>(self) -> Result<Option<T>> {
         let name = self.name;
         let row: Option<(String,)> = self.optional().await?;
-        let read = |(text,): (String,)| serde_json::from_str(&text);
-        row.map(read)
-            .transpose()
-            .map_err(|error| StoreError::Broken(format!("what {name} gives cannot be read: {error}")))
+        row.map(|(text,)| parse(name, &text)).transpose()
     }
 
     /// How many rows were changed.
@@ -196,6 +193,11 @@ impl<'a> Bound<'a> {
         }
         Ok(())
     }
+}
+
+/// The JSON that the text of this name gives.
+pub(super) fn parse<T: DeserializeOwned>(name: &str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| StoreError::Broken(format!("what {name} gives cannot be read: {error}")))
 }
 
 /// The highest `$n` in the text.

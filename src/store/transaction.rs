@@ -1,6 +1,6 @@
 //! What surrounds the writes of a group: transactions and savepoints, the log's checkpoint, each tenant's row.
 
-use sqlx::SqliteConnection;
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::error::{Result, StoreError};
 use super::events::json;
@@ -91,6 +91,13 @@ pub(super) async fn unfolded(connection: &mut SqliteConnection) -> Result<i64> {
 /// Folds the write-ahead log into the database.
 pub(super) async fn checkpoint(connection: &mut SqliteConnection) -> Result<()> {
     simple(CHECKPOINT, connection).await
+}
+
+/// Closes the connection, and waits until it is: the last one takes the write-ahead log's files away.
+pub(super) async fn close(connection: SqliteConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "a connection was not closed as it should be");
+    }
 }
 
 /// Makes the tenant's row, with a data key of its own, if it is not there.

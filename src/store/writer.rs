@@ -252,6 +252,7 @@ impl Writer {
         if let Err(error) = transaction::checkpoint(&mut self.connection).await {
             tracing::warn!(error = %error, "the write-ahead log was not folded in at the end; the next start does it");
         }
+        transaction::close(self.connection).await;
     }
 
     /// Runs the group in one transaction. An error means that nothing of it was committed.
