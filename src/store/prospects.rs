@@ -68,6 +68,23 @@ macro_rules! filtered {
     };
 }
 
+/// A change of the row that has the revision `$3`, and of what else is given.
+macro_rules! updated {
+    ($more:literal) => {
+        concat!(
+            "UPDATE prospects
+             SET company = $4, contact_name = $5, position = $6, industry = $7, location = $8, business_size = $9,
+                 source = $10, source_url = $11, notes = $12, tags = $13, language = $14, status = $15,
+                 conversion_probability = $16, priority_score = $17, next_action = $18, potential_interest = $19,
+                 discovery_context = $20, manual_intervention = $21, auto_reply_enabled = $22, search_key = $23,
+                 industry_key = $24, update_time = $25, revision = revision + 1",
+            $more,
+            "
+             WHERE tenant_id = $1 AND id = $2 AND revision = $3"
+        )
+    };
+}
+
 tenant_sql! {
     GET = concat!("SELECT ", prospect_json!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
     LIST_NEWEST = concat!(
@@ -106,14 +123,9 @@ tenant_sql! {
          FROM jsonb_each($3)
          WHERE true
          ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
-    UPDATE =
-        "UPDATE prospects
-         SET email = $4, email_key = $5, company = $6, contact_name = $7, position = $8, industry = $9, location = $10,
-             business_size = $11, source = $12, source_url = $13, notes = $14, tags = $15, language = $16, status = $17,
-             conversion_probability = $18, priority_score = $19, next_action = $20, potential_interest = $21,
-             discovery_context = $22, manual_intervention = $23, auto_reply_enabled = $24, search_key = $25,
-             industry_key = $26, update_time = $27, revision = revision + 1
-         WHERE tenant_id = $1 AND id = $2 AND revision = $3";
+    UPDATE = updated!("");
+    /// Touches the index of addresses, which the other need not.
+    UPDATE_EMAIL = updated!(", email = $26, email_key = $27");
     SET_DELETED =
         "UPDATE prospects
          SET delete_time = $4, purge_time = $5, update_time = $6, revision = revision + 1
@@ -333,13 +345,14 @@ impl UpdateProspect {
     /// Changes the row; None, and nothing is done, if it is no longer the one that is given.
     async fn change(&self, tx: &mut ScopedTx<'_>, mut prospect: Prospect) -> Result<Option<Prospect>> {
         prospect.fields.merge(&self.fields, &self.mask);
-        if self.mask.has("email") {
+        let moves = self.mask.has("email");
+        if moves {
             refuse_if_taken(tx, &prospect).await?;
         }
         prospect.update_time = tx.now();
         let f = &prospect.fields;
-        let query = tx.change_row(UPDATE, prospect.id.as_str()).bind(prospect.revision);
-        let query = query.bind(f.email.clone()).bind(address_key(&f.email)).bind(f.company.clone());
+        let query = tx.change_row(if moves { UPDATE_EMAIL } else { UPDATE }, prospect.id.as_str());
+        let query = query.bind(prospect.revision).bind(f.company.clone());
         let query = query.bind(f.contact_name.clone()).bind(f.position.clone()).bind(f.industry.clone());
         let query = query.bind(f.location.clone()).bind(f.business_size.clone()).bind(f.source.clone());
         let query = query.bind(f.source_url.clone()).bind(f.notes.clone()).bind(json(&f.tags));
@@ -348,6 +361,7 @@ impl UpdateProspect {
         let query = query.bind(f.potential_interest.clone()).bind(f.discovery_context.clone());
         let query = query.bind(f.manual_intervention).bind(f.auto_reply_enabled);
         let query = query.bind(f.search_key()).bind(f.industry.to_lowercase()).bind(prospect.update_time.0);
+        let query = if moves { query.bind(f.email.clone()).bind(address_key(&f.email)) } else { query };
         let changed = query.execute().await?;
         prospect.revision += 1;
         Ok((changed == 1).then_some(prospect))

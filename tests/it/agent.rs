@@ -398,7 +398,9 @@ async fn a_probability_that_nobody_stated_is_absent() {
     let change = pb::Prospect { id: ids[2].clone(), ..Default::default() };
     let request = pb::UpdateProspectRequest { prospect: Some(change), update_mask: mask(&["conversion_probability"]) };
     let changed = api.agent.update_prospect(request).await.expect("changed").into_inner().prospect;
-    assert_eq!(changed.expect("a prospect").conversion_probability, None);
+    let changed = changed.expect("a prospect");
+    assert_eq!(changed.conversion_probability, None);
+    assert_eq!(changed, prospect(&mut api, &ids[2]).await, "with the etag and the time that it has now");
 }
 
 #[tokio::test]
