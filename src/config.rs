@@ -327,7 +327,8 @@ impl Default for Server {
 
 impl Default for Fairness {
     fn default() -> Self {
-        Self { max_calls: 256, max_streams: 1_000, turns: true }
+        // Beside a flood, fewer are worse: who is refused asks again, and who waits does not.
+        Self { max_calls: 512, max_streams: 1_000, turns: true }
     }
 }
 
