@@ -1,8 +1,8 @@
 //! SQL texts: constants, checked when they are compiled, and registered so that tests can ask SQLite about each.
 //!
 //! Architecture invariant: no SQL is put together at run time. A tenant's text names `tenant_id`, and its `$1` is the
-//! tenant, bound by the executor and by nobody else. How many parameters a text has is counted here, and the executor
-//! refuses to run it with fewer, since SQLite would silently take NULL.
+//! tenant, bound by the executor, or for one row by [`super::rows`], and by nobody else. How many parameters a text has is
+//! counted here, and the executor refuses to run it with fewer, since SQLite would silently take NULL.
 
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
