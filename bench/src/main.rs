@@ -46,26 +46,33 @@ enum Command {
     Flood { port: u16, seconds: u64 },
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.command {
-        Some(Command::Echo) => return echo::serve().await,
-        Some(Command::Flood { port, seconds }) => return flood::flood(port, Duration::from_secs(seconds)).await,
-        None => {}
+        Some(Command::Echo) => threads()?.block_on(echo::serve()),
+        Some(Command::Flood { port, seconds }) => threads()?.block_on(flood::flood(port, Duration::from_secs(seconds))),
+        // On one thread, as h2load is: handing calls from thread to thread takes more of the machine than making them.
+        None => tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(&args)),
     }
+}
+
+fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn run(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::default();
     if SINGLE.iter().any(|part| args.wants(part)) {
-        single::run(&args, &mut report).await?;
+        single::run(args, &mut report).await?;
     }
     if args.wants("growth") {
-        growth::run(&args, &mut report).await?;
+        growth::run(args, &mut report).await?;
     }
     if args.wants("flood") {
-        flood::run(&args, &mut report).await?;
+        flood::run(args, &mut report).await?;
     }
     if args.wants("campaigns") {
-        campaigns::run(&args, &mut report).await?;
+        campaigns::run(args, &mut report).await?;
     }
     report.write(args.only.is_empty())
 }

@@ -218,3 +218,101 @@ fn prefix(key: &str) -> &str {
     let end = key.match_indices(':').nth(1).map_or(key.len(), |(at, _)| at + 1);
     &key[..end]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::testing::Numbers;
+
+    /// Stands still unless it is set.
+    #[derive(Default)]
+    struct Hands(AtomicI64);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    const MOST: usize = 6_000;
+
+    fn memory(most: usize) -> (Memory, Arc<Hands>) {
+        let clock = Arc::<Hands>::default();
+        (Memory::new(clock.clone(), most), clock)
+    }
+
+    /// What the entries take, counted from nothing.
+    fn counted(tenant: &Tenant) -> usize {
+        let size = |data: &Data| match data {
+            Data::Value(bytes) => bytes.len(),
+            Data::List(items) => items.iter().map(|item| item.len() + 40).sum(),
+        };
+        tenant.entries.iter().map(|(key, entry)| 160 + 2 * key.len() + size(&entry.data)).sum()
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_kept_and_never_more_than_may_be() {
+        let mut numbers = Numbers::new(1);
+        let (memory, clock) = memory(MOST);
+        let mut evicted = 0;
+        for step in 0..20_000 {
+            let tenant = ["user:a:", "user:b:", "user:c:"][numbers.below(3)];
+            let key = format!("{tenant}{}", "k".repeat(1 + numbers.below(12)));
+            let bytes = vec![b'1'; numbers.below(300)];
+            let ttl = Duration::from_micros(1 + numbers.below(50) as u64);
+            let before = memory.state().written;
+            match numbers.below(20) {
+                0 => drop(memory.delete_all(tenant)),
+                1..4 => drop(memory.delete(&key)),
+                4..9 => drop(memory.push(key, bytes, ttl)),
+                9 => drop(memory.increment(key, 7, ttl)),
+                _ => memory.set(key, bytes, ttl),
+            }
+            clock.0.fetch_add(1, Ordering::SeqCst);
+            let state = memory.state();
+            for tenant in state.tenants.values() {
+                assert_eq!(tenant.bytes, counted(tenant), "after step {step}");
+                assert_eq!(tenant.order.len(), tenant.entries.len());
+                assert!(!tenant.entries.is_empty());
+            }
+            assert_eq!(state.bytes, state.tenants.values().map(|tenant| tenant.bytes).sum::<usize>());
+            assert!(state.bytes <= MOST, "{} bytes after step {step}", state.bytes);
+            evicted += usize::from(state.written > before && state.bytes > MOST - 500);
+        }
+        assert!(evicted > 1_000, "{evicted} writes of 20,000 into a full cache");
+    }
+
+    #[test]
+    fn what_fits_exactly_stays() {
+        let size = 160 + 2 * "user:a:k1".len() + 10;
+        let (memory, _) = memory(2 * size);
+        memory.set("user:a:k1".to_owned(), vec![b'x'; 10], Duration::MAX);
+        memory.set("user:a:k2".to_owned(), vec![b'x'; 10], Duration::MAX);
+        assert!(memory.exists("user:a:k1") && memory.exists("user:a:k2"));
+        memory.set("user:a:k3".to_owned(), vec![b'x'; 10], Duration::MAX);
+        assert_eq!(memory.keys("user:a:").len(), 2);
+        assert!(!memory.exists("user:a:k1"));
+
+        let (memory, _) = self::memory(160 + 2 * "user:a:k1".len() + 2 * (10 + 40));
+        for length in 1..=2 {
+            assert_eq!(memory.push("user:a:k1".to_owned(), vec![b'x'; 10], Duration::MAX), Ok(length));
+        }
+        assert_eq!(memory.list("user:a:k1", 0, 10, 20), Ok(vec![vec![b'x'; 10]; 2]));
+        assert_eq!(memory.list("user:a:k1", 0, 10, 19), Err(CacheError::NoRoom));
+    }
+
+    #[test]
+    fn an_entry_is_gone_at_its_end() {
+        let (memory, clock) = memory(MOST);
+        memory.set("user:a:k".to_owned(), b"1".to_vec(), Duration::from_micros(10));
+        clock.0.store(9, Ordering::SeqCst);
+        assert_eq!(memory.keys("user:a:"), ["user:a:k"]);
+        assert!(memory.exists("user:a:k"));
+        clock.0.store(10, Ordering::SeqCst);
+        assert_eq!(memory.keys("user:a:"), Vec::<String>::new());
+        assert!(!memory.exists("user:a:k"));
+        assert_eq!(memory.delete_all("user:a:"), 0);
+    }
+}

@@ -28,6 +28,7 @@ mod strategies;
 mod suppressions;
 mod system;
 mod tail;
+mod together;
 mod transaction;
 mod turns;
 mod tx;
@@ -326,5 +327,6 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
 
 /// Every text that crosses tenants, or concerns none.
 pub fn system_texts() -> Vec<sql::SystemSql> {
-    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM].concat()
+    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, together::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM]
+        .concat()
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::FromRow;
 
 use super::Scoped;
@@ -13,6 +12,7 @@ use super::events::json;
 use super::idempotency::RequestId;
 use super::sql::tenant_sql;
 use super::suppressions;
+use super::together::{Together, added, changed, changed_values, values};
 use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::clock::Timestamp;
@@ -25,6 +25,7 @@ use crate::domain::prospect::{
 };
 use crate::domain::reply::{Engagement, Intent};
 use crate::domain::suppression::{Suppression, SuppressionReason};
+use crate::tenant::TenantId;
 
 /// The columns of a prospect, of the table named `p`.
 macro_rules! prospect_columns {
@@ -68,23 +69,6 @@ macro_rules! filtered {
     };
 }
 
-/// A change of the row that has the revision `$3`, and of what else is given.
-macro_rules! updated {
-    ($more:literal) => {
-        concat!(
-            "UPDATE prospects
-             SET company = $4, contact_name = $5, position = $6, industry = $7, location = $8, business_size = $9,
-                 source = $10, source_url = $11, notes = $12, tags = $13, language = $14, status = $15,
-                 conversion_probability = $16, priority_score = $17, next_action = $18, potential_interest = $19,
-                 discovery_context = $20, manual_intervention = $21, auto_reply_enabled = $22, search_key = $23,
-                 industry_key = $24, update_time = $25, revision = revision + 1",
-            $more,
-            "
-             WHERE tenant_id = $1 AND id = $2 AND revision = $3"
-        )
-    };
-}
-
 tenant_sql! {
     GET = concat!("SELECT ", prospect_json!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
     LIST_NEWEST = concat!(
@@ -109,31 +93,16 @@ tenant_sql! {
          FROM json_each($2) k
          CROSS JOIN prospects p
          WHERE p.tenant_id = $1 AND p.email_key = k.value AND p.delete_time IS NULL";
-    INSERT =
-        "INSERT INTO prospects (
-             tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size, source,
-             source_url, notes, tags, language, status, conversion_probability, priority_score, next_action,
-             potential_interest, discovery_context, manual_intervention, auto_reply_enabled, search_key, industry_key,
-             emails_sent, create_time, update_time, revision)
-         SELECT $1, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]', value ->> '$[3]', value ->> '$[4]',
-             value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]', value ->> '$[9]', value ->> '$[10]',
-             value ->> '$[11]', value ->> '$[12]', value ->> '$[13]', value ->> '$[14]', value ->> '$[15]',
-             value ->> '$[16]', value ->> '$[17]', value ->> '$[18]', value ->> '$[19]', value ->> '$[20]',
-             value ->> '$[21]', value ->> '$[22]', value ->> '$[23]', 0, $2, $2, 1
-         FROM jsonb_each($3)
-         WHERE true
-         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
-    UPDATE = updated!("");
+    INSERT = added!(tenant: "$1", now: "$2", rows: "$3");
+    UPDATE = changed!(tenant: "$1", id: "$2", now: "$3", rows: "$4", more: "");
     /// Touches the index of addresses, which the other need not.
-    UPDATE_EMAIL = updated!(", email = $26, email_key = $27");
+    UPDATE_EMAIL = changed!(
+        tenant: "$1", id: "$2", now: "$3", rows: "$4", more: ", email = value ->> '$[1]', email_key = value ->> '$[2]'");
     SET_DELETED =
         "UPDATE prospects
          SET delete_time = $4, purge_time = $5, update_time = $6, revision = revision + 1
          WHERE tenant_id = $1 AND id = $2 AND revision = $3";
 }
-
-/// The rows that a write may have at most to be added together with those of other writes.
-const ADDED_TOGETHER: usize = 20;
 
 /// Adds prospects; a row whose address is held already is a duplicate.
 pub struct CreateProspects {
@@ -256,10 +225,6 @@ impl CreateProspects {
         Self { rows: made.into_iter().zip(rows).collect(), request_id }
     }
 
-    fn values(&self) -> impl Iterator<Item = [Value; 24]> {
-        self.rows.iter().map(|(id, fields)| insert_values(id, fields))
-    }
-
     /// Which rows are there now: their own, or the ones that held their addresses.
     async fn found(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
         let keys: Vec<String> = self.rows.iter().map(|(_, fields)| address_key(&fields.email)).collect();
@@ -284,9 +249,8 @@ impl Write for CreateProspects {
         self.request_id.is_none()
     }
 
-    fn rows_to_add(&self) -> Option<Vec<Value>> {
-        let is_small = self.rows.len() <= ADDED_TOGETHER;
-        (is_small && self.request_id.is_none()).then(|| self.values().map(Value::from).collect())
+    fn together(&self, tenant: &TenantId) -> Option<Together> {
+        self.request_id.is_none().then(|| Together::add(tenant, &self.rows))
     }
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
@@ -295,11 +259,12 @@ impl Write for CreateProspects {
         {
             return Ok(before);
         }
-        let added = match tx.added() {
+        let added = match tx.done_together() {
             Some(added) => added,
             None => {
-                let (now, values) = (tx.now(), self.values().collect::<Vec<_>>());
-                tx.query(INSERT).bind(now.0).bind(json(&values)).execute().await?
+                let (now, rows) =
+                    (tx.now(), self.rows.iter().map(|(id, fields)| values(id, fields)).collect::<Vec<_>>());
+                tx.query(INSERT).bind(now.0).bind(json(&rows)).execute().await?
             }
         };
         tx.count("prospects", i64::try_from(added).unwrap_or(i64::MAX));
@@ -322,48 +287,58 @@ impl Write for UpdateProspect {
         true
     }
 
+    fn together(&self, tenant: &TenantId) -> Option<Together> {
+        let seen = self.seen.as_ref().filter(|seen| !self.moves() && self.allows(tenant, seen).is_ok())?;
+        Some(Together::change(tenant, &self.changed(seen.clone(), seen.update_time)))
+    }
+
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        let is_free = !self.mask.has("email");
-        if let Some(seen) = self.seen.as_ref().filter(|seen| is_free && self.allows(tx, seen).is_ok())
-            && let Some(changed) = self.change(tx, seen.clone()).await?
-        {
-            return Ok(changed);
+        let seen = self.seen.as_ref().filter(|seen| !self.moves() && self.allows(tx.tenant(), seen).is_ok());
+        match (seen, tx.done_together()) {
+            (Some(seen), Some(1)) => return Ok(self.changed(seen.clone(), tx.now())),
+            (Some(seen), None) => {
+                if let Some(changed) = self.change(tx, seen.clone()).await? {
+                    return Ok(changed);
+                }
+            }
+            // It is no longer what was seen.
+            _ => {}
         }
         let prospect = find(tx, &self.id, "").await?;
-        self.allows(tx, &prospect)?;
+        self.allows(tx.tenant(), &prospect)?;
         let changed = self.change(tx, prospect).await?;
         changed.ok_or_else(|| StoreError::Broken("a prospect changed while it was written".to_owned()))
     }
 }
 
 impl UpdateProspect {
-    fn allows(&self, tx: &ScopedTx<'_>, prospect: &Prospect) -> Result<()> {
-        check_etag(tx, prospect, &self.etag)?;
+    /// Whether it may give the prospect another address.
+    fn moves(&self) -> bool {
+        self.mask.has("email")
+    }
+
+    fn allows(&self, tenant: &TenantId, prospect: &Prospect) -> Result<()> {
+        check_etag(tenant, prospect, &self.etag)?;
         if prospect.deleted.is_some() { Err(StoreError::ProspectDeleted) } else { Ok(()) }
     }
 
-    /// Changes the row; None, and nothing is done, if it is no longer the one that is given.
-    async fn change(&self, tx: &mut ScopedTx<'_>, mut prospect: Prospect) -> Result<Option<Prospect>> {
+    /// The prospect as it is after the change.
+    fn changed(&self, mut prospect: Prospect, now: Timestamp) -> Prospect {
         prospect.fields.merge(&self.fields, &self.mask);
-        let moves = self.mask.has("email");
-        if moves {
+        prospect.update_time = now;
+        prospect.revision += 1;
+        prospect
+    }
+
+    /// Changes the row; None, and nothing is done, if it is no longer the one that is given.
+    async fn change(&self, tx: &mut ScopedTx<'_>, prospect: Prospect) -> Result<Option<Prospect>> {
+        let prospect = self.changed(prospect, tx.now());
+        if self.moves() {
             refuse_if_taken(tx, &prospect).await?;
         }
-        prospect.update_time = tx.now();
-        let f = &prospect.fields;
-        let query = tx.change_row(if moves { UPDATE_EMAIL } else { UPDATE }, prospect.id.as_str());
-        let query = query.bind(prospect.revision).bind(f.company.clone());
-        let query = query.bind(f.contact_name.clone()).bind(f.position.clone()).bind(f.industry.clone());
-        let query = query.bind(f.location.clone()).bind(f.business_size.clone()).bind(f.source.clone());
-        let query = query.bind(f.source_url.clone()).bind(f.notes.clone()).bind(json(&f.tags));
-        let query = query.bind(f.language.clone()).bind(f.status.as_str());
-        let query = query.bind(f.conversion_probability).bind(f.priority_score).bind(f.next_action.clone());
-        let query = query.bind(f.potential_interest.clone()).bind(f.discovery_context.clone());
-        let query = query.bind(f.manual_intervention).bind(f.auto_reply_enabled);
-        let query = query.bind(f.search_key()).bind(f.industry.to_lowercase()).bind(prospect.update_time.0);
-        let query = if moves { query.bind(f.email.clone()).bind(address_key(&f.email)) } else { query };
-        let changed = query.execute().await?;
-        prospect.revision += 1;
+        let now = tx.now();
+        let query = tx.change_row(if self.moves() { UPDATE_EMAIL } else { UPDATE }, prospect.id.as_str());
+        let changed = query.bind(now.0).bind(json(&[changed_values(&prospect)])).execute().await?;
         Ok((changed == 1).then_some(prospect))
     }
 }
@@ -377,7 +352,7 @@ impl Write for DeleteProspect {
             // Whatever the etag: the answer of the first time may have been lost.
             return Ok(prospect);
         }
-        check_etag(tx, &prospect, &self.etag)?;
+        check_etag(tx.tenant(), &prospect, &self.etag)?;
         if prospect.engagement() == Engagement::NotInterested {
             // The refusal outlives the prospect, whose address may come back under another id.
             let suppression = Suppression {
@@ -411,12 +386,12 @@ impl Write for UndeleteProspect {
 pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &ProspectId, etag: &str) -> Result<Prospect> {
     let row: Option<ProspectRow> = tx.query(GET).bind(id.clone()).json().await?;
     let prospect = row.ok_or(StoreError::NotFound(Noun::Prospect))?.prospect()?;
-    check_etag(tx, &prospect, etag)?;
+    check_etag(tx.tenant(), &prospect, etag)?;
     Ok(prospect)
 }
 
-fn check_etag(tx: &ScopedTx<'_>, prospect: &Prospect, etag: &str) -> Result<()> {
-    let fits = etag.is_empty() || etag == prospect.etag(tx.tenant().as_str());
+fn check_etag(tenant: &TenantId, prospect: &Prospect, etag: &str) -> Result<()> {
+    let fits = etag.is_empty() || etag == prospect.etag(tenant.as_str());
     if fits { Ok(()) } else { Err(StoreError::EtagMismatch) }
 }
 
@@ -435,37 +410,6 @@ async fn set_deleted(tx: &mut ScopedTx<'_>, mut prospect: Prospect, deleted: Opt
     query.bind(prospect.update_time.0).execute_exactly(1).await?;
     prospect.revision += 1;
     Ok(prospect)
-}
-
-/// In the order that INSERT reads them.
-fn insert_values(id: &ProspectId, f: &ProspectFields) -> [Value; 24] {
-    [
-        id.as_str().into(),
-        f.email.as_str().into(),
-        address_key(&f.email).into(),
-        f.company.as_str().into(),
-        f.contact_name.as_str().into(),
-        f.position.as_str().into(),
-        f.industry.as_str().into(),
-        f.location.as_str().into(),
-        f.business_size.as_str().into(),
-        f.source.as_str().into(),
-        f.source_url.as_str().into(),
-        f.notes.as_str().into(),
-        json(&f.tags).into(),
-        f.language.as_str().into(),
-        f.status.as_str().into(),
-        f.conversion_probability.into(),
-        f.priority_score.into(),
-        f.next_action.as_str().into(),
-        f.potential_interest.as_str().into(),
-        f.discovery_context.as_str().into(),
-        // SQLite's JSON has booleans, its tables 0 and 1.
-        u8::from(f.manual_intervention).into(),
-        u8::from(f.auto_reply_enabled).into(),
-        f.search_key().into(),
-        f.industry.to_lowercase().into(),
-    ]
 }
 
 impl ProspectRow {

@@ -25,7 +25,7 @@ pub struct TenantSql {
     parameters: u8,
 }
 
-/// A text that crosses tenants, or concerns none. In `system.rs`, `transaction.rs` and `check.rs` alone.
+/// A text that crosses tenants, or concerns none. In `system.rs`, `together.rs`, `transaction.rs` and `check.rs` alone.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemSql {
     pub name: &'static str,

@@ -1,15 +1,11 @@
 //! What crosses tenants: claims, leases, purging.
 //!
-//! Architecture invariant: the few texts that cross tenants are here, in `transaction.rs` and in `check.rs`. They return ids,
-//! fences, scopes and wrapped keys, never a tenant's data.
+//! Architecture invariant: the few texts that cross tenants are here, in `together.rs`, `transaction.rs` and `check.rs`. They
+//! return ids, fences, scopes and wrapped keys, never a tenant's data.
 
-use std::collections::HashSet;
-
-use serde_json::Value;
 use sqlx::FromRow;
 
 use super::error::{Result, StoreError};
-use super::events::json;
 use super::sql::{Bound, SystemSql, system_sql};
 use super::tx::{SystemTx, signed};
 use super::writer::SystemWrite;
@@ -43,27 +39,6 @@ system_sql! {
          WHERE lease_owner IS NOT NULL";
     /// What prospects' `INSERT` does for one write, for many: `$2` holds the writes' tenants, each with a row. The tenant is
     /// the scope's that the write was queued under.
-    ADD_PROSPECTS =
-        "INSERT INTO prospects (
-             tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size, source,
-             source_url, notes, tags, language, status, conversion_probability, priority_score, next_action,
-             potential_interest, discovery_context, manual_intervention, auto_reply_enabled, search_key, industry_key,
-             emails_sent, create_time, update_time, revision)
-         SELECT value ->> '$[0]', value ->> '$[1][0]', value ->> '$[1][1]', value ->> '$[1][2]', value ->> '$[1][3]',
-             value ->> '$[1][4]', value ->> '$[1][5]', value ->> '$[1][6]', value ->> '$[1][7]', value ->> '$[1][8]',
-             value ->> '$[1][9]', value ->> '$[1][10]', value ->> '$[1][11]', value ->> '$[1][12]',
-             value ->> '$[1][13]', value ->> '$[1][14]', value ->> '$[1][15]', value ->> '$[1][16]',
-             value ->> '$[1][17]', value ->> '$[1][18]', value ->> '$[1][19]', value ->> '$[1][20]',
-             value ->> '$[1][21]', value ->> '$[1][22]', value ->> '$[1][23]', 0, $1, $1, 1
-         FROM jsonb_each($2)
-         WHERE true
-         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
-    /// Which of the rows are there, by tenant and id. As one value: SQLite hands over each row by itself.
-    ADDED_PROSPECTS =
-        "SELECT json_group_array(json_array(p.tenant_id, p.id))
-         FROM json_each($1) k
-         CROSS JOIN prospects p
-         WHERE p.tenant_id = k.value ->> '$[0]' AND p.id = k.value ->> '$[1]'";
     PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
     /// Not while a live campaign may still come to it.
     PURGE_DUE =
@@ -142,28 +117,6 @@ struct ClaimRow {
     tenant_id: String,
     id: CampaignId,
     fence: i64,
-}
-
-/// Adds prospects of many writes by one statement, each row with its write's tenant. Which of them were added: all but those
-/// whose address is held.
-pub(super) async fn add_prospects(
-    tx: &mut SystemTx<'_>,
-    now: Timestamp,
-    rows: &[(TenantId, Value)],
-) -> Result<Vec<bool>> {
-    for (tenant, _) in rows {
-        tx.touch(tenant, ADD_PROSPECTS.tables);
-    }
-    let values: Vec<_> = rows.iter().map(|(tenant, row)| (tenant.as_str(), row)).collect();
-    let added = tx.query_of_tenants(ADD_PROSPECTS).bind(now.0).bind(json(&values)).execute().await?;
-    if added == rows.len() as u64 {
-        return Ok(vec![true; rows.len()]);
-    }
-    let id = |row: &Value| row[0].as_str().unwrap_or_default().to_owned();
-    let ids: Vec<_> = rows.iter().map(|(tenant, row)| (tenant.as_str().to_owned(), id(row))).collect();
-    let there: Option<HashSet<(String, String)>> = tx.query(ADDED_PROSPECTS).bind(json(&ids)).json().await?;
-    let there = there.unwrap_or_default();
-    Ok(ids.iter().map(|id| there.contains(id)).collect())
 }
 
 // === impl ClaimDue ===

@@ -24,8 +24,8 @@ pub struct ScopedTx<'a> {
     now: Timestamp,
     /// Whether the write says that it changes rows by one statement at most.
     single: bool,
-    /// How many of the rows that the write was to add have been added together with those of others.
-    added: Option<u64>,
+    /// What of the write has been done together with others.
+    done: Option<Done>,
     effects: &'a mut Effects,
 }
 
@@ -33,6 +33,13 @@ pub struct ScopedTx<'a> {
 pub(super) struct SystemTx<'a> {
     connection: &'a mut SqliteConnection,
     effects: &'a mut Effects,
+}
+
+/// What has been done of a write together with others, before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Done {
+    pub at: Timestamp,
+    pub rows: u64,
 }
 
 /// What comes of the writes of a group beside their rows.
@@ -66,10 +73,11 @@ impl<'a> ScopedTx<'a> {
         keys: &'a MasterKey,
         ids: &'a Ids,
         single: bool,
-        added: Option<u64>,
+        done: Option<Done>,
         effects: &'a mut Effects,
     ) -> Self {
-        Self { connection, tenant, keys, ids, now: ids.now(), single, added, effects }
+        let now = done.map_or_else(|| ids.now(), |done| done.at);
+        Self { connection, tenant, keys, ids, now, single, done, effects }
     }
 
     /// The time of the transaction.
@@ -81,9 +89,9 @@ impl<'a> ScopedTx<'a> {
         self.tenant
     }
 
-    /// How many of the write's `rows_to_add` are added already; None if it is to add them by itself.
-    pub(super) fn added(&self) -> Option<u64> {
-        self.added
+    /// How many of the rows that it gave to be changed [together](Write::together) are; None if it is to do so by itself.
+    pub(super) fn done_together(&self) -> Option<u64> {
+        self.done.map(|done| done.rows)
     }
 
     pub(super) fn query(&mut self, sql: TenantSql) -> Bound<'_> {
@@ -146,14 +154,19 @@ impl<'a> SystemTx<'a> {
         sql.on(Door::Write(self.connection))
     }
 
+    /// The same where it is known which tenants' rows are changed, and they are touched one by one.
+    pub(super) fn query_of_tenants(&mut self, sql: SystemSql) -> Bound<'_> {
+        sql.on(Door::Write(self.connection))
+    }
+
     /// Rows of the tenant's tables are changed.
     pub(super) fn touch(&mut self, tenant: &TenantId, tables: Tables) {
         self.effects.touched.tables(tenant, tables);
     }
 
-    /// The same where it is known which tenants' rows are changed, and they are touched one by one.
-    pub(super) fn query_of_tenants(&mut self, sql: SystemSql) -> Bound<'_> {
-        sql.on(Door::Write(self.connection))
+    /// This row of the tenant's tables is changed, and nothing else of them.
+    pub(super) fn touch_row(&mut self, tenant: &TenantId, tables: Tables, id: &str) {
+        self.effects.touched.row(tenant, tables, id);
     }
 }
 

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use serde_json::Value;
 use sqlx::SqliteConnection;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -22,8 +21,9 @@ use super::error::{Result, StoreError};
 use super::freshness::Freshness;
 use super::master_key::MasterKey;
 use super::tail::Tails;
-use super::tx::{Effects, ScopedTx, SystemTx, Undo};
-use super::{system, transaction};
+use super::together::{Rows, Together};
+use super::transaction;
+use super::tx::{Done, Effects, ScopedTx, SystemTx, Undo};
 use crate::crash;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
@@ -50,9 +50,9 @@ pub trait Write: Send + Sync + 'static {
         false
     }
 
-    /// The rows that it adds to the prospects, if that is all it does: those of a group are added by one statement, before
-    /// any write runs, and [`ScopedTx::added`] tells how many of them were not there yet.
-    fn rows_to_add(&self) -> Option<Vec<Value>> {
+    /// The rows that it changes, if that is all it does and can be done for a whole group by one statement. It is, before
+    /// any write of the group runs, and [`ScopedTx::done_together`] tells of how many rows.
+    fn together(&self, _tenant: &TenantId) -> Option<Together> {
         None
     }
 
@@ -102,7 +102,8 @@ pub(super) struct Writer {
 trait Job: Send {
     fn weight(&self) -> usize;
     fn succeeded(&self) -> bool;
-    fn rows_to_add(&self) -> Option<Vec<Value>>;
+    /// What it does together with others; once, since it runs by itself where the group has failed.
+    fn take_together(&mut self) -> Option<Together>;
     fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>>;
     fn answer(self: Box<Self>, committed: Result<()>);
 }
@@ -113,8 +114,8 @@ struct Session<'a> {
     tenant: Option<&'a TenantId>,
     keys: &'a MasterKey,
     ids: &'a Ids,
-    /// How many of the job's rows have been added.
-    added: Option<u64>,
+    /// What of the job has been done together with others.
+    done: Option<Done>,
     effects: &'a mut Effects,
 }
 
@@ -123,6 +124,7 @@ struct Failure;
 
 struct Waiting<W, O> {
     write: W,
+    together: Option<Together>,
     out: Option<Result<O>>,
     reply: oneshot::Sender<Result<O>>,
 }
@@ -142,14 +144,16 @@ impl Queue {
     /// Waits for the write to be committed, and gives its answer.
     pub(super) async fn write<W: Write>(&self, tenant: &TenantId, write: W) -> Result<W::Out> {
         let (reply, answer) = oneshot::channel();
-        self.push(Some(tenant.clone()), Box::new(Waiting { write: Scoped(write), out: None, reply }))?;
+        // Here and not in the writer, for whom everybody waits.
+        let together = write.together(tenant);
+        self.push(Some(tenant.clone()), Box::new(Waiting { write: Scoped(write), together, out: None, reply }))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// The same for a change that crosses tenants.
     pub(super) async fn write_system<W: SystemWrite>(&self, write: W) -> Result<W::Out> {
         let (reply, answer) = oneshot::channel();
-        self.push(None, Box::new(Waiting { write: System(write), out: None, reply }))?;
+        self.push(None, Box::new(Waiting { write: System(write), together: None, out: None, reply }))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -281,11 +285,11 @@ impl Writer {
     }
 
     async fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
-        let added = self.add_together(group, effects).await?;
-        for ((tenant, job), added) in group.iter_mut().zip(added) {
+        let done = self.do_together(group, effects).await?;
+        for ((tenant, job), done) in group.iter_mut().zip(done) {
             let (told, counted) = (effects.events.len(), effects.counts.len());
             let is_new = tenant.as_ref().filter(|tenant| !self.known.contains(*tenant));
-            effects.undo = if added.is_some() { Undo::Group } else { Undo::Nothing };
+            effects.undo = if done.is_some_and(|done| done.rows > 0) { Undo::Group } else { Undo::Nothing };
             if tenant.is_none() || is_new.is_some() {
                 transaction::savepoint(&mut self.connection).await?;
                 effects.undo = Undo::Savepoint;
@@ -298,11 +302,11 @@ impl Writer {
                 tenant: tenant.as_ref(),
                 keys: &self.master_key,
                 ids: &self.ids,
-                added,
+                done,
                 effects,
             };
-            let done = job.run(session).await;
-            match (done, effects.undo) {
+            let outcome = job.run(session).await;
+            match (outcome, effects.undo) {
                 (Ok(()), Undo::Savepoint) => transaction::release(&mut self.connection).await?,
                 (Ok(()), _) => {}
                 (Err(Failure), undo) => {
@@ -320,27 +324,18 @@ impl Writer {
         transaction::add_counts(&mut self.connection, effects).await
     }
 
-    /// Adds the rows of the writes that only add rows, by one statement: going to the database and back for each of them
-    /// takes longer than adding it does. How many of each write's rows were added; None for all other writes.
-    async fn add_together(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<Vec<Option<u64>>> {
-        let (mut added, mut rows, mut whose) = (vec![None; group.len()], Vec::new(), Vec::new());
-        for (n, (tenant, job)) in group.iter().enumerate() {
+    /// Changes the rows of the writes that do nothing else. What of each write is done; None for those that run by themselves.
+    async fn do_together(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<Vec<Option<Done>>> {
+        let mut rows = Rows::new(group.len());
+        for (n, (tenant, job)) in group.iter_mut().enumerate() {
             // A tenant's first write makes its row first.
-            let tenant = tenant.as_ref().filter(|tenant| self.known.contains(*tenant));
-            let Some((tenant, values)) = tenant.zip(job.rows_to_add()) else { continue };
-            added[n] = Some(0);
-            whose.extend(values.iter().map(|_| n));
-            rows.extend(values.into_iter().map(|row| (tenant.clone(), row)));
+            if let Some(tenant) = tenant.as_ref().filter(|tenant| self.known.contains(*tenant))
+                && let Some(together) = job.take_together()
+            {
+                rows.take(n, tenant, together);
+            }
         }
-        if rows.len() < 2 {
-            return Ok(vec![None; group.len()]);
-        }
-        let mut tx = SystemTx::new(&mut self.connection, effects);
-        let is_added = system::add_prospects(&mut tx, self.ids.now(), &rows).await?;
-        for (n, _) in whose.into_iter().zip(is_added).filter(|(_, is_added)| *is_added) {
-            added[n] = added[n].map(|count| count + 1);
-        }
-        Ok(added)
+        rows.change(&mut SystemTx::new(&mut self.connection, effects), self.ids.now()).await
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
@@ -373,8 +368,8 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
         self.write.0.weight()
     }
 
-    fn rows_to_add(&self) -> Option<Vec<Value>> {
-        self.write.0.rows_to_add()
+    fn take_together(&mut self) -> Option<Together> {
+        self.together.take()
     }
 
     fn succeeded(&self) -> bool {
@@ -385,8 +380,8 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
         async move {
             let Some(tenant) = session.tenant else { return Err(Failure) };
             let mut tx = {
-                let Session { connection, keys, ids, added, effects, .. } = session;
-                ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), added, effects)
+                let Session { connection, keys, ids, done, effects, .. } = session;
+                ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), done, effects)
             };
             self.out = Some(caught(self.write.0.run(&mut tx)).await);
             if self.succeeded() { Ok(()) } else { Err(Failure) }
@@ -404,7 +399,7 @@ impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
         1
     }
 
-    fn rows_to_add(&self) -> Option<Vec<Value>> {
+    fn take_together(&mut self) -> Option<Together> {
         None
     }
 
@@ -444,78 +439,4 @@ fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
     };
     // Nobody waits if the call was cancelled; the write stands all the same.
     let _ = job.reply.send(answer);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use sqlx::ConnectOptions as _;
-    use sqlx::sqlite::SqliteConnectOptions;
-
-    use super::*;
-    use crate::domain::prospect::ProspectFields;
-    use crate::store::CreateProspects;
-    use crate::testing;
-
-    fn create(of: usize, emails: impl Iterator<Item = String>, ids: &Ids) -> CreateProspects {
-        let rows = emails.map(|email| ProspectFields { email, company: format!("of {of}"), ..Default::default() });
-        CreateProspects::new(rows.collect(), None, ids)
-    }
-
-    /// Creates that wait for the same commit are added by one statement, whoever they are of.
-    #[tokio::test]
-    async fn prospects_that_are_added_together_stay_with_their_tenants() {
-        const ADDRESSES: usize = 6;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("herald.db");
-        let store = testing::store(&path).await;
-        let ids = store.ids();
-        let tenants: Vec<_> = (0..8).map(|n| TenantId::parse(&format!("user_{n}")).expect("an id")).collect();
-        for (n, tenant) in tenants.iter().enumerate() {
-            let first = create(n, std::iter::once(format!("first{n}@example.com")), ids);
-            store.queue.write(tenant, first).await.expect("written");
-        }
-        // While a large write is committed, the others come together: addresses of each tenant's own, then those of all, twice.
-        let mut answers = Vec::new();
-        for round in 0..3 {
-            let large = create(0, (0..1_000).map(|n| format!("large{n}.{round}@example.com")), ids);
-            let small = (0..tenants.len() * ADDRESSES).map(|n| {
-                let (tenant, address) = (n % tenants.len(), n / tenants.len());
-                let of = if round == 0 { tenant.to_string() } else { "all".to_owned() };
-                (tenant, create(tenant, std::iter::once(format!("p{address}.of.{of}@example.com")), ids))
-            });
-            let writes = std::iter::once((0, large)).chain(small).map(|(n, write)| {
-                let emails: Vec<_> = write.rows.iter().map(|(_, fields)| fields.email.clone()).collect();
-                let (tenant, queue) = (&tenants[n], &store.queue);
-                async move { (n, emails, queue.write(tenant, write).await.expect("written")) }
-            });
-            answers.extend(futures_util::future::join_all(writes.collect::<Vec<_>>()).await);
-        }
-        store.close().await;
-
-        let options = SqliteConnectOptions::new().filename(&path).disable_statement_logging();
-        let mut connection = options.connect().await.expect("the database");
-        let rows: Vec<(String, String, String, String)> =
-            sqlx::query_as("SELECT tenant_id, company, email, id FROM prospects")
-                .fetch_all(&mut connection)
-                .await
-                .expect("rows");
-        assert_eq!(rows.len(), 3_000 + tenants.len() * (1 + 2 * ADDRESSES));
-        assert!(rows.iter().all(|(tenant, company, ..)| tenant.replace("user_", "of ") == *company));
-        let counted: Vec<(i64,)> = sqlx::query_as("SELECT value FROM counters WHERE noun = 'prospects'")
-            .fetch_all(&mut connection)
-            .await
-            .expect("counters");
-        assert_eq!(counted.iter().map(|(count,)| count).sum::<i64>(), i64::try_from(rows.len()).expect("a count"));
-        let places: HashMap<_, _> = rows.iter().map(|(t, _, email, id)| ((t.as_str(), email.as_str()), id)).collect();
-        let mut made = 0;
-        for (n, emails, results) in &answers {
-            for (email, result) in emails.iter().zip(results) {
-                assert_eq!(places[&(tenants[*n].as_str(), email.as_str())], result.id.as_str(), "user_{n} {email}");
-                made += usize::from(!result.duplicate);
-            }
-        }
-        assert_eq!(made, 3_000 + tenants.len() * 2 * ADDRESSES);
-    }
 }
