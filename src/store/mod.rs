@@ -140,8 +140,8 @@ impl Store {
         let mut connection = options
             .clone()
             .optimize_on_close(true, 400)
-            // In KiB: what a full group touches at random places, without reading it again and without writing it twice.
-            .pragma("cache_size", "-32768")
+            // In KiB: what a group touches at random places, without reading it again and without writing it twice.
+            .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", checkpoints::AT_MOST)
             // What takes back a statement that fails after some of its rows; else it goes through a temporary file.
             .pragma("temp_store", "memory")

@@ -440,3 +440,35 @@ fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
     // Nobody waits if the call was cancelled; the write stands all the same.
     let _ = job.reply.send(answer);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::prospect::ProspectFields;
+    use crate::store::CreateProspects;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_store_that_is_dropped_writes_what_waits_and_closes_the_database() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("herald.db");
+        let store = testing::store(&path).await;
+        let tenant = TenantId::parse("a").expect("an id");
+        let queue = store.queue.clone();
+        let fields = ProspectFields { email: "p@a.example".to_owned(), ..Default::default() };
+        let write = queue.write(&tenant, CreateProspects::new(vec![fields], None, store.ids()));
+        let (written, ()) = tokio::join!(write, async { drop(store) });
+        written.expect("written");
+        // The last connection takes the log away.
+        let log = folder.path().join("herald.db-wal");
+        for _ in 0..500 {
+            if !log.exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the database is still open");
+    }
+}

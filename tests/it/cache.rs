@@ -85,11 +85,17 @@ async fn keeps_the_contract(cache: &TenantCache) {
         let done = a.set("large", &json!("x".repeat(size - 2)), None).await;
         assert_eq!(done, if fits { Ok(()) } else { Err(CacheError::TooLarge) }, "{size} bytes");
     }
-    for _ in 0..MAX_LIST {
-        b.push("full", &json!(1)).await.expect("room");
+    for n in 0..MAX_LIST {
+        b.push("full", &json!(n)).await.expect("room");
     }
-    assert_eq!(b.push("full", &json!(2)).await, Err(CacheError::ListFull));
-    assert_eq!(b.list("full", 0, MAX_LIST, usize::MAX).await.expect("a list").last(), Some(&json!(1)));
+    for _ in 0..2 {
+        assert_eq!(b.push("full", &json!("more")).await, Err(CacheError::ListFull));
+    }
+    for (from, most) in [(0, MAX_LIST + 10), (0, MAX_LIST), (1, 8), (7, 500), (MAX_LIST - 3, 9), (MAX_LIST, 9), (5, 0)]
+    {
+        let expected = (0..MAX_LIST).skip(from).take(most).map(|n| json!(n)).collect();
+        assert_eq!(b.list("full", from, most, usize::MAX).await, Ok(expected), "{most} from {from}");
+    }
 
     // Deleting a tenant's leaves those of neighbours whose ids begin alike.
     let near = scope("user_a2").await;
@@ -162,10 +168,19 @@ async fn two_users_caches_are_scoped_and_deleting_as_leaves_bs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_dies_costs_its_timeout_once_and_is_used_again_when_it_is_back() {
+    costs_its_timeout_once(RedisServer::kill, RedisServer::restart).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_costs_its_timeout_once_and_is_used_again_when_it_goes_on() {
+    costs_its_timeout_once(RedisServer::hang, RedisServer::go_on).await;
+}
+
+async fn costs_its_timeout_once(goes: fn(&mut RedisServer), comes_back: fn(&mut RedisServer)) {
     let mut server = RedisServer::start(&[]);
     let cache = Arc::new(cache(&settings(&server.url())));
     reachable(&cache).await;
-    server.kill();
+    goes(&mut server);
     let mut handles = Vec::new();
     for n in 0..20 {
         let (cache, scope) = (cache.clone(), scope(&format!("user_{n}")).await);
@@ -194,7 +209,7 @@ async fn a_redis_that_dies_costs_its_timeout_once_and_is_used_again_when_it_is_b
     assert_eq!(cache.scope(&someone).delete_all().await, Err(CacheError::Unavailable));
     assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
     assert!(slow <= 25, "{slow} of 1,000 operations waited for a Redis that was known to be down");
-    server.restart();
+    comes_back(&mut server);
     reachable(&cache).await;
     let scope = scope("user_a").await;
     cache.scope(&scope).set("x", &json!(1), None).await.expect("it is back");

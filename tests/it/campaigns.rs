@@ -17,8 +17,8 @@ use tonic_types::StatusExt as _;
 
 use crate::support::site::{self, Answer, html};
 use crate::support::{
-    TestApp, add_prospects, approve_all, auto_approve, config, eml_files, folder, newest, reaches, reason, seams,
-    start_campaign,
+    TestApp, add_prospects, approve_all, auto_approve, campaign, config, eml_files, folder, newest, reaches, reason,
+    seams, start_campaign,
 };
 
 #[tokio::test]
@@ -220,11 +220,41 @@ async fn a_campaign_without_prospects_says_what_to_do() {
     let started = start_campaign(&mut api, &site).await;
     let failed = reaches(&mut api, CampaignState::Failed).await;
     assert!(failed.failure.contains("import some, then resume"), "{}", failed.failure);
-    add_prospects(&mut api, 2).await;
+    assert!(failed.end_time.is_some());
+    use pb::StepStatus::{Completed, Failed, InProgress, Pending, Skipped};
+    assert_eq!(steps(&failed), [Completed, Completed, Failed, Pending, Pending, Pending]);
+    add_prospects(&mut api, 5).await;
     let resume = pb::ResumeWorkflowRequest { campaign_id: started.id };
-    api.workflow.resume_workflow(resume).await.expect("resumed");
+    let resumed = campaign(api.workflow.resume_workflow(resume).await.expect("resumed").into_inner().campaign);
+    assert_eq!(steps(&resumed), [Completed, Completed, InProgress, Pending, Pending, Pending]);
     let waiting = reaches(&mut api, CampaignState::WaitingApproval).await;
-    assert_eq!(waiting.failure, "");
+    assert_eq!((waiting.failure.as_str(), waiting.end_time), ("", None));
+
+    // A review in parts says how far it is; what is cancelled keeps what it has reached.
+    assert_eq!(steps(&waiting), [Completed, Completed, Completed, Completed, InProgress, Pending]);
+    assert!(waiting.steps[..4].iter().all(|step| step.progress == 100), "{waiting:#?}");
+    let list = pb::ListWorkflowEmailsRequest::default();
+    let emails = api.workflow.list_workflow_emails(list).await.expect("a list").into_inner().emails;
+    let review = |n: usize, decision: pb::ReviewDecision| pb::EmailReview {
+        email_id: emails[n].id.clone(),
+        decision: decision.into(),
+        ..Default::default()
+    };
+    let reviews = vec![review(0, pb::ReviewDecision::Approve), review(1, pb::ReviewDecision::Reject)];
+    let request = pb::ReviewEmailsRequest { reviews, ..Default::default() };
+    let reviewed = api.workflow.review_emails(request).await.expect("reviewed").into_inner();
+    assert_eq!((reviewed.approved_count, reviewed.rejected_count), (1, 1));
+    let step = campaign(reviewed.campaign).steps[4].clone();
+    assert_eq!((step.status(), step.progress, step.summary.as_str()), (InProgress, 40, "3 left to decide"));
+    let cancel = pb::CancelWorkflowRequest::default();
+    let cancelled = campaign(api.workflow.cancel_workflow(cancel).await.expect("cancelled").into_inner().campaign);
+    assert_eq!(steps(&cancelled), [Completed, Completed, Completed, Completed, Skipped, Pending]);
+    assert_eq!(cancelled.steps[4].progress, 40);
+    assert!(cancelled.end_time.is_some());
+}
+
+fn steps(campaign: &pb::Campaign) -> Vec<pb::StepStatus> {
+    campaign.steps.iter().map(pb::CampaignStep::status).collect()
 }
 
 /// Mail that counts its deliveries and takes its time; the world outside, as slow as a test wants it.

@@ -8,7 +8,7 @@ use herald::pb;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, add_prospects, reaches, site, start_campaign};
 
 /// What happens between two pages.
 #[derive(Debug, Clone)]
@@ -121,4 +121,94 @@ fn pages_hold_no_row_twice_and_lose_none_while_rows_come_and_go() {
             Ok(())
         })
         .expect("the law holds");
+}
+
+/// Every list but that of prospects, in pages of two: each row once, in the order of the whole, and as it is by itself.
+#[tokio::test]
+async fn each_list_comes_in_pages() {
+    macro_rules! pages {
+        ($client:expr, $method:ident, $request:expr, $rows:ident) => {{
+            let (mut found, mut sizes, mut request) = (Vec::new(), Vec::new(), $request);
+            request.page_size = MOST;
+            let whole = $client.$method(request.clone()).await.expect("a list").into_inner();
+            assert_eq!(whole.next_page_token, "");
+            request.page_size = 2;
+            loop {
+                let page = $client.$method(request.clone()).await.expect("a page").into_inner();
+                sizes.push(page.$rows.len());
+                found.extend(page.$rows);
+                request.page_token = page.next_page_token;
+                if request.page_token.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(found, whole.$rows);
+            (found, sizes)
+        }};
+    }
+    const MOST: i32 = 100;
+    let site = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let prospects = add_prospects(&mut api, 5).await;
+    for _ in 0..3 {
+        start_campaign(&mut api, &site).await;
+        reaches(&mut api, pb::CampaignState::WaitingApproval).await;
+        if campaigns(&mut api).await < 3 {
+            api.workflow.cancel_workflow(pb::CancelWorkflowRequest::default()).await.expect("cancelled");
+        }
+    }
+    let (campaigns, sizes) = pages!(api.workflow, list_workflows, pb::ListWorkflowsRequest::default(), campaigns);
+    assert_eq!(sizes, [2, 1]);
+    assert!(
+        campaigns.is_sorted_by(
+            |a, b| a.create_time.map(|t| (t.seconds, t.nanos)) > b.create_time.map(|t| (t.seconds, t.nanos))
+        )
+    );
+
+    let list = pb::ListWorkflowEmailsRequest::default();
+    let (emails, sizes) = pages!(api.workflow, list_workflow_emails, list.clone(), emails);
+    assert_eq!(sizes, [2, 2, 1]);
+    for email in &emails {
+        let get = pb::GetEmailRequest { email_id: email.id.clone() };
+        assert_eq!(api.agent.get_email(get).await.expect("an e-mail").into_inner().email.as_ref(), Some(email));
+    }
+    let review = pb::EmailReview {
+        email_id: emails[2].id.clone(),
+        decision: pb::ReviewDecision::Reject.into(),
+        ..Default::default()
+    };
+    let review = pb::ReviewEmailsRequest { reviews: vec![review], ..Default::default() };
+    api.workflow.review_emails(review).await.expect("reviewed");
+    let awaiting = pb::ListWorkflowEmailsRequest { status: pb::EmailStatus::AwaitingApproval.into(), ..list };
+    let (awaiting, sizes) = pages!(api.workflow, list_workflow_emails, awaiting, emails);
+    assert_eq!(sizes, [2, 2]);
+    assert!(awaiting.iter().all(|email| email.id != emails[2].id));
+
+    // Of each prospect: its e-mail of each campaign, and a reply.
+    let prospect_id = prospects[0].clone();
+    let body = "Thank you, this sounds good.".to_owned();
+    let reply = pb::RecordReplyRequest { prospect_id: prospect_id.clone(), body, ..Default::default() };
+    api.agent.record_reply(reply).await.expect("recorded");
+    let list = pb::ListProspectEmailsRequest { prospect_id, ..Default::default() };
+    let (_, sizes) = pages!(api.agent, list_prospect_emails, list, emails);
+    assert_eq!(sizes, [2, 2]);
+
+    let (_, sizes) = pages!(
+        api.agent,
+        list_marketing_strategies,
+        pb::ListMarketingStrategiesRequest::default(),
+        marketing_strategies
+    );
+    assert_eq!(sizes, [2, 1]);
+    let suppressions = (0..3).map(|n| pb::Suppression { email: format!("no{n}@example.com"), ..Default::default() });
+    let add = pb::AddSuppressionsRequest { suppressions: suppressions.collect(), request_id: String::new() };
+    api.agent.add_suppressions(add).await.expect("added");
+    let (_, sizes) = pages!(api.agent, list_suppressions, pb::ListSuppressionsRequest::default(), suppressions);
+    assert_eq!(sizes, [2, 1]);
+}
+
+async fn campaigns(api: &mut Api) -> usize {
+    let request = pb::ListWorkflowsRequest::default();
+    api.workflow.list_workflows(request).await.expect("a list").into_inner().campaigns.len()
 }

@@ -116,6 +116,20 @@ impl RedisServer {
         }
     }
 
+    /// It keeps its connections, and answers nothing until it is let go on.
+    pub fn hang(&mut self) {
+        self.signal("-STOP");
+    }
+
+    pub fn go_on(&mut self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill").success());
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
