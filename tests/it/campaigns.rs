@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use herald::connect::{ConnectError, Connectors, Delivery, Mail, WebFetch};
 use herald::domain::email::Email;
+use herald::pb::campaign_event::Kind;
 use herald::pb::{self, CampaignState};
 use herald::tenant::Scope;
 use mail_parser::MessageParser;
@@ -255,6 +256,47 @@ async fn a_campaign_without_prospects_says_what_to_do() {
 
 fn steps(campaign: &pb::Campaign) -> Vec<pb::StepStatus> {
     campaign.steps.iter().map(pb::CampaignStep::status).collect()
+}
+
+/// Each step begins once, at 0, comes closer to its end with each change, and ends once; the states are told in between.
+#[tokio::test]
+async fn the_history_tells_each_step_from_its_beginning_to_its_end() {
+    let site = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    add_prospects(&mut api, 120).await;
+    start_campaign(&mut api, &site).await;
+    reaches(&mut api, CampaignState::WaitingApproval).await;
+    approve_all(&mut api).await;
+    let done = reaches(&mut api, CampaignState::Completed).await;
+    let (mut told, mut states) = (HashMap::<_, Vec<_>>::new(), Vec::new());
+    for (n, event) in crate::support::history(&mut api, &done.id, 0).await.into_iter().enumerate() {
+        assert_eq!(event.seq, n as i64 + 1);
+        match event.kind.expect("something happened") {
+            Kind::StepChanged(step) => {
+                told.entry(step.step()).or_default().push((step.status(), step.progress, step.summary))
+            }
+            Kind::StateChanged(state) => states.push((state.from(), state.to())),
+            _ => {}
+        }
+    }
+    use pb::StepStatus::{Completed, InProgress};
+    assert_eq!(told.len(), 6);
+    for (step, changes) in &told {
+        let (last, before) = changes.split_last().expect("changes");
+        assert_eq!((last.0, last.1), (Completed, 100), "{step:?}: {changes:?}");
+        assert!(before.iter().all(|(status, ..)| *status == InProgress), "{step:?}: {changes:?}");
+        assert_eq!(before[0], (InProgress, 0, String::new()), "{step:?}: {changes:?}");
+        assert!(changes.is_sorted_by(|a, b| a.1 <= b.1 && a != b), "{step:?}: {changes:?}");
+    }
+    // Mail goes out one by one, and e-mails are written a few at a time.
+    assert!(told[&pb::StepId::EmailSending].len() > 50, "{told:?}");
+    assert!(told[&pb::StepId::EmailGeneration].len() > 2, "{told:?}");
+    use CampaignState::{Completed as Ended, Running, Unspecified, WaitingApproval};
+    assert_eq!(
+        states,
+        [(Unspecified, Running), (Running, WaitingApproval), (WaitingApproval, Running), (Running, Ended)]
+    );
 }
 
 /// Mail that counts its deliveries and takes its time; the world outside, as slow as a test wants it.
