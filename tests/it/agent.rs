@@ -539,6 +539,17 @@ async fn engagement_follows_from_replies_and_a_refusal_is_never_interest() {
         let status = api.agent.record_reply(bad).await.expect_err("bad");
         assert!(status.code() == Code::InvalidArgument && status.message().starts_with(field), "{status:?}");
     }
+    // What it answers is an e-mail of the same prospect.
+    let another = add_prospects(&mut api, 2).await.remove(1);
+    let answered = reply(&mut api, &another, "Hello").await.reply.expect("a reply").id;
+    let to = |prospect_id: &str| pb::RecordReplyRequest {
+        prospect_id: prospect_id.to_owned(),
+        email_id: answered.clone(),
+        body: "And again".into(),
+        ..Default::default()
+    };
+    assert_eq!(refused(api.agent.record_reply(to(id)).await), (Code::NotFound, "EMAIL_NOT_FOUND".into()));
+    api.agent.record_reply(to(&another)).await.expect("recorded");
     let nobody = pb::RecordReplyRequest { prospect_id: "pr_none".into(), body: "x".into(), ..Default::default() };
     assert_eq!(refused(api.agent.record_reply(nobody).await), (Code::NotFound, "PROSPECT_NOT_FOUND".into()));
 }
@@ -744,4 +755,48 @@ async fn a_reset_removes_what_its_scope_says_and_never_the_record_of_mail() {
     add_prospects(&mut api, 2).await;
     start_campaign(&mut api, &website).await;
     reaches(&mut api, CampaignState::WaitingApproval).await;
+}
+
+/// A reset is done in slices of a thousand rows; its answer counts them all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_of_many_slices_removes_and_counts_all_of_it() {
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 1_600).await;
+    let named = |email: &str| pb::BatchCreateProspectsRequest {
+        prospects: vec![pb::Prospect { email: email.into(), ..Default::default() }],
+        request_id: "named".into(),
+    };
+    let created = api.agent.batch_create_prospects(named("named@example.com")).await.expect("created").into_inner();
+    for _ in 0..2 {
+        start_campaign(&mut api, &website).await;
+        let waiting = reaches(&mut api, CampaignState::WaitingApproval).await;
+        assert_eq!(waiting.emails.expect("counts").generated, 1_601);
+        api.workflow.cancel_workflow(pb::CancelWorkflowRequest::default()).await.expect("cancelled");
+    }
+    // Who refuses is remembered, in whichever slice.
+    for id in [&ids[0], &ids[999], &ids[1_000], &ids[1_599]] {
+        reply(&mut api, id, "Please remove me from your list").await;
+    }
+    delete(&mut api, &ids[3], "").await.expect("deleted");
+
+    let reset = pb::ResetAgentRequest { scope: ResetScope::Everything.into() };
+    let removed = api.agent.reset_agent(reset).await.expect("reset").into_inner();
+    let all = pb::ResetAgentResponse {
+        configuration: false,
+        prospects: 1_601,
+        emails: 2 * 1_601,
+        campaigns: 2,
+        marketing_strategies: 2,
+    };
+    assert_eq!(removed, all);
+    crate::support::kill::assert_whole(app.data.path()).await;
+    let suppressions = api.agent.list_suppressions(pb::ListSuppressionsRequest::default()).await.expect("a list");
+    assert_eq!(suppressions.into_inner().suppressions.len(), 4);
+    // Nothing is left to remove, and a request's name means nothing any more.
+    let again = api.agent.reset_agent(reset).await.expect("reset").into_inner();
+    assert_eq!(again, pb::ResetAgentResponse::default());
+    let anew = api.agent.batch_create_prospects(named("named@example.com")).await.expect("created").into_inner();
+    assert!(!anew.results[0].duplicate && anew.results[0].prospect_id != created.results[0].prospect_id);
 }
