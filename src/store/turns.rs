@@ -190,6 +190,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_is_called_and_gone_before_it_hears_gives_its_turn_on() {
+        let (turns, b) = (Turns::new(1, true), tenant("b"));
+        let held = turns.take(&tenant("a")).await;
+        let mut called = Box::pin(turns.take(&b));
+        assert!(futures_util::poll!(&mut called).is_pending());
+        drop(held);
+        assert_eq!(turns.lock().free, 0, "it is b's");
+        drop(called);
+        assert!(futures_util::poll!(Box::pin(turns.take(&tenant("c")))).is_ready());
+    }
+
+    #[tokio::test]
     async fn one_tenant_never_has_all_connections() {
         let (turns, big) = (Turns::new(8, true), tenant("big"));
         let mut held = Vec::new();

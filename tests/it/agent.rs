@@ -632,6 +632,7 @@ async fn what_is_suppressed_deleted_or_taken_over_by_then_is_not_sent() {
     assert_eq!(gone, (Code::NotFound, "SUPPRESSION_NOT_FOUND".into()));
     start_campaign(&mut api, &website).await;
     assert_eq!(reaches(&mut api, CampaignState::Completed).await.emails.expect("counts").sent, 3);
+    crate::support::kill::assert_whole(app.data.path()).await;
 }
 
 #[tokio::test]

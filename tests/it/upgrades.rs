@@ -14,7 +14,7 @@ use crate::support::{TestApp, add_prospects, config, folder, newest, seams};
 
 /// What a tenant of the first version may have: two campaigns, one over, with an e-mail each.
 const ROWS: &str = "
-    INSERT INTO counters VALUES ('user_a', 'prospects', 2), ('user_a', 'emails', 2), ('user_a', 'campaigns', 2);
+    INSERT INTO counters VALUES ('user_a', 'prospects', 2), ('user_a', 'emails', 2), ('user_a', 'campaigns', 2), ('user_b', 'prospects', 1);
     INSERT INTO agent_configs VALUES ('user_a', '{\"location\": \"Mosel\"}', 3, 7);
     INSERT INTO prospects VALUES
         ('user_a', 'pr_1', 'Anna@Example.com', 'anna@example.com', 'Acme', 'Anna', '', 'Farming', '', '', '', '', '', '[\"x\"]', '',

@@ -40,10 +40,26 @@ pub async fn assert_whole(data: &Path) {
     let (answer,): (String,) =
         sqlx::query_as("PRAGMA integrity_check").fetch_one(&mut database).await.expect("an answer");
     assert_eq!(answer, "ok");
-    let counted = "SELECT COUNT(*) FROM counters c WHERE noun = 'prospects'
-        AND value != (SELECT COUNT(*) FROM prospects p WHERE p.tenant_id = c.tenant_id)";
-    let (wrong,): (i64,) = sqlx::query_as(counted).fetch_one(&mut database).await.expect("an answer");
-    assert_eq!(wrong, 0, "counters agree with the rows that they count");
+    // Counters agree with the rows that they count.
+    for (noun, rows) in [
+        ("prospects", "prospects"),
+        ("emails", "emails WHERE status != 'received'"),
+        ("replies", "emails WHERE status = 'received'"),
+        ("campaigns", "campaigns"),
+        ("marketing_strategies", "marketing_strategies"),
+        ("suppressions", "suppressions"),
+    ] {
+        let counted =
+            format!("SELECT tenant_id, value FROM counters WHERE noun = '{noun}' AND value != 0 ORDER BY tenant_id");
+        let there = format!("SELECT tenant_id, COUNT(*) FROM {rows} GROUP BY tenant_id ORDER BY tenant_id");
+        let mut both = Vec::new();
+        for query in [counted, there] {
+            let found: Vec<(String, i64)> =
+                sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&mut database).await.expect("rows");
+            both.push(found);
+        }
+        assert_eq!(both[0], both[1], "{noun}: counted, and there");
+    }
 }
 
 // === impl Kill ===
