@@ -445,10 +445,36 @@ fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
 mod tests {
     use std::time::Duration;
 
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
+    use crate::domain::id::ProspectId;
     use crate::domain::prospect::ProspectFields;
-    use crate::store::CreateProspects;
+    use crate::store::{CreateProspects, DeleteProspect};
     use crate::testing;
+
+    #[tokio::test]
+    async fn a_tenant_whose_first_write_fails_leaves_no_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("herald.db");
+        let store = testing::store(&path).await;
+        let tenants = ["a", "b"].map(|name| TenantId::parse(name).expect("an id"));
+        let delete = || DeleteProspect { id: ProspectId::make(store.ids()), etag: String::new(), keep: Duration::ZERO };
+        let fields = ProspectFields { email: "p@a.example".to_owned(), ..Default::default() };
+        let (failed, created) = tokio::join!(
+            store.queue.write(&tenants[0], delete()),
+            store.queue.write(&tenants[1], CreateProspects::new(vec![fields], None, store.ids())),
+        );
+        assert!(matches!(failed, Err(StoreError::NotFound(_))), "{failed:?}");
+        created.expect("written");
+        store.close().await;
+        let options = SqliteConnectOptions::new().filename(&path).disable_statement_logging();
+        let mut connection = options.connect().await.expect("the database");
+        let rows: Vec<(String,)> =
+            sqlx::query_as("SELECT id FROM tenants").fetch_all(&mut connection).await.expect("rows");
+        assert_eq!(rows, [("b".to_owned(),)]);
+    }
 
     #[tokio::test]
     async fn a_store_that_is_dropped_writes_what_waits_and_closes_the_database() {

@@ -241,6 +241,13 @@ async fn a_campaign_without_prospects_says_what_to_do() {
         decision: decision.into(),
         ..Default::default()
     };
+    // All of a review or nothing: the first of these is good, the second is not there.
+    let nobody = pb::EmailReview { email_id: "em_none".into(), ..review(1, pb::ReviewDecision::Approve) };
+    let reviews = vec![review(0, pb::ReviewDecision::Approve), nobody];
+    let refused = api.workflow.review_emails(pb::ReviewEmailsRequest { reviews, ..Default::default() }).await;
+    assert_eq!(reason(&refused.expect_err("one is not there")), "EMAIL_NOT_FOUND");
+    let unchanged = newest(&mut api).await;
+    assert_eq!((unchanged.last_seq, unchanged.emails), (waiting.last_seq, waiting.emails));
     let reviews = vec![review(0, pb::ReviewDecision::Approve), review(1, pb::ReviewDecision::Reject)];
     let request = pb::ReviewEmailsRequest { reviews, ..Default::default() };
     let reviewed = api.workflow.review_emails(request).await.expect("reviewed").into_inner();
