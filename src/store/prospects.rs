@@ -288,13 +288,12 @@ impl Write for UpdateProspect {
     }
 
     fn together(&self, tenant: &TenantId) -> Option<Together> {
-        let seen = self.seen.as_ref().filter(|seen| !self.moves() && self.allows(tenant, seen).is_ok())?;
+        let seen = self.as_seen(tenant)?;
         Some(Together::change(tenant, &self.changed(seen.clone(), seen.update_time)))
     }
 
     async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        let seen = self.seen.as_ref().filter(|seen| !self.moves() && self.allows(tx.tenant(), seen).is_ok());
-        match (seen, tx.done_together()) {
+        match (self.as_seen(tx.tenant()), tx.done_together()) {
             (Some(seen), Some(1)) => return Ok(self.changed(seen.clone(), tx.now())),
             (Some(seen), None) => {
                 if let Some(changed) = self.change(tx, seen.clone()).await? {
@@ -315,6 +314,11 @@ impl UpdateProspect {
     /// Whether it may give the prospect another address.
     fn moves(&self) -> bool {
         self.mask.has("email")
+    }
+
+    /// The prospect as it was just now, where that is enough to change it.
+    fn as_seen(&self, tenant: &TenantId) -> Option<&Prospect> {
+        self.seen.as_ref().filter(|seen| !self.moves() && self.allows(tenant, seen).is_ok())
     }
 
     fn allows(&self, tenant: &TenantId, prospect: &Prospect) -> Result<()> {
