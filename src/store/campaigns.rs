@@ -55,7 +55,7 @@ tenant_sql! {
          FROM campaigns
          WHERE tenant_id = $1 AND (create_time, id) < ($2, $3)
          ORDER BY create_time DESC, id DESC
-         LIMIT $4");
+         LIMIT +$4");
     FINDINGS =
         "SELECT analysis, strategy
          FROM campaigns
@@ -66,7 +66,7 @@ tenant_sql! {
          JOIN prospects p ON p.tenant_id = $1 AND p.id = c.prospect_id AND p.delete_time IS NULL
          WHERE c.tenant_id = $1 AND c.campaign_id = $2
          ORDER BY c.position
-         LIMIT $3";
+         LIMIT +$3";
     INSERT =
         "INSERT INTO campaigns (tenant_id, id, state, settings, current_step, create_time, update_time)
          VALUES ($1, $2, $3, $4, $5, $6, $6)";

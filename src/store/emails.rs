@@ -31,25 +31,25 @@ tenant_sql! {
          FROM emails
          WHERE tenant_id = $1 AND id > $2
          ORDER BY id
-         LIMIT $3");
+         LIMIT +$3");
     LIST_OF_PROSPECT = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
          WHERE tenant_id = $1 AND prospect_id = $2 AND (create_time, id) < ($3, $4)
          ORDER BY create_time DESC, id DESC
-         LIMIT $5");
+         LIMIT +$5");
     LIST_OF_CAMPAIGN = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
          WHERE tenant_id = $1 AND campaign_id = $2 AND position > $3
          ORDER BY position
-         LIMIT $4");
+         LIMIT +$4");
     LIST_OF_CAMPAIGN_BY_STATUS = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
-         WHERE tenant_id = $1 AND campaign_id = $2 AND status = $5 AND position > $3
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = +$5 AND position > $3
          ORDER BY position
-         LIMIT $4");
+         LIMIT +$4");
 }
 
 /// In the order of `email_columns!`.

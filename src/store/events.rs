@@ -31,13 +31,13 @@ tenant_sql! {
          FROM campaign_events
          WHERE tenant_id = $1 AND campaign_id = $2 AND seq >= $3
          ORDER BY seq
-         LIMIT $4";
+         LIMIT +$4";
     LOG =
         "SELECT seq, time, data
          FROM campaign_events
          WHERE tenant_id = $1 AND campaign_id = $2 AND log_step = $3
          ORDER BY seq DESC
-         LIMIT $4";
+         LIMIT +$4";
 }
 
 /// The events that one read of the table takes.

@@ -139,7 +139,6 @@ impl Store {
         migrating.close().await;
         let mut connection = options
             .clone()
-            .optimize_on_close(true, 400)
             // In KiB: what a group touches at random places, without reading it again and without writing it twice.
             .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", checkpoints::AT_MOST)

@@ -63,7 +63,7 @@ tenant_sql! {
          JOIN prospects p ON p.tenant_id = $1 AND p.id = c.prospect_id
          WHERE c.tenant_id = $1 AND c.campaign_id = $2 AND c.position >= $3
          ORDER BY c.position
-         LIMIT $4");
+         LIMIT +$4");
     INSERT_EMAILS =
         "INSERT INTO emails (
              tenant_id, id, prospect_id, campaign_id, position, template_id, subject, body, from_name, from_address,

@@ -78,7 +78,7 @@ tenant_sql! {
              FROM prospects p
              WHERE p.tenant_id = $1 AND (p.create_time, p.id) < ($2, $3) AND ", filtered!(), "
              ORDER BY p.create_time DESC, p.id DESC
-             LIMIT $4) page");
+             LIMIT +$4) page");
     LIST_MOST_URGENT = concat!(
         "SELECT '[' || ifnull(group_concat(page.prospect), '') || ']'
          FROM (
@@ -86,7 +86,7 @@ tenant_sql! {
              FROM prospects p
              WHERE p.tenant_id = $1 AND (p.priority_score, p.id) < ($2, $3) AND ", filtered!(), "
              ORDER BY p.priority_score DESC, p.id DESC
-             LIMIT $4) page");
+             LIMIT +$4) page");
     /// From the addresses to their holders: the other way round, SQLite looks through all of the tenant's.
     HOLDERS =
         "SELECT p.email_key, p.id

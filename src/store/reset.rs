@@ -26,40 +26,40 @@ tenant_sql! {
     CHOICES =
         "DELETE FROM campaign_prospects
          WHERE tenant_id = $1 AND (campaign_id, position) IN (
-             SELECT campaign_id, position FROM campaign_prospects WHERE tenant_id = $1 LIMIT $2)";
+             SELECT campaign_id, position FROM campaign_prospects WHERE tenant_id = $1 LIMIT +$2)";
     REPLIES =
         "DELETE FROM emails
          WHERE tenant_id = $1 AND id IN (
-             SELECT id FROM emails WHERE tenant_id = $1 AND status = 'received' LIMIT $2)";
+             SELECT id FROM emails WHERE tenant_id = $1 AND status = 'received' LIMIT +$2)";
     /// `sending` and `unknown` may have been sent.
     EMAILS =
         "DELETE FROM emails
          WHERE tenant_id = $1 AND id IN (
-             SELECT id FROM emails WHERE tenant_id = $1 AND status NOT IN ('sent', 'sending', 'unknown') LIMIT $2)";
+             SELECT id FROM emails WHERE tenant_id = $1 AND status NOT IN ('sent', 'sending', 'unknown') LIMIT +$2)";
     /// Who has refused is not written to when the address comes back.
     REFUSALS =
         "INSERT INTO suppressions (tenant_id, email_key, email, reason, source, create_time)
          SELECT $1, email_key, email, 'refused', 'reset', $3
-         FROM (SELECT email_key, email, decided_intent FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT $2)
+         FROM (SELECT email_key, email, decided_intent FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT +$2)
          WHERE decided_intent IN ('not_interested', 'unsubscribe')
          ON CONFLICT (tenant_id, email_key) DO NOTHING";
     PROSPECTS =
         "DELETE FROM prospects
-         WHERE tenant_id = $1 AND id IN (SELECT id FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT $2)";
+         WHERE tenant_id = $1 AND id IN (SELECT id FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT +$2)";
     STRATEGIES =
         "DELETE FROM marketing_strategies
-         WHERE tenant_id = $1 AND id IN (SELECT id FROM marketing_strategies WHERE tenant_id = $1 LIMIT $2)";
+         WHERE tenant_id = $1 AND id IN (SELECT id FROM marketing_strategies WHERE tenant_id = $1 LIMIT +$2)";
     EVENTS = concat!(
         "DELETE FROM campaign_events
          WHERE tenant_id = $1 AND (campaign_id, seq) IN (
-             SELECT campaign_id, seq FROM campaign_events WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT $2)");
+             SELECT campaign_id, seq FROM campaign_events WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT +$2)");
     STEPS = concat!(
         "DELETE FROM campaign_steps
          WHERE tenant_id = $1 AND (campaign_id, step) IN (
-             SELECT campaign_id, step FROM campaign_steps WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT $2)");
+             SELECT campaign_id, step FROM campaign_steps WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT +$2)");
     CAMPAIGNS = concat!(
         "DELETE FROM campaigns
-         WHERE tenant_id = $1 AND id IN (SELECT id FROM campaigns WHERE tenant_id = $1 AND id ", sent_nothing!(), " LIMIT $2)");
+         WHERE tenant_id = $1 AND id IN (SELECT id FROM campaigns WHERE tenant_id = $1 AND id ", sent_nothing!(), " LIMIT +$2)");
     /// But for those under which a campaign was started that is still there: started again, it would be a second one.
     REQUESTS =
         "DELETE FROM idempotency_keys

@@ -6,7 +6,7 @@
 
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Encode, FromRow, Sqlite, SqliteConnection, Type};
+use sqlx::{Encode, FromRow, Row as _, Sqlite, SqliteConnection, Type};
 
 use super::Readers;
 use super::error::{Result, StoreError};
@@ -130,16 +130,8 @@ impl<'a> Bound<'a> {
         self
     }
 
-    pub(super) async fn optional<R: for<'r> FromRow<'r, SqliteRow>>(mut self) -> Result<Option<R>> {
-        self.prepare().await?;
-        let row = match self.door {
-            Door::Read(readers, tenant) => {
-                let _turn = readers.turns.take(tenant).await;
-                self.query.fetch_optional(&readers.pool).await
-            }
-            Door::Write(connection) => self.query.fetch_optional(connection).await,
-        };
-        row?.map(|row| R::from_row(&row)).transpose().map_err(StoreError::from)
+    pub(super) async fn optional<R: for<'r> FromRow<'r, SqliteRow>>(self) -> Result<Option<R>> {
+        self.one().await?.map(|row| R::from_row(&row)).transpose().map_err(StoreError::from)
     }
 
     pub(super) async fn all<R: for<'r> FromRow<'r, SqliteRow>>(mut self) -> Result<Vec<R>> {
@@ -158,8 +150,20 @@ impl<'a> Bound<'a> {
     /// copied and handed from thread to thread by itself, so that one that holds many is the faster way to read them.
     pub(super) async fn json<T: DeserializeOwned>(self) -> Result<Option<T>> {
         let name = self.name;
-        let row: Option<(String,)> = self.optional().await?;
-        row.map(|(text,)| parse(name, &text)).transpose()
+        let row = self.one().await?;
+        row.map(|row| parse(name, row.try_get(0)?)).transpose()
+    }
+
+    async fn one(mut self) -> Result<Option<SqliteRow>> {
+        self.prepare().await?;
+        let row = match self.door {
+            Door::Read(readers, tenant) => {
+                let _turn = readers.turns.take(tenant).await;
+                self.query.fetch_optional(&readers.pool).await
+            }
+            Door::Write(connection) => self.query.fetch_optional(connection).await,
+        };
+        Ok(row?)
     }
 
     /// How many rows were changed.

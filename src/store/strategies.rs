@@ -27,7 +27,7 @@ tenant_sql! {
          FROM marketing_strategies
          WHERE tenant_id = $1 AND (create_time, id) < ($2, $3) AND ($5 IS NULL OR website = $5) AND ($6 IS NULL OR goal = $6)
          ORDER BY create_time DESC, id DESC
-         LIMIT $4");
+         LIMIT +$4");
     /// With the analysis that the campaign has found.
     INSERT =
         "INSERT INTO marketing_strategies (tenant_id, id, website, goal, campaign_id, analysis, strategy, create_time)

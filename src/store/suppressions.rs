@@ -21,7 +21,7 @@ tenant_sql! {
          FROM suppressions
          WHERE tenant_id = $1 AND (create_time, email_key) < ($2, $3) AND ($5 IS NULL OR reason = $5)
          ORDER BY create_time DESC, email_key DESC
-         LIMIT $4";
+         LIMIT +$4";
     GET =
         "SELECT email, reason, source, create_time
          FROM suppressions

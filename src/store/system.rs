@@ -22,7 +22,7 @@ system_sql! {
              FROM campaigns
              WHERE state = 'RUNNING' AND lease_until <= $2
              ORDER BY lease_until, update_time
-             LIMIT $4)
+             LIMIT +$4)
          RETURNING tenant_id, id, fence";
     CLAIM_INTERRUPTED =
         "UPDATE campaigns
@@ -50,7 +50,7 @@ system_sql! {
              JOIN campaigns l ON l.tenant_id = c.tenant_id AND l.id = c.campaign_id
              WHERE c.tenant_id = p.tenant_id AND c.prospect_id = p.id
                AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_TEMPLATE', 'WAITING_APPROVAL'))
-         LIMIT $2";
+         LIMIT +$2";
     PURGE_CHOICES = "DELETE FROM campaign_prospects WHERE tenant_id = $1 AND prospect_id = $2";
     /// The record of mail that was sent stays; `sending` and `unknown` may have been.
     PURGE_EMAILS =

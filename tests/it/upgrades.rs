@@ -7,7 +7,7 @@ use herald::store::MasterKey;
 use herald::tenant::TenantId;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use crate::support::kill::assert_whole;
 use crate::support::{TestApp, add_prospects, config, folder, newest, seams};
@@ -61,6 +61,9 @@ async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
     }
     #[expect(clippy::disallowed_methods, reason = "rows of a test")]
     sqlx::raw_sql(ROWS).execute(&mut database).await.expect("rows");
+    // As servers of that version left it when they ended.
+    sqlx::query("ANALYZE").execute(&mut database).await.expect("statistics");
+    assert_eq!(statistics(&mut database).await, ["sqlite_stat1", "sqlite_stat4"]);
     database.close().await.expect("closed");
 
     let mut settings = config(&data);
@@ -89,4 +92,12 @@ async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
     let config = config.expect("a configuration");
     assert!(config.location == "Mosel" && config.create_time.is_some());
     assert_whole(app.data.path()).await;
+    let mut database =
+        SqliteConnectOptions::new().filename(&app.data.path().join("herald.db")).connect().await.expect("it");
+    assert!(statistics(&mut database).await.is_empty(), "with statistics, every call plans its query anew");
+}
+
+async fn statistics(database: &mut SqliteConnection) -> Vec<String> {
+    let tables = "SELECT name FROM sqlite_schema WHERE name LIKE 'sqlite_stat%' ORDER BY name";
+    sqlx::query_scalar(tables).fetch_all(database).await.expect("the schema")
 }

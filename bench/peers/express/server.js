@@ -34,7 +34,7 @@ const FULL = `${BASIC}, notes, next_action AS nextAction, potential_interest AS 
 const get = db.prepare(`SELECT ${FULL} FROM prospects WHERE tenant_id = ? AND id = ? AND delete_time IS NULL`);
 const list = db.prepare(
   `SELECT ${BASIC} FROM prospects WHERE tenant_id = ? AND delete_time IS NULL
-   ORDER BY create_time DESC, id DESC LIMIT ?`,
+   ORDER BY create_time DESC, id DESC LIMIT +?`,
 );
 const holder = db.prepare("SELECT id FROM prospects WHERE tenant_id = ? AND email_key = ? AND delete_time IS NULL");
 const insert = db.prepare(
