@@ -97,7 +97,7 @@ struct Organisation {
 pub const MAX_TOKEN: usize = 16 * 1024;
 
 /// The tokens that are remembered at most.
-const REMEMBERED: u64 = 10_000;
+const REMEMBERED: u64 = 32_768;
 
 // === impl TokenVerifier ===
 
