@@ -1,18 +1,19 @@
-//! Load of many bodies: a closed loop of callers, each of which draws its next call. tonic for gRPC, hyper for HTTP/1.
+//! Load of many bodies: a closed loop of callers, each of which draws its next call. h2 for gRPC, hyper for HTTP/1.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use bytes::{Buf, BufMut as _, Bytes};
+use bytes::{Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, TE};
 use http::uri::PathAndQuery;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+
+use crate::data::framed;
 
 /// Where calls go.
 #[derive(Clone)]
@@ -45,10 +46,12 @@ pub struct Outcome {
     pub latencies: Vec<Duration>,
 }
 
-/// One connection; cheap to clone.
+/// One connection; cheap to clone. Without tonic, whose client takes as much of the machine for a call as the server:
+/// messages stay bytes, and nothing stands between the caller and HTTP/2.
 #[derive(Clone)]
 pub struct Grpc {
-    client: tonic::client::Grpc<Channel>,
+    sender: SendRequest<Bytes>,
+    authority: http::uri::Authority,
     path: PathAndQuery,
 }
 
@@ -56,13 +59,13 @@ pub struct Http {
     sender: http1::SendRequest<Full<Bytes>>,
 }
 
-/// Messages stay bytes: what is in them is no part of the load.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
 /// Calls in flight, on how many connections.
 pub const IN_FLIGHT: usize = 128;
 pub const CONNECTIONS: usize = 8;
+/// As h2load has it: no answer waits for the generator's leave.
+const WINDOW: u32 = 1 << 30;
+/// Before a message: whether it is compressed, and its length.
+const FRAME_BYTES: usize = 5;
 
 // === impl Target ===
 
@@ -145,9 +148,14 @@ pub async fn in_flight<'a>(
 impl Grpc {
     pub async fn connect(target: &Target) -> anyhow::Result<Self> {
         let Kind::Grpc(path) = target.kind else { bail!("not gRPC") };
-        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", target.port))?.tcp_nodelay(true);
-        let client = tonic::client::Grpc::new(endpoint.connect().await?);
-        Ok(Self { client: client.max_decoding_message_size(64 * 1024 * 1024), path: PathAndQuery::from_static(path) })
+        let stream = TcpStream::connect(("127.0.0.1", target.port)).await?;
+        stream.set_nodelay(true)?;
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        let (sender, connection) = builder.handshake(stream).await?;
+        tokio::spawn(connection);
+        let authority = format!("127.0.0.1:{}", target.port).parse()?;
+        Ok(Self { sender, authority, path: PathAndQuery::from_static(path) })
     }
 
     pub async fn call(&mut self, token: &str, body: Bytes) -> anyhow::Result<Bytes> {
@@ -165,13 +173,50 @@ impl Grpc {
         Ok(())
     }
 
+    /// The answer's message; the status of a call that was refused.
     pub async fn unary(&mut self, token: &str, path: PathAndQuery, body: Bytes) -> Result<Bytes, Status> {
-        let mut request = tonic::Request::new(body);
-        let bearer = MetadataValue::try_from(format!("Bearer {token}"));
-        request.metadata_mut().insert("authorization", bearer.map_err(|_| Status::internal("no token"))?);
-        self.client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        Ok(self.client.unary(request, path, Raw).await?.into_inner())
+        let request = self.request(token, path).map_err(|error| Status::internal(error.to_string()))?;
+        let (headers, message) = self.exchange(request, framed(&body)).await.map_err(|error| broken(&error))?;
+        let status = Status::from_header_map(&headers).ok_or_else(|| Status::unknown("no grpc-status"))?;
+        if status.code() == tonic::Code::Ok { Ok(message) } else { Err(status) }
     }
+
+    fn request(&self, token: &str, path: PathAndQuery) -> http::Result<http::Request<()>> {
+        let uri = http::Uri::builder().scheme("http").authority(self.authority.clone()).path_and_query(path).build()?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
+        // Sent as it is with every call, as h2load does.
+        bearer.set_sensitive(true);
+        http::Request::post(uri)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
+            .header(TE, HeaderValue::from_static("trailers"))
+            .header(AUTHORIZATION, bearer)
+            .body(())
+    }
+
+    /// The headers that tell the status, and the message.
+    async fn exchange(
+        &mut self,
+        request: http::Request<()>,
+        frame: Bytes,
+    ) -> Result<(http::HeaderMap, Bytes), h2::Error> {
+        std::future::poll_fn(|context| self.sender.poll_ready(context)).await?;
+        let (answer, mut stream) = self.sender.send_request(request, false)?;
+        stream.send_data(frame, true)?;
+        let (head, mut body) = answer.await?.into_parts();
+        let mut message = BytesMut::new();
+        while let Some(data) = body.data().await {
+            let data = data?;
+            body.flow_control().release_capacity(data.len())?;
+            message.extend_from_slice(&data);
+        }
+        let trailers = body.trailers().await?;
+        let _frame = message.split_to(message.len().min(FRAME_BYTES));
+        Ok((trailers.unwrap_or(head.headers), message.freeze()))
+    }
+}
+
+fn broken(error: &h2::Error) -> Status {
+    Status::unavailable(error.to_string())
 }
 
 // === impl Http ===
@@ -201,42 +246,5 @@ impl Http {
             bail!("{status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(())
-    }
-}
-
-// === impl Raw ===
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let size = buffer.remaining();
-        Ok(Some(buffer.copy_to_bytes(size)))
     }
 }
