@@ -23,7 +23,7 @@ pub async fn check_data(config: &Config, deep: bool) -> Vec<Finding> {
     let mut tenants = Vec::new();
     if database.exists() {
         let key = master_key(config, &mut findings);
-        let (found, known) = check_database(&database, key.as_ref(), deep).await;
+        let (found, known) = check_database(&database, key.as_ref(), deep);
         findings.extend(found);
         tenants = known;
     } else {

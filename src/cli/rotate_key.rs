@@ -37,8 +37,7 @@ pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
         bail!("there is no database in the data folder {}: check --data-dir", config.data_dir.display());
     }
     let _locked = DataDir::lock(&config.data_dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rewrapped = runtime.block_on(rewrap_data_keys(&database, &old, &new, &SystemRandom));
+    let rewrapped = rewrap_data_keys(&database, &old, &new, &SystemRandom);
     match rewrapped.context("nothing was changed")? {
         Some(count) => {
             say!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY")

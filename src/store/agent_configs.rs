@@ -1,11 +1,9 @@
 //! The tenant's configuration.
 
-use sqlx::FromRow;
-
 use super::Scoped;
 use super::error::{Result, StoreError};
 use super::events::json;
-use super::sql::tenant_sql;
+use super::sql::{row, tenant_sql};
 use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::config::Secret;
@@ -41,13 +39,14 @@ pub struct UpdateAgentConfig {
     pub etag: String,
 }
 
-#[derive(FromRow)]
-struct Row {
-    settings: String,
-    smtp_password: Option<Vec<u8>>,
-    revision: i64,
-    create_time: Option<i64>,
-    update_time: i64,
+row! {
+    struct Row {
+        settings: String,
+        smtp_password: Option<Vec<u8>>,
+        revision: i64,
+        create_time: Option<i64>,
+        update_time: i64,
+    }
 }
 
 impl Scoped<'_> {
@@ -61,8 +60,8 @@ impl Scoped<'_> {
 impl Write for UpdateAgentConfig {
     type Out = AgentConfig;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<AgentConfig> {
-        let row: Option<Row> = tx.query(GET).optional().await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<AgentConfig> {
+        let row: Option<Row> = tx.query(GET).optional()?;
         let mut config = row.as_ref().map_or_else(|| Ok(AgentConfig::default()), Row::config)?;
         if !self.etag.is_empty() && self.etag != config.etag(tx.tenant().as_str()) {
             return Err(StoreError::EtagMismatch);
@@ -70,7 +69,7 @@ impl Write for UpdateAgentConfig {
         config.settings.merge(&self.settings, &self.mask);
         let mut password = row.and_then(|row| row.smtp_password);
         if self.mask.has("smtp.password") {
-            password = self.sealed(tx).await?;
+            password = self.sealed(tx)?;
             config.has_password = password.is_some();
         }
         let now = tx.now();
@@ -78,18 +77,18 @@ impl Write for UpdateAgentConfig {
         config.create_time = config.create_time.or(Some(now));
         config.update_time = Some(now);
         let put = tx.query(PUT).bind(json(&config.settings)).bind(password).bind(config.revision);
-        put.bind(now.0).execute_exactly(1).await?;
+        put.bind(now.0).execute_exactly(1)?;
         Ok(config)
     }
 }
 
 impl UpdateAgentConfig {
-    async fn sealed(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Vec<u8>>> {
+    fn sealed(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Vec<u8>>> {
         let password = self.smtp_password.expose();
         if password.is_empty() {
             return Ok(None);
         }
-        let sealed = tx.data_key().await?.seal(PASSWORD, password, tx.ids().random());
+        let sealed = tx.data_key()?.seal(PASSWORD, password, tx.ids().random());
         sealed.map(Some).ok_or_else(|| StoreError::Broken("a password could not be sealed".to_owned()))
     }
 }

@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::FromRow;
-
 use super::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::events::{json, record};
 use super::idempotency::RequestId;
 use super::prospects::highest_first;
-use super::sql::tenant_sql;
+use super::sql::{row, tenant_sql};
 use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::campaign::{
@@ -155,23 +153,24 @@ pub struct Reviewed {
     pub rejected: u32,
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: CampaignId,
-    state: String,
-    resume_to: Option<String>,
-    settings: String,
-    current_step: String,
-    cursor: i64,
-    prospect_count: i64,
-    seq: i64,
-    fence: i64,
-    failure: String,
-    create_time: i64,
-    update_time: i64,
-    end_time: Option<i64>,
-    steps: String,
-    emails: String,
+row! {
+    struct Row {
+        id: CampaignId,
+        state: String,
+        resume_to: Option<String>,
+        settings: String,
+        current_step: String,
+        cursor: i64,
+        prospect_count: i64,
+        seq: i64,
+        fence: i64,
+        failure: String,
+        create_time: i64,
+        update_time: i64,
+        end_time: Option<i64>,
+        steps: String,
+        emails: String,
+    }
 }
 
 impl Scoped<'_> {
@@ -216,18 +215,18 @@ impl Scoped<'_> {
 }
 
 /// The campaign that `which` means, inside a write.
-pub(super) async fn get(tx: &mut ScopedTx<'_>, which: &CampaignRef) -> Result<Campaign> {
+pub(super) fn get(tx: &mut ScopedTx<'_>, which: &CampaignRef) -> Result<Campaign> {
     let (query, noun) = match which {
         CampaignRef::Id(id) => (tx.query(GET).bind(id.clone()), Noun::Campaign),
         CampaignRef::Newest => (tx.query(NEWEST), Noun::AnyCampaign),
         CampaignRef::Live => (tx.query(LIVE), Noun::AnyCampaign),
     };
-    let row: Option<Row> = query.optional().await?;
+    let row: Option<Row> = query.optional()?;
     row.ok_or(StoreError::NotFound(noun))?.campaign()
 }
 
 /// Sets a step's standing, and gives the event that says so.
-pub(super) async fn set_step(
+pub(super) fn set_step(
     tx: &mut ScopedTx<'_>,
     campaign: &CampaignId,
     step: StepId,
@@ -237,23 +236,23 @@ pub(super) async fn set_step(
 ) -> Result<EventKind> {
     let now = tx.now();
     let query = tx.query(SET_STEP).bind(campaign.clone()).bind(step.as_str()).bind(status.as_str());
-    query.bind(progress).bind(summary.to_owned()).bind(now.0).execute_exactly(1).await?;
+    query.bind(progress).bind(summary.to_owned()).bind(now.0).execute_exactly(1)?;
     Ok(EventKind::StepChanged { step, status, progress, summary: summary.to_owned() })
 }
 
-pub(super) async fn set_state_under_lease(
+pub(super) fn set_state_under_lease(
     tx: &mut ScopedTx<'_>,
     campaign: &Campaign,
     to: CampaignState,
     reason: &str,
 ) -> Result<EventKind> {
     let query = tx.query(SET_STATE_UNDER_LEASE).bind(campaign.id.clone()).bind(to.as_str());
-    query.bind(to.resume_to().map(CampaignState::as_str)).execute_exactly(1).await?;
+    query.bind(to.resume_to().map(CampaignState::as_str)).execute_exactly(1)?;
     Ok(EventKind::state(Some(campaign.state), to, reason))
 }
 
 /// Moves the campaign to a state in which nobody works on it, or from such a state to RUNNING, where it is claimed anew.
-pub(super) async fn set_state(
+pub(super) fn set_state(
     tx: &mut ScopedTx<'_>,
     campaign: &Campaign,
     to: CampaignState,
@@ -263,12 +262,12 @@ pub(super) async fn set_state(
     let failure = if to == CampaignState::Failed { reason } else { "" };
     let query = tx.query(SET_STATE).bind(campaign.id.clone()).bind(to.as_str());
     let query = query.bind(to.resume_to().map(CampaignState::as_str)).bind(ended).bind(failure.to_owned());
-    query.execute_exactly(1).await?;
+    query.execute_exactly(1)?;
     Ok(EventKind::state(Some(campaign.state), to, reason))
 }
 
-pub(super) async fn set_current_step(tx: &mut ScopedTx<'_>, campaign: &CampaignId, step: StepId) -> Result<()> {
-    tx.query(SET_CURRENT_STEP).bind(campaign.clone()).bind(step.as_str()).execute_exactly(1).await
+pub(super) fn set_current_step(tx: &mut ScopedTx<'_>, campaign: &CampaignId, step: StepId) -> Result<()> {
+    tx.query(SET_CURRENT_STEP).bind(campaign.clone()).bind(step.as_str()).execute_exactly(1)
 }
 
 // === impl StartCampaign ===
@@ -278,30 +277,30 @@ impl Write for StartCampaign {
 
     const CHANGES_CAMPAIGN: bool = true;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
         if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find::<CampaignId>(tx).await?
+            && let Some(before) = request_id.find::<CampaignId>(tx)?
         {
-            return get(tx, &CampaignRef::Id(before)).await;
+            return get(tx, &CampaignRef::Id(before));
         }
-        refuse_if_live(tx).await?;
+        refuse_if_live(tx)?;
         let state = CampaignState::Running;
         let now = tx.now();
         let insert = tx.query(INSERT).bind(self.id.clone()).bind(state.as_str()).bind(json(&self.settings));
-        insert.bind(StepId::WebsiteAnalysis.as_str()).bind(now.0).execute_exactly(1).await?;
+        insert.bind(StepId::WebsiteAnalysis.as_str()).bind(now.0).execute_exactly(1)?;
         let steps = StepId::ALL.map(StepId::as_str);
-        tx.query(INSERT_STEPS).bind(self.id.clone()).bind(json(&steps)).execute_exactly(steps.len()).await?;
+        tx.query(INSERT_STEPS).bind(self.id.clone()).bind(json(&steps)).execute_exactly(steps.len())?;
         tx.count("campaigns", 1);
-        record(tx, &self.id, vec![EventKind::state(None, state, "")]).await?;
+        record(tx, &self.id, vec![EventKind::state(None, state, "")])?;
         if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &self.id).await?;
+            request_id.keep(tx, &self.id)?;
         }
-        get(tx, &CampaignRef::Id(self.id.clone())).await
+        get(tx, &CampaignRef::Id(self.id.clone()))
     }
 }
 
-pub(super) async fn refuse_if_live(tx: &mut ScopedTx<'_>) -> Result<()> {
-    match get(tx, &CampaignRef::Live).await {
+pub(super) fn refuse_if_live(tx: &mut ScopedTx<'_>) -> Result<()> {
+    match get(tx, &CampaignRef::Live) {
         Ok(live) => Err(StoreError::CampaignLive(live.id)),
         Err(StoreError::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
@@ -315,41 +314,41 @@ impl Write for Transition {
 
     const CHANGES_CAMPAIGN: bool = true;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
-        let campaign = get(tx, &self.campaign).await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
+        let campaign = get(tx, &self.campaign)?;
         let to = campaign.state.after(self.action)?;
         if campaign.state == CampaignState::Failed {
-            refuse_if_live(tx).await?;
+            refuse_if_live(tx)?;
         }
         let mut events = Vec::new();
         match self.action {
-            Action::Pause => events.push(set_state_under_lease(tx, &campaign, to, "").await?),
+            Action::Pause => events.push(set_state_under_lease(tx, &campaign, to, "")?),
             Action::Resume if campaign.state != CampaignState::Failed => {
-                events.push(set_state_under_lease(tx, &campaign, to, "").await?);
+                events.push(set_state_under_lease(tx, &campaign, to, "")?);
             }
             Action::Cancel => {
                 for step in campaign.steps.iter().filter(|s| s.status == StepStatus::InProgress) {
                     let skipped = StepStatus::Skipped;
-                    events.push(set_step(tx, &campaign.id, step.id, skipped, step.progress, "cancelled").await?);
+                    events.push(set_step(tx, &campaign.id, step.id, skipped, step.progress, "cancelled")?);
                 }
-                events.push(set_state(tx, &campaign, to, "").await?);
+                events.push(set_state(tx, &campaign, to, "")?);
             }
             Action::Resume => {
                 for step in campaign.steps.iter().filter(|s| s.status == StepStatus::Failed) {
                     let again = StepStatus::InProgress;
-                    events.push(set_step(tx, &campaign.id, step.id, again, step.progress, "").await?);
+                    events.push(set_step(tx, &campaign.id, step.id, again, step.progress, "")?);
                 }
-                events.push(set_state(tx, &campaign, to, "").await?);
+                events.push(set_state(tx, &campaign, to, "")?);
             }
             Action::SelectTemplate => {
                 let settings = Settings { template_id: self.template.clone(), ..campaign.settings.clone() };
-                tx.query(SET_SETTINGS).bind(campaign.id.clone()).bind(json(&settings)).execute_exactly(1).await?;
-                events.push(set_state(tx, &campaign, to, "template selected").await?);
+                tx.query(SET_SETTINGS).bind(campaign.id.clone()).bind(json(&settings)).execute_exactly(1)?;
+                events.push(set_state(tx, &campaign, to, "template selected")?);
             }
             Action::ReviewEmails => return Err(StoreError::Broken("a review is a write of its own".to_owned())),
         }
-        record(tx, &campaign.id, events).await?;
-        get(tx, &CampaignRef::Id(campaign.id)).await
+        record(tx, &campaign.id, events)?;
+        get(tx, &CampaignRef::Id(campaign.id))
     }
 }
 
@@ -364,18 +363,18 @@ impl Write for ReviewEmails {
         self.reviews.len() + if self.others.is_some() { 1_000 } else { 0 }
     }
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Reviewed> {
-        let campaign = get(tx, &self.campaign).await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Reviewed> {
+        let campaign = get(tx, &self.campaign)?;
         campaign.state.after(Action::ReviewEmails)?;
         let mut events = Vec::new();
         for review in &self.reviews {
-            let prospect_id = decide(tx, &campaign.id, review).await?;
+            let prospect_id = decide(tx, &campaign.id, review)?;
             events.push(decided(review.email_id.clone(), prospect_id, review.decision));
         }
         if let Some(decision) = self.others {
             let now = tx.now();
             let query = tx.query(DECIDE_OTHERS).bind(campaign.id.clone()).bind(status_after(decision).as_str());
-            let rows: Vec<(EmailId, ProspectId)> = query.bind(now.0).all().await?;
+            let rows: Vec<(EmailId, ProspectId)> = query.bind(now.0).all()?;
             events.extend(rows.into_iter().map(|(email, prospect)| decided(email, prospect, decision)));
         }
         let count = |status| {
@@ -384,23 +383,23 @@ impl Write for ReviewEmails {
         };
         let (approved, rejected) = (count(EmailStatus::Approved), count(EmailStatus::Rejected));
 
-        let now_at = get(tx, &CampaignRef::Id(campaign.id.clone())).await?;
+        let now_at = get(tx, &CampaignRef::Id(campaign.id.clone()))?;
         let waiting = now_at.emails.awaiting_approval;
         let generated = now_at.emails.generated();
         if waiting == 0 {
             let summary = format!("{} approved, {} rejected", now_at.emails.approved, now_at.emails.rejected);
             let done = StepStatus::Completed;
-            events.push(set_step(tx, &campaign.id, StepId::EmailReview, done, 100, &summary).await?);
-            set_current_step(tx, &campaign.id, StepId::EmailSending).await?;
-            events.push(set_state(tx, &campaign, CampaignState::Running, "review done").await?);
+            events.push(set_step(tx, &campaign.id, StepId::EmailReview, done, 100, &summary)?);
+            set_current_step(tx, &campaign.id, StepId::EmailSending)?;
+            events.push(set_state(tx, &campaign, CampaignState::Running, "review done")?);
         } else if approved + rejected > 0 {
             let progress = percent(generated - waiting, generated);
             let summary = format!("{waiting} left to decide");
             let step = StepStatus::InProgress;
-            events.push(set_step(tx, &campaign.id, StepId::EmailReview, step, progress, &summary).await?);
+            events.push(set_step(tx, &campaign.id, StepId::EmailReview, step, progress, &summary)?);
         }
-        record(tx, &campaign.id, events).await?;
-        let campaign = get(tx, &CampaignRef::Id(campaign.id)).await?;
+        record(tx, &campaign.id, events)?;
+        let campaign = get(tx, &CampaignRef::Id(campaign.id))?;
         Ok(Reviewed { campaign, approved, rejected })
     }
 }
@@ -411,16 +410,16 @@ pub(super) fn percent(part: u32, whole: u32) -> u8 {
     u8::try_from(percent.min(100)).unwrap_or(100)
 }
 
-async fn decide(tx: &mut ScopedTx<'_>, campaign: &CampaignId, review: &Review) -> Result<ProspectId> {
+fn decide(tx: &mut ScopedTx<'_>, campaign: &CampaignId, review: &Review) -> Result<ProspectId> {
     let now = tx.now();
     let status = status_after(review.decision);
     let query = tx.query(DECIDE).bind(review.email_id.clone()).bind(campaign.clone()).bind(status.as_str());
-    let row = query.bind(review.subject.clone()).bind(review.body.clone()).bind(now.0).optional().await?;
+    let row = query.bind(review.subject.clone()).bind(review.body.clone()).bind(now.0).optional()?;
     if let Some((prospect_id,)) = row {
         return Ok(prospect_id);
     }
     let there = tx.query(EMAIL_STATUS).bind(review.email_id.clone()).bind(campaign.clone());
-    let (status,): (String,) = there.optional().await?.ok_or(StoreError::NotFound(Noun::Email))?;
+    let (status,): (String,) = there.optional()?.ok_or(StoreError::NotFound(Noun::Email))?;
     let status = EmailStatus::parse(&status).map_or("in a status that cannot be", EmailStatus::as_str);
     Err(StoreError::EmailState { id: review.email_id.to_string(), status })
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqliteConnection};
+use rusqlite::{Connection, OpenFlags};
 
 use super::error::{Result, StoreError};
 use super::master_key::MasterKey;
-use super::sql::{Door, system_sql};
+use super::sql::system_sql;
 use crate::domain::finding::Finding;
 use crate::tenant::TenantId;
 
@@ -39,22 +38,22 @@ const TABLES: [&str; 11] = [
 ];
 
 /// What is wrong with the database, and the tenants that it has. `deep` reads every page.
-pub async fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -> (Vec<Finding>, Vec<TenantId>) {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
+pub fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -> (Vec<Finding>, Vec<TenantId>) {
     let mut findings = Vec::new();
     let mut tenants = Vec::new();
-    let looked = async {
-        let mut connection = options.connect().await?;
-        check_migrations(&mut connection, &mut findings).await?;
-        check_tables(&mut connection, &mut findings).await?;
-        check_references(&mut connection, &mut findings).await?;
-        tenants = check_tenants(&mut connection, master_key, &mut findings).await?;
+    let mut look = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        check_migrations(&connection, &mut findings)?;
+        check_tables(&connection, &mut findings)?;
+        check_references(&connection, &mut findings)?;
+        tenants = check_tenants(&connection, master_key, &mut findings)?;
         if deep {
-            check_pages(&mut connection, &mut findings).await?;
+            check_pages(&connection, &mut findings)?;
         }
         Ok::<_, StoreError>(())
     };
-    if let Err(error) = looked.await {
+    if let Err(error) = look() {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let wrong = format!("the database {} cannot be read: {error}{cause}", path.display());
         findings.push(Finding::new(wrong, "stop the server and put back the last backup of the data folder"));
@@ -62,8 +61,8 @@ pub async fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: b
     (findings, tenants)
 }
 
-async fn check_migrations(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
-    let applied: Vec<(i64, bool, Vec<u8>)> = CHECK_MIGRATIONS.on(Door::Write(connection)).all().await?;
+fn check_migrations(connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
+    let applied: Vec<(i64, bool, Vec<u8>)> = CHECK_MIGRATIONS.on(connection).all()?;
     let applied: BTreeMap<_, _> =
         applied.into_iter().map(|(version, success, sum)| (version, (success, sum))).collect();
     let migrator = sqlx::migrate!("migrations/sqlite");
@@ -87,8 +86,8 @@ async fn check_migrations(connection: &mut SqliteConnection, findings: &mut Vec<
     Ok(())
 }
 
-async fn check_tables(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
-    let columns: Vec<(String, String, i64, bool)> = CHECK_TABLES.on(Door::Write(connection)).all().await?;
+fn check_tables(connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
+    let columns: Vec<(String, String, i64, bool)> = CHECK_TABLES.on(connection).all()?;
     let mut scoped: BTreeMap<String, bool> = BTreeMap::new();
     for (table, column, key, not_null) in columns {
         *scoped.entry(table).or_default() |= column == "tenant_id" && key == 1 && not_null;
@@ -107,8 +106,8 @@ async fn check_tables(connection: &mut SqliteConnection, findings: &mut Vec<Find
     Ok(())
 }
 
-async fn check_references(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
-    let broken: Vec<(String, i64)> = CHECK_REFERENCES.on(Door::Write(connection)).all().await?;
+fn check_references(connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
+    let broken: Vec<(String, i64)> = CHECK_REFERENCES.on(connection).all()?;
     for (table, rows) in broken {
         let wrong = format!("{rows} rows of {table} refer to a tenant, prospect, campaign or e-mail that is not there");
         findings.push(Finding::new(
@@ -119,12 +118,12 @@ async fn check_references(connection: &mut SqliteConnection, findings: &mut Vec<
     Ok(())
 }
 
-async fn check_tenants(
-    connection: &mut SqliteConnection,
+fn check_tenants(
+    connection: &Connection,
     master_key: Option<&MasterKey>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<TenantId>> {
-    let rows: Vec<(String, Vec<u8>)> = CHECK_TENANTS.on(Door::Write(connection)).all().await?;
+    let rows: Vec<(String, Vec<u8>)> = CHECK_TENANTS.on(connection).all()?;
     let mut tenants = Vec::new();
     let mut sealed = 0;
     for (id, data_key) in rows {
@@ -143,8 +142,8 @@ async fn check_tenants(
     Ok(tenants)
 }
 
-async fn check_pages(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<()> {
-    let lines: Vec<(String,)> = CHECK_PAGES.on(Door::Write(connection)).all().await?;
+fn check_pages(connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
+    let lines: Vec<(String,)> = CHECK_PAGES.on(connection).all()?;
     for (line,) in lines.into_iter().filter(|(line,)| line != "ok") {
         let wrong = format!("the database is damaged: {line}");
         findings.push(Finding::new(wrong, "stop the server and put back the last backup of the data folder"));

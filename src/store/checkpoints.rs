@@ -4,11 +4,11 @@
 //! and an fsync of the database. Beside the writer it costs nobody anything, but cannot come to an end while the log grows.
 //! So the writer still does it, rarely, when there is little left to do, and begins the log anew.
 
+use std::sync::mpsc::Receiver;
+use std::thread::sleep;
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use rusqlite::Connection;
 
 use super::error::Result;
 use super::transaction;
@@ -16,39 +16,32 @@ use super::transaction;
 /// Pages of the log, 16 MiB, that are worth it: the more, the fewer of them have been written over since.
 const WORTH: i64 = 4_000;
 /// Pages of the log, 64 MiB, at which the writer does it.
-pub(super) const AT_MOST: &str = "16000";
+pub(super) const AT_MOST: u32 = 16_000;
 
 /// How often it is looked at while there are commits, and after it could not be done.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
-pub(super) struct Checkpoints {
-    pub connection: SqliteConnection,
-    /// Told of each commit, until there will be no more.
-    pub committed: watch::Receiver<()>,
+/// Runs on a thread of its own. `committed` is told of commits, until there will be no more.
+pub(super) fn run(connection: Connection, committed: &Receiver<()>) {
+    while committed.recv().is_ok() {
+        let pause = match look(&connection) {
+            Ok(()) => PAUSE,
+            Err(error) => {
+                tracing::warn!(error = %error, "the write-ahead log grows: it could not be folded in, and is tried again");
+                PAUSE_AFTER_ERROR
+            }
+        };
+        sleep(pause);
+    }
+    transaction::close(connection);
 }
 
-impl Checkpoints {
-    pub(super) async fn run(mut self) {
-        while self.committed.changed().await.is_ok() {
-            let pause = match self.look().await {
-                Ok(()) => PAUSE,
-                Err(error) => {
-                    tracing::warn!(error = %error, "the write-ahead log grows: it could not be folded in, and is tried again");
-                    PAUSE_AFTER_ERROR
-                }
-            };
-            sleep(pause).await;
-        }
-        transaction::close(self.connection).await;
+fn look(connection: &Connection) -> Result<()> {
+    if transaction::unfolded(connection)? >= WORTH {
+        transaction::fold(connection)?;
     }
-
-    async fn look(&mut self) -> Result<()> {
-        if transaction::unfolded(&mut self.connection).await? >= WORTH {
-            transaction::fold(&mut self.connection).await?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -79,7 +72,7 @@ mod tests {
                 let mut looks = 0;
                 while size("herald.db") < before + (4 << 20) {
                     assert!(looks < 500, "{} bytes, and {} in the log", size("herald.db"), size("herald.db-wal"));
-                    sleep(PAUSE).await;
+                    tokio::time::sleep(PAUSE).await;
                     looks += 1;
                 }
             }

@@ -1,12 +1,11 @@
 //! E-mails: reading them. They are written by the engine's progress and by reviews.
 
 use serde::Deserialize;
-use sqlx::FromRow;
 
 use super::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::prospects::highest_first;
-use super::sql::tenant_sql;
+use super::sql::{row, tenant_sql};
 use super::tx::ScopedTx;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::{Email, EmailStatus, Mailbox, Received};
@@ -52,31 +51,33 @@ tenant_sql! {
          LIMIT +$4");
 }
 
-/// In the order of `email_columns!`.
-#[derive(FromRow, Deserialize)]
-pub(super) struct EmailRow {
-    id: EmailId,
-    prospect_id: ProspectId,
-    campaign_id: Option<CampaignId>,
-    template_id: Option<TemplateId>,
-    position: Option<i64>,
-    subject: String,
-    body: String,
-    from_name: String,
-    from_address: String,
-    to_name: String,
-    to_address: String,
-    unsubscribe: String,
-    status: String,
-    note: String,
-    message_id: String,
-    edited: i64,
-    sent_time: Option<i64>,
-    create_time: i64,
-    update_time: i64,
-    received_time: Option<i64>,
-    intent: Option<String>,
-    in_reply_to: Option<EmailId>,
+row! {
+    /// In the order of `email_columns!`.
+    #[derive(Deserialize)]
+    pub(super) struct EmailRow {
+        id: EmailId,
+        prospect_id: ProspectId,
+        campaign_id: Option<CampaignId>,
+        template_id: Option<TemplateId>,
+        position: Option<i64>,
+        subject: String,
+        body: String,
+        from_name: String,
+        from_address: String,
+        to_name: String,
+        to_address: String,
+        unsubscribe: String,
+        status: String,
+        note: String,
+        message_id: String,
+        edited: i64,
+        sent_time: Option<i64>,
+        create_time: i64,
+        update_time: i64,
+        received_time: Option<i64>,
+        intent: Option<String>,
+        in_reply_to: Option<EmailId>,
+    }
 }
 
 impl Scoped<'_> {
@@ -125,8 +126,8 @@ impl Scoped<'_> {
 }
 
 /// The e-mail, inside a write.
-pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<Email> {
-    let row: Option<EmailRow> = tx.query(GET).bind(id.clone()).json().await?;
+pub(super) fn find(tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<Email> {
+    let row: Option<EmailRow> = tx.query(GET).bind(id.clone()).json()?;
     row.ok_or(StoreError::NotFound(Noun::Email))?.email()
 }
 

@@ -61,7 +61,7 @@ pub enum StoreError {
     #[error("the store is inconsistent: {0}")]
     Broken(String),
     #[error("the database failed")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 // === impl Noun ===
@@ -95,7 +95,16 @@ impl From<sqlx::Error> for StoreError {
         let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
         match code {
             Some(code) if code & 0xff == SQLITE_FULL => Self::DiskFull,
-            _ => Self::Database(error),
+            _ => Self::Database(error.into()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            _ => Self::Database(error.into()),
         }
     }
 }

@@ -61,7 +61,7 @@ struct Row {
 }
 
 /// Appends to the history, in order, and tells watchers once the transaction is committed.
-pub(super) async fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: Vec<EventKind>) -> Result<()> {
+pub(super) fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: Vec<EventKind>) -> Result<()> {
     if kinds.is_empty() {
         return Ok(());
     }
@@ -69,13 +69,13 @@ pub(super) async fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: 
     let count = kinds.len();
     let added = i64::try_from(count).unwrap_or(i64::MAX);
     let number = tx.query(NUMBER).bind(campaign.clone()).bind(added).bind(now.0);
-    let last: Option<(i64,)> = number.optional().await?;
+    let last: Option<(i64,)> = number.optional()?;
     let (last,) = last.ok_or(StoreError::NotFound(Noun::Campaign))?;
     let first = last - added + 1;
 
     let rows: Vec<(Option<&str>, String)> = kinds.iter().map(|k| (k.log_step().map(StepId::as_str), json(k))).collect();
     let append = tx.query(APPEND).bind(campaign.clone()).bind(first).bind(now.0).bind(json(&rows));
-    append.execute_exactly(count).await?;
+    append.execute_exactly(count)?;
 
     for (seq, kind) in (first..).zip(kinds) {
         tx.tell(campaign, Event { seq, time: now, kind });

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::FromRow;
 
 use super::error::{Result, StoreError};
 use super::events::json;
-use super::sql::tenant_sql;
+use super::sql::{row, tenant_sql};
 use super::tx::ScopedTx;
 
 tenant_sql! {
@@ -33,17 +32,18 @@ pub struct RequestId {
     pub hash: [u8; 32],
 }
 
-#[derive(FromRow)]
-struct Row {
-    request_hash: Vec<u8>,
-    result: String,
+row! {
+    struct Row {
+        request_hash: Vec<u8>,
+        result: String,
+    }
 }
 
 impl RequestId {
     /// What this request gave when it was done before.
-    pub(super) async fn find<T: DeserializeOwned>(&self, tx: &mut ScopedTx<'_>) -> Result<Option<T>> {
+    pub(super) fn find<T: DeserializeOwned>(&self, tx: &mut ScopedTx<'_>) -> Result<Option<T>> {
         let since = tx.now().plus_seconds(-KEPT_SECONDS);
-        let row: Option<Row> = tx.query(FIND).bind(self.method).bind(self.id.clone()).bind(since.0).optional().await?;
+        let row: Option<Row> = tx.query(FIND).bind(self.method).bind(self.id.clone()).bind(since.0).optional()?;
         let Some(row) = row else { return Ok(None) };
         if row.request_hash != self.hash {
             return Err(StoreError::RequestIdReused);
@@ -53,9 +53,9 @@ impl RequestId {
         Ok(Some(result))
     }
 
-    pub(super) async fn keep<T: Serialize>(&self, tx: &mut ScopedTx<'_>, result: &T) -> Result<()> {
+    pub(super) fn keep<T: Serialize>(&self, tx: &mut ScopedTx<'_>, result: &T) -> Result<()> {
         let now = tx.now();
         let keep = tx.query(KEEP).bind(self.method).bind(self.id.clone()).bind(self.hash.to_vec());
-        keep.bind(json(result)).bind(now.0).execute_exactly(1).await
+        keep.bind(json(result)).bind(now.0).execute_exactly(1)
     }
 }

@@ -28,7 +28,6 @@ mod strategies;
 mod suppressions;
 mod system;
 mod tail;
-mod together;
 mod transaction;
 mod turns;
 mod tx;
@@ -41,7 +40,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
+use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::oneshot;
 
 pub use agent_configs::UpdateAgentConfig;
@@ -65,7 +64,7 @@ use crate::domain::clock::{Random, Timestamp};
 use crate::domain::id::Ids;
 use crate::tenant::{Scope, TenantId};
 use error::Result;
-use sql::{Bound, Door, TenantSql};
+use sql::{Query, TenantSql};
 
 /// Read connections for each of the machine's cores, each connection a thread. On two cores, 2 and 4 and 8 connections gave
 /// 5,060, 5,360 and 5,290 lists a second, and calls beside a flood of searches waited 9, 11 and 17 ms for a core at p99.
@@ -137,20 +136,11 @@ impl Store {
             .await
             .map_err(|source| OpenError::Migrate { path: path.display().to_string(), source })?;
         migrating.close().await;
-        let mut connection = options
-            .clone()
-            // In KiB: what a group touches at random places, without reading it again and without writing it twice.
-            .pragma("cache_size", "-16384")
-            .pragma("wal_autocheckpoint", checkpoints::AT_MOST)
-            // What takes back a statement that fails after some of its rows; else it goes through a temporary file.
-            .pragma("temp_store", "memory")
-            .connect()
-            .await
-            .map_err(failed)?;
-        if !transaction::opens(&master_key, &mut connection).await? {
+        let connection = transaction::connect(path)?;
+        if !transaction::opens(&master_key, &connection)? {
             return Err(OpenError::WrongMasterKey);
         }
-        let folding = options.clone().connect().await.map_err(failed)?;
+        let folding = transaction::connect(path)?;
         let most = READERS_PER_CORE * std::thread::available_parallelism().map_or(2, NonZero::get).max(2);
         let pool = SqlitePoolOptions::new()
             .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
@@ -258,7 +248,7 @@ impl Readers {
     async fn row<T: DeserializeOwned>(&self, sql: TenantSql, tenant: &TenantId, id: &str) -> Result<Option<T>> {
         match self.rows.read(sql, tenant, id) {
             Ok(found) => found.map(|json| sql::parse(sql.name, &json)).transpose(),
-            Err(_) => sql.on(Door::Read(self, tenant), tenant).bind(id.to_owned()).json().await,
+            Err(_) => sql.query(self, tenant).bind(id.to_owned()).json().await,
         }
     }
 }
@@ -279,9 +269,9 @@ impl<'a> Scoped<'a> {
         Ok(out)
     }
 
-    fn query(&self, sql: TenantSql) -> Bound<'a> {
+    fn query(&self, sql: TenantSql) -> Query<'a> {
         self.store.freshness.reading(self.tenant(), sql.tables);
-        sql.on(Door::Read(&self.store.readers, self.tenant()), self.tenant())
+        sql.query(&self.store.readers, self.tenant())
     }
 
     /// The JSON that a text gives of one row alone, the one that has this id, which is bound as `$2`.
@@ -293,16 +283,10 @@ impl<'a> Scoped<'a> {
 
 /// Wraps the data keys of the database at `path` anew: under `new` instead of under `old`. How many tenants there are; None,
 /// and nothing is done, if they are under `new` already. The caller holds the data folder's lock.
-pub async fn rewrap_data_keys(
-    path: &Path,
-    old: &MasterKey,
-    new: &MasterKey,
-    random: &dyn Random,
-) -> Result<Option<usize>> {
-    let options = SqliteConnectOptions::new().filename(path).synchronous(SqliteSynchronous::Full);
-    let mut connection = options.disable_statement_logging().connect().await?;
-    let rewrapped = transaction::rewrap(&mut connection, old, new, random).await;
-    connection.close().await?;
+pub fn rewrap_data_keys(path: &Path, old: &MasterKey, new: &MasterKey, random: &dyn Random) -> Result<Option<usize>> {
+    let connection = transaction::connect(path)?;
+    let rewrapped = transaction::rewrap(&connection, old, new, random);
+    transaction::close(connection);
     rewrapped
 }
 
@@ -326,6 +310,5 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
 
 /// Every text that crosses tenants, or concerns none.
 pub fn system_texts() -> Vec<sql::SystemSql> {
-    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, together::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM]
-        .concat()
+    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM].concat()
 }

@@ -14,7 +14,7 @@ use super::emails::{EmailRow, email_columns};
 use super::error::{Result, StoreError};
 use super::events::{json, record};
 use super::prospects::{self, ProspectRow, prospect_columns};
-use super::sql::tenant_sql;
+use super::sql::{row, tenant_sql};
 use super::strategies;
 use super::suppressions;
 use super::system::Lease;
@@ -224,10 +224,11 @@ struct Chosen {
     prospect: ProspectRow,
 }
 
-#[derive(FromRow)]
-struct Changed {
-    id: EmailId,
-    prospect_id: ProspectId,
+row! {
+    struct Changed {
+        id: EmailId,
+        prospect_id: ProspectId,
+    }
 }
 
 impl Scoped<'_> {
@@ -251,8 +252,8 @@ impl Scoped<'_> {
 }
 
 /// The campaign, if the lease is still held.
-async fn held(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
-    let campaign = match campaigns::get(tx, &CampaignRef::Id(lease.campaign.clone())).await {
+fn held(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
+    let campaign = match campaigns::get(tx, &CampaignRef::Id(lease.campaign.clone())) {
         // A reset has removed it; the lease went with it.
         Err(StoreError::NotFound(_)) => return Err(StoreError::StaleLease),
         campaign => campaign?,
@@ -261,8 +262,8 @@ async fn held(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
 }
 
 /// The campaign, if the lease is still held and it is running.
-async fn held_running(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
-    let campaign = held(tx, lease).await?;
+fn held_running(tx: &mut ScopedTx<'_>, lease: &Lease) -> Result<Campaign> {
+    let campaign = held(tx, lease)?;
     if campaign.state == CampaignState::Running { Ok(campaign) } else { Err(StoreError::NotRunning) }
 }
 
@@ -282,8 +283,8 @@ impl Write for Advance {
         }
     }
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
-        let campaign = held_running(tx, &self.lease).await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        let campaign = held_running(tx, &self.lease)?;
         if campaign.current_step != self.step {
             return Err(StoreError::Broken(format!("work on {:?} while at {:?}", self.step, campaign.current_step)));
         }
@@ -291,58 +292,53 @@ impl Write for Advance {
         let mut progress = standing.map_or(0, |s| s.progress);
         let mut events = Vec::new();
         if standing.is_some_and(|s| s.status == StepStatus::Pending) && !matches!(self.next, Next::Fail { .. }) {
-            events.push(set_step(tx, &campaign.id, self.step, StepStatus::InProgress, progress, "").await?);
+            events.push(set_step(tx, &campaign.id, self.step, StepStatus::InProgress, progress, "")?);
         }
         events.extend(self.log.iter().map(|line| EventKind::log(self.step, line)));
-        if let Some(more) = self.do_work(tx, &campaign, &mut events).await?
+        if let Some(more) = self.do_work(tx, &campaign, &mut events)?
             && more > progress
         {
             progress = more;
             if matches!(self.next, Next::Stay) {
-                events.push(set_step(tx, &campaign.id, self.step, StepStatus::InProgress, progress, "").await?);
+                events.push(set_step(tx, &campaign.id, self.step, StepStatus::InProgress, progress, "")?);
             }
         }
-        self.go_on(tx, &campaign, progress, &mut events).await?;
-        record(tx, &campaign.id, events).await
+        self.go_on(tx, &campaign, progress, &mut events)?;
+        record(tx, &campaign.id, events)
     }
 }
 
 impl Advance {
     /// Writes the work; gives the step's progress where the work tells it.
-    async fn do_work(
-        &self,
-        tx: &mut ScopedTx<'_>,
-        campaign: &Campaign,
-        events: &mut Vec<EventKind>,
-    ) -> Result<Option<u8>> {
+    fn do_work(&self, tx: &mut ScopedTx<'_>, campaign: &Campaign, events: &mut Vec<EventKind>) -> Result<Option<u8>> {
         let id = &campaign.id;
         let now = tx.now();
         match &self.work {
             Work::None => {}
             Work::Analysis(analysis) => {
-                tx.query(SET_ANALYSIS).bind(id.clone()).bind(json(analysis)).execute_exactly(1).await?;
+                tx.query(SET_ANALYSIS).bind(id.clone()).bind(json(analysis)).execute_exactly(1)?;
             }
             Work::Strategy(strategy) => {
-                tx.query(SET_STRATEGY).bind(id.clone()).bind(json(strategy)).execute_exactly(1).await?;
-                strategies::keep(tx, campaign, strategy).await?;
+                tx.query(SET_STRATEGY).bind(id.clone()).bind(json(strategy)).execute_exactly(1)?;
+                strategies::keep(tx, campaign, strategy)?;
             }
             Work::Prospects(list) => {
                 let rows: Vec<_> = list.iter().map(|p| (&p.prospect_id, p.score, json(&p.reasons))).collect();
-                tx.query(INSERT_PROSPECTS).bind(id.clone()).bind(json(&rows)).execute_exactly(rows.len()).await?;
+                tx.query(INSERT_PROSPECTS).bind(id.clone()).bind(json(&rows)).execute_exactly(rows.len())?;
                 let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-                tx.query(SET_PROSPECT_COUNT).bind(id.clone()).bind(count).execute_exactly(1).await?;
+                tx.query(SET_PROSPECT_COUNT).bind(id.clone()).bind(count).execute_exactly(1)?;
             }
             Work::Emails { done, of, emails } => {
                 let rows: Vec<_> = emails.iter().map(WrittenEmail::values).collect();
                 let insert = tx.query(INSERT_EMAILS).bind(id.clone()).bind(now.0);
-                insert.bind(json(&rows)).execute_exactly(rows.len()).await?;
+                insert.bind(json(&rows)).execute_exactly(rows.len())?;
                 tx.count("emails", signed(rows.len()));
-                tx.query(SET_CURSOR).bind(id.clone()).bind(*done).execute_exactly(1).await?;
+                tx.query(SET_CURSOR).bind(id.clone()).bind(*done).execute_exactly(1)?;
                 events.extend(emails.iter().map(WrittenEmail::event));
                 return Ok(Some(percent(*done, *of)));
             }
             Work::ApproveAll => {
-                let rows: Vec<Changed> = tx.query(APPROVE_ALL).bind(id.clone()).bind(now.0).all().await?;
+                let rows: Vec<Changed> = tx.query(APPROVE_ALL).bind(id.clone()).bind(now.0).all()?;
                 events.extend(rows.into_iter().map(|row| row.event(EmailStatus::Approved)));
             }
             Work::Hold { reason } => events.push(EventKind::HoldChanged { reason: reason.clone() }),
@@ -350,7 +346,7 @@ impl Advance {
         Ok(None)
     }
 
-    async fn go_on(
+    fn go_on(
         &self,
         tx: &mut ScopedTx<'_>,
         campaign: &Campaign,
@@ -361,26 +357,26 @@ impl Advance {
         match &self.next {
             Next::Stay => {}
             Next::Done { status, summary } => {
-                events.push(set_step(tx, id, self.step, *status, 100, summary).await?);
+                events.push(set_step(tx, id, self.step, *status, 100, summary)?);
                 match self.step.next() {
-                    Some(next) => set_current_step(tx, id, next).await?,
-                    None => events.push(set_state(tx, campaign, CampaignState::Completed, summary).await?),
+                    Some(next) => set_current_step(tx, id, next)?,
+                    None => events.push(set_state(tx, campaign, CampaignState::Completed, summary)?),
                 }
             }
             Next::DoneThenWait { summary, state } => {
-                events.push(set_step(tx, id, self.step, StepStatus::Completed, 100, summary).await?);
+                events.push(set_step(tx, id, self.step, StepStatus::Completed, 100, summary)?);
                 if let Some(next) = self.step.next() {
-                    set_current_step(tx, id, next).await?;
+                    set_current_step(tx, id, next)?;
                 }
-                events.push(set_state(tx, campaign, *state, "").await?);
+                events.push(set_state(tx, campaign, *state, "")?);
             }
             Next::Wait { summary, state } => {
-                events.push(set_step(tx, id, self.step, StepStatus::InProgress, progress, summary).await?);
-                events.push(set_state(tx, campaign, *state, "").await?);
+                events.push(set_step(tx, id, self.step, StepStatus::InProgress, progress, summary)?);
+                events.push(set_state(tx, campaign, *state, "")?);
             }
             Next::Fail { reason } => {
-                events.push(set_step(tx, id, self.step, StepStatus::Failed, progress, reason).await?);
-                events.push(set_state(tx, campaign, CampaignState::Failed, reason).await?);
+                events.push(set_step(tx, id, self.step, StepStatus::Failed, progress, reason)?);
+                events.push(set_state(tx, campaign, CampaignState::Failed, reason)?);
             }
         }
         Ok(())
@@ -429,44 +425,44 @@ impl Write for SendBegin {
 
     const CHANGES_CAMPAIGN: bool = true;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Begun> {
-        let campaign = held_running(tx, &self.lease).await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Begun> {
+        let campaign = held_running(tx, &self.lease)?;
         let mut events = Vec::new();
         let pending =
             |s: &crate::domain::campaign::Step| s.id == StepId::EmailSending && s.status == StepStatus::Pending;
         if campaign.steps.iter().any(pending) {
-            events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, 0, "").await?);
+            events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, 0, "")?);
         }
-        let begun = begin_next(tx, &campaign.id, &mut events).await?;
-        record(tx, &campaign.id, events).await?;
+        let begun = begin_next(tx, &campaign.id, &mut events)?;
+        record(tx, &campaign.id, events)?;
         Ok(begun)
     }
 }
 
 /// Marks the next approved e-mail as being sent. Those that are not to be sent after all are skipped.
-async fn begin_next(tx: &mut ScopedTx<'_>, campaign: &CampaignId, events: &mut Vec<EventKind>) -> Result<Begun> {
+fn begin_next(tx: &mut ScopedTx<'_>, campaign: &CampaignId, events: &mut Vec<EventKind>) -> Result<Begun> {
     let now = tx.now();
     for _ in 0..MOST_SKIPPED {
-        let row: Option<EmailRow> = tx.query(BEGIN_SENDING).bind(campaign.clone()).bind(now.0).optional().await?;
+        let row: Option<EmailRow> = tx.query(BEGIN_SENDING).bind(campaign.clone()).bind(now.0).optional()?;
         let Some(email) = row.map(EmailRow::email).transpose()? else { return Ok(Begun::NoneLeft) };
-        let why_not = why_not(tx, &email).await?;
+        let why_not = why_not(tx, &email)?;
         let status = if why_not.is_some() { EmailStatus::Skipped } else { EmailStatus::Sending };
         let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
         events.push(EventKind::EmailChanged { email_id: email_id.clone(), prospect_id, status });
         match why_not {
             None => return Ok(Begun::Email(Box::new(email))),
-            Some(why) => tx.query(SKIP).bind(email_id).bind(why).bind(now.0).execute_exactly(1).await?,
+            Some(why) => tx.query(SKIP).bind(email_id).bind(why).bind(now.0).execute_exactly(1)?,
         }
     }
     Ok(Begun::Skipped)
 }
 
 /// Why an approved e-mail is not sent after all, as things are now.
-async fn why_not(tx: &mut ScopedTx<'_>, email: &Email) -> Result<Option<String>> {
-    if let Some(suppression) = suppressions::find(tx, &email.to.address).await? {
+fn why_not(tx: &mut ScopedTx<'_>, email: &Email) -> Result<Option<String>> {
+    if let Some(suppression) = suppressions::find(tx, &email.to.address)? {
         return Ok(Some(format!("not sent: {}", suppression.reason.in_words())));
     }
-    match prospects::find(tx, &email.prospect_id, "").await {
+    match prospects::find(tx, &email.prospect_id, "") {
         Ok(prospect) => Ok(prospect.left_alone().map(|why| format!("not sent: {why}"))),
         Err(StoreError::NotFound(_)) => Ok(Some("not sent: the prospect is gone".to_owned())),
         Err(error) => Err(error),
@@ -480,13 +476,13 @@ impl Write for SendDone {
 
     const CHANGES_CAMPAIGN: bool = true;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
-        let campaign = held(tx, &self.lease).await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
+        let campaign = held(tx, &self.lease)?;
         let now = tx.now();
         let (status, note) = self.outcome.status();
         let sent = (status == EmailStatus::Sent).then_some(now.0);
         let query = tx.query(DONE_SENDING).bind(self.email.clone()).bind(campaign.id.clone()).bind(status.as_str());
-        let row: Option<(ProspectId,)> = query.bind(note.to_owned()).bind(sent).bind(now.0).optional().await?;
+        let row: Option<(ProspectId,)> = query.bind(note.to_owned()).bind(sent).bind(now.0).optional()?;
         let Some((prospect_id,)) = row else {
             return Err(StoreError::Broken(format!("e-mail {} was not in the middle of sending", self.email)));
         };
@@ -494,30 +490,30 @@ impl Write for SendDone {
             vec![EventKind::EmailChanged { email_id: self.email.clone(), prospect_id: prospect_id.clone(), status }];
         if status == EmailStatus::Sent {
             // A prospect that was purged meanwhile is no reason not to record what was sent.
-            tx.query(CONTACTED).bind(prospect_id).bind(now.0).execute().await?;
+            tx.query(CONTACTED).bind(prospect_id).bind(now.0).execute()?;
             tx.count("emails_sent", 1);
         }
         let mut next = None;
         if campaign.state == CampaignState::Running {
-            events.extend(self.progress(tx, &campaign).await?);
+            events.extend(self.progress(tx, &campaign)?);
             if self.pause_on_error && status == EmailStatus::Failed {
                 let reason = format!("an e-mail was refused: {note}");
                 let to = campaign.state.after(Action::Pause)?;
-                events.push(set_state_under_lease(tx, &campaign, to, &reason).await?);
+                events.push(set_state_under_lease(tx, &campaign, to, &reason)?);
             } else if self.begin_next
-                && let Begun::Email(email) = begin_next(tx, &campaign.id, &mut events).await?
+                && let Begun::Email(email) = begin_next(tx, &campaign.id, &mut events)?
             {
                 next = Some(*email);
             }
         }
-        record(tx, &campaign.id, events).await?;
+        record(tx, &campaign.id, events)?;
         Ok(next)
     }
 }
 
 impl SendDone {
     /// The step's progress, where it has moved by a whole percent.
-    async fn progress(&self, tx: &mut ScopedTx<'_>, before: &Campaign) -> Result<Option<EventKind>> {
+    fn progress(&self, tx: &mut ScopedTx<'_>, before: &Campaign) -> Result<Option<EventKind>> {
         let to_send = before.emails.approved + before.emails.sending;
         let done = before.emails.sent + before.emails.failed + before.emails.unknown;
         let progress = percent(done + 1, done + to_send);
@@ -525,7 +521,7 @@ impl SendDone {
         if self.outcome == Outcome::NotSent || step.is_none_or(|s| s.progress >= progress) {
             return Ok(None);
         }
-        set_step(tx, &before.id, StepId::EmailSending, StepStatus::InProgress, progress, "").await.map(Some)
+        set_step(tx, &before.id, StepId::EmailSending, StepStatus::InProgress, progress, "").map(Some)
     }
 }
 
@@ -545,11 +541,11 @@ impl Outcome {
 impl Write for Release {
     type Out = ();
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
-        let fence: Option<(i64,)> = tx.query(FENCE).bind(self.lease.campaign.clone()).optional().await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        let fence: Option<(i64,)> = tx.query(FENCE).bind(self.lease.campaign.clone()).optional()?;
         if fence == Some((self.lease.fence,)) {
             let release = tx.query(RELEASE).bind(self.lease.campaign.clone());
-            release.bind(self.lease.fence).execute_exactly(1).await?;
+            release.bind(self.lease.fence).execute_exactly(1)?;
         }
         Ok(())
     }

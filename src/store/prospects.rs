@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::FromRow;
 
 use super::Scoped;
@@ -12,7 +13,6 @@ use super::events::json;
 use super::idempotency::RequestId;
 use super::sql::tenant_sql;
 use super::suppressions;
-use super::together::{Together, added, changed, changed_values, values};
 use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::clock::Timestamp;
@@ -69,6 +69,27 @@ macro_rules! filtered {
     };
 }
 
+/// Changes the row that has this id and this revision to what a JSON array of one row, as `values` gives it, says. The
+/// argument is what else is set.
+macro_rules! changed {
+    ($more:literal) => {
+        concat!(
+            "UPDATE prospects
+             SET company = value ->> '$[3]', contact_name = value ->> '$[4]', position = value ->> '$[5]',
+                 industry = value ->> '$[6]', location = value ->> '$[7]', business_size = value ->> '$[8]',
+                 source = value ->> '$[9]', source_url = value ->> '$[10]', notes = value ->> '$[11]',
+                 tags = value ->> '$[12]', language = value ->> '$[13]', status = value ->> '$[14]',
+                 conversion_probability = value ->> '$[15]', priority_score = value ->> '$[16]',
+                 next_action = value ->> '$[17]', potential_interest = value ->> '$[18]',
+                 discovery_context = value ->> '$[19]', manual_intervention = value ->> '$[20]',
+                 auto_reply_enabled = value ->> '$[21]', search_key = value ->> '$[22]', industry_key = value ->> '$[23]',
+                 update_time = $4, revision = revision + 1", $more, "
+             FROM jsonb_each($5)
+             WHERE tenant_id = $1 AND prospects.id = $2 AND revision = $3"
+        )
+    };
+}
+
 tenant_sql! {
     GET = concat!("SELECT ", prospect_json!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
     LIST_NEWEST = concat!(
@@ -93,11 +114,25 @@ tenant_sql! {
          FROM json_each($2) k
          CROSS JOIN prospects p
          WHERE p.tenant_id = $1 AND p.email_key = k.value AND p.delete_time IS NULL";
-    INSERT = added!(tenant: "$1", now: "$2", rows: "$3");
-    UPDATE = changed!(tenant: "$1", id: "$2", now: "$3", rows: "$4", more: "");
+    /// Adds the rows of a JSON array, each as `values` gives it; one whose address is held is passed over.
+    INSERT =
+        "INSERT INTO prospects (
+             tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size,
+             source, source_url, notes, tags, language, status, conversion_probability, priority_score, next_action,
+             potential_interest, discovery_context, manual_intervention, auto_reply_enabled, search_key, industry_key,
+             emails_sent, create_time, update_time, revision)
+         SELECT $1, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]', value ->> '$[3]',
+             value ->> '$[4]', value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]',
+             value ->> '$[9]', value ->> '$[10]', value ->> '$[11]', value ->> '$[12]', value ->> '$[13]',
+             value ->> '$[14]', value ->> '$[15]', value ->> '$[16]', value ->> '$[17]', value ->> '$[18]',
+             value ->> '$[19]', value ->> '$[20]', value ->> '$[21]', value ->> '$[22]', value ->> '$[23]',
+             0, $2, $2, 1
+         FROM jsonb_each($3)
+         WHERE true
+         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
+    UPDATE = changed!("");
     /// Touches the index of addresses, which the other need not.
-    UPDATE_EMAIL = changed!(
-        tenant: "$1", id: "$2", now: "$3", rows: "$4", more: ", email = value ->> '$[1]', email_key = value ->> '$[2]'");
+    UPDATE_EMAIL = changed!(", email = value ->> '$[1]', email_key = value ->> '$[2]'");
     SET_DELETED =
         "UPDATE prospects
          SET delete_time = $4, purge_time = $5, update_time = $6, revision = revision + 1
@@ -106,9 +141,11 @@ tenant_sql! {
 
 /// Adds prospects; a row whose address is held already is a duplicate.
 pub struct CreateProspects {
-    /// Each with the id that it gets if it is new. Checked.
-    pub rows: Vec<(ProspectId, ProspectFields)>,
-    pub request_id: Option<RequestId>,
+    /// The id that each row gets if it is new, and the key of its address.
+    rows: Vec<(ProspectId, String)>,
+    /// All that is written of them, made where the call is and not in the writer, for whom everybody waits.
+    values: String,
+    request_id: Option<RequestId>,
 }
 
 /// What became of one row.
@@ -218,20 +255,22 @@ pub(super) fn highest_first(request: &PageRequest<RowCursor>) -> (i64, String) {
 }
 
 impl CreateProspects {
-    /// Gives each row its id; they sort as the rows do.
+    /// Gives each row, which has been checked, its id; they sort as the rows do.
     pub fn new(rows: Vec<ProspectFields>, request_id: Option<RequestId>, ids: &Ids) -> Self {
         let mut made: Vec<_> = rows.iter().map(|_| ProspectId::make(ids)).collect();
         made.sort_unstable();
-        Self { rows: made.into_iter().zip(rows).collect(), request_id }
+        let values: Vec<_> = made.iter().zip(&rows).map(|(id, fields)| values(id, fields)).collect();
+        let keys = rows.iter().map(|fields| address_key(&fields.email));
+        Self { values: json(&values), rows: made.into_iter().zip(keys).collect(), request_id }
     }
 
     /// Which rows are there now: their own, or the ones that held their addresses.
-    async fn found(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
-        let keys: Vec<String> = self.rows.iter().map(|(_, fields)| address_key(&fields.email)).collect();
-        let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all().await?;
+    fn found(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
+        let keys: Vec<_> = self.rows.iter().map(|(_, key)| key).collect();
+        let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all()?;
         let holders: HashMap<_, _> = holders.into_iter().collect();
-        let found = self.rows.iter().zip(keys).map(|((id, _), key)| {
-            let holder = holders.get(&key).ok_or_else(|| StoreError::Broken("a prospect was not added".to_owned()))?;
+        let found = self.rows.iter().map(|(id, key)| {
+            let holder = holders.get(key).ok_or_else(|| StoreError::Broken("a prospect was not added".to_owned()))?;
             Ok(Created { id: holder.clone(), duplicate: holder != id })
         });
         found.collect()
@@ -249,32 +288,22 @@ impl Write for CreateProspects {
         self.request_id.is_none()
     }
 
-    fn together(&self, tenant: &TenantId) -> Option<Together> {
-        self.request_id.is_none().then(|| Together::add(tenant, &self.rows))
-    }
-
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
         if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find(tx).await?
+            && let Some(before) = request_id.find(tx)?
         {
             return Ok(before);
         }
-        let added = match tx.done_together() {
-            Some(added) => added,
-            None => {
-                let (now, rows) =
-                    (tx.now(), self.rows.iter().map(|(id, fields)| values(id, fields)).collect::<Vec<_>>());
-                tx.query(INSERT).bind(now.0).bind(json(&rows)).execute().await?
-            }
-        };
+        let now = tx.now();
+        let added = tx.query(INSERT).bind(now.0).bind(self.values.clone()).execute()?;
         tx.count("prospects", i64::try_from(added).unwrap_or(i64::MAX));
         let results = if added == self.rows.len() as u64 {
             self.rows.iter().map(|(id, _)| Created { id: id.clone(), duplicate: false }).collect()
         } else {
-            self.found(tx).await?
+            self.found(tx)?
         };
         if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &results).await?;
+            request_id.keep(tx, &results)?;
         }
         Ok(results)
     }
@@ -287,25 +316,16 @@ impl Write for UpdateProspect {
         true
     }
 
-    fn together(&self, tenant: &TenantId) -> Option<Together> {
-        let seen = self.as_seen(tenant)?;
-        Some(Together::change(tenant, &self.changed(seen.clone(), seen.update_time)))
-    }
-
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        match (self.as_seen(tx.tenant()), tx.done_together()) {
-            (Some(seen), Some(1)) => return Ok(self.changed(seen.clone(), tx.now())),
-            (Some(seen), None) => {
-                if let Some(changed) = self.change(tx, seen.clone()).await? {
-                    return Ok(changed);
-                }
-            }
-            // It is no longer what was seen.
-            _ => {}
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
+        // It may no longer be what was seen.
+        if let Some(seen) = self.as_seen(tx.tenant())
+            && let Some(changed) = self.change(tx, seen.clone())?
+        {
+            return Ok(changed);
         }
-        let prospect = find(tx, &self.id, "").await?;
+        let prospect = find(tx, &self.id, "")?;
         self.allows(tx.tenant(), &prospect)?;
-        let changed = self.change(tx, prospect).await?;
+        let changed = self.change(tx, prospect)?;
         changed.ok_or_else(|| StoreError::Broken("a prospect changed while it was written".to_owned()))
     }
 }
@@ -335,14 +355,15 @@ impl UpdateProspect {
     }
 
     /// Changes the row; None, and nothing is done, if it is no longer the one that is given.
-    async fn change(&self, tx: &mut ScopedTx<'_>, prospect: Prospect) -> Result<Option<Prospect>> {
-        let prospect = self.changed(prospect, tx.now());
+    fn change(&self, tx: &mut ScopedTx<'_>, prospect: Prospect) -> Result<Option<Prospect>> {
+        let (now, revision) = (tx.now(), prospect.revision);
+        let prospect = self.changed(prospect, now);
         if self.moves() {
-            refuse_if_taken(tx, &prospect).await?;
+            refuse_if_taken(tx, &prospect)?;
         }
-        let now = tx.now();
         let query = tx.change_row(if self.moves() { UPDATE_EMAIL } else { UPDATE }, prospect.id.as_str());
-        let changed = query.bind(now.0).bind(json(&[changed_values(&prospect)])).execute().await?;
+        let values = json(&[values(&prospect.id, &prospect.fields)]);
+        let changed = query.bind(revision).bind(now.0).bind(values).execute()?;
         Ok((changed == 1).then_some(prospect))
     }
 }
@@ -350,8 +371,8 @@ impl UpdateProspect {
 impl Write for DeleteProspect {
     type Out = Prospect;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        let prospect = find(tx, &self.id, "").await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
+        let prospect = find(tx, &self.id, "")?;
         if prospect.deleted.is_some() {
             // Whatever the etag: the answer of the first time may have been lost.
             return Ok(prospect);
@@ -365,30 +386,30 @@ impl Write for DeleteProspect {
                 source: "deleted prospect".to_owned(),
                 create_time: tx.now(),
             };
-            suppressions::add(tx, &[suppression]).await?;
+            suppressions::add(tx, &[suppression])?;
         }
         let time = tx.now();
         let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
-        set_deleted(tx, prospect, Some(Deleted { time, purge_time: time.plus_seconds(keep) })).await
+        set_deleted(tx, prospect, Some(Deleted { time, purge_time: time.plus_seconds(keep) }))
     }
 }
 
 impl Write for UndeleteProspect {
     type Out = Prospect;
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
-        let prospect = find(tx, &self.id, &self.etag).await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
+        let prospect = find(tx, &self.id, &self.etag)?;
         if prospect.deleted.is_none() {
             return Err(StoreError::ProspectNotDeleted);
         }
-        refuse_if_taken(tx, &prospect).await?;
-        set_deleted(tx, prospect, None).await
+        refuse_if_taken(tx, &prospect)?;
+        set_deleted(tx, prospect, None)
     }
 }
 
 /// The prospect, inside a write; refused if the etag is given and not its own.
-pub(super) async fn find(tx: &mut ScopedTx<'_>, id: &ProspectId, etag: &str) -> Result<Prospect> {
-    let row: Option<ProspectRow> = tx.query(GET).bind(id.clone()).json().await?;
+pub(super) fn find(tx: &mut ScopedTx<'_>, id: &ProspectId, etag: &str) -> Result<Prospect> {
+    let row: Option<ProspectRow> = tx.query(GET).bind(id.clone()).json()?;
     let prospect = row.ok_or(StoreError::NotFound(Noun::Prospect))?.prospect()?;
     check_etag(tx.tenant(), &prospect, etag)?;
     Ok(prospect)
@@ -400,20 +421,51 @@ fn check_etag(tenant: &TenantId, prospect: &Prospect, etag: &str) -> Result<()> 
 }
 
 /// An address belongs to one prospect among those that are not deleted.
-async fn refuse_if_taken(tx: &mut ScopedTx<'_>, prospect: &Prospect) -> Result<()> {
+fn refuse_if_taken(tx: &mut ScopedTx<'_>, prospect: &Prospect) -> Result<()> {
     let keys = [address_key(&prospect.fields.email)];
-    let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all().await?;
+    let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all()?;
     if holders.iter().any(|(_, holder)| *holder != prospect.id) { Err(StoreError::EmailTaken) } else { Ok(()) }
 }
 
-async fn set_deleted(tx: &mut ScopedTx<'_>, mut prospect: Prospect, deleted: Option<Deleted>) -> Result<Prospect> {
+fn set_deleted(tx: &mut ScopedTx<'_>, mut prospect: Prospect, deleted: Option<Deleted>) -> Result<Prospect> {
     prospect.deleted = deleted;
     prospect.update_time = tx.now();
     let query = tx.change_row(SET_DELETED, prospect.id.as_str()).bind(prospect.revision);
     let query = query.bind(deleted.map(|d| d.time.0)).bind(deleted.map(|d| d.purge_time.0));
-    query.bind(prospect.update_time.0).execute_exactly(1).await?;
+    query.bind(prospect.update_time.0).execute_exactly(1)?;
     prospect.revision += 1;
     Ok(prospect)
+}
+
+/// What is written of a prospect, in the order in which `INSERT` and `UPDATE` read it.
+fn values(id: &ProspectId, f: &ProspectFields) -> Vec<Value> {
+    vec![
+        id.as_str().into(),
+        f.email.as_str().into(),
+        address_key(&f.email).into(),
+        f.company.as_str().into(),
+        f.contact_name.as_str().into(),
+        f.position.as_str().into(),
+        f.industry.as_str().into(),
+        f.location.as_str().into(),
+        f.business_size.as_str().into(),
+        f.source.as_str().into(),
+        f.source_url.as_str().into(),
+        f.notes.as_str().into(),
+        json(&f.tags).into(),
+        f.language.as_str().into(),
+        f.status.as_str().into(),
+        f.conversion_probability.into(),
+        f.priority_score.into(),
+        f.next_action.as_str().into(),
+        f.potential_interest.as_str().into(),
+        f.discovery_context.as_str().into(),
+        // SQLite's JSON has booleans, its tables 0 and 1.
+        u8::from(f.manual_intervention).into(),
+        u8::from(f.auto_reply_enabled).into(),
+        f.search_key().into(),
+        f.industry.to_lowercase().into(),
+    ]
 }
 
 impl ProspectRow {

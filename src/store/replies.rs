@@ -62,20 +62,20 @@ pub struct RecordReply {
 impl Write for RecordReply {
     type Out = (Email, Prospect);
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Email, Prospect)> {
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Email, Prospect)> {
         if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find::<EmailId>(tx).await?
+            && let Some(before) = request_id.find::<EmailId>(tx)?
         {
-            return self.as_it_is(tx, &before).await;
+            return self.as_it_is(tx, &before);
         }
-        let prospect = prospects::find(tx, &self.prospect, "").await?;
-        if let Some(before) = self.before(tx).await? {
-            return self.as_it_is(tx, &before).await;
+        let prospect = prospects::find(tx, &self.prospect, "")?;
+        if let Some(before) = self.before(tx)? {
+            return self.as_it_is(tx, &before);
         }
         let mut addresses = vec![prospect.fields.email.clone()];
         let to = match &self.in_reply_to {
             Some(id) => {
-                let answered = emails::find(tx, id).await?;
+                let answered = emails::find(tx, id)?;
                 if answered.prospect_id != prospect.id {
                     return Err(StoreError::NotFound(Noun::Email));
                 }
@@ -96,9 +96,9 @@ impl Write for RecordReply {
         let insert = insert.bind(self.subject.clone()).bind(self.body.clone());
         let insert = insert.bind(prospect.fields.contact_name.clone()).bind(prospect.fields.email.clone()).bind(to);
         let insert = insert.bind(self.message_id.clone()).bind(now.0).bind(received.0).bind(self.intent.as_str());
-        insert.bind(self.in_reply_to.clone()).execute_exactly(1).await?;
+        insert.bind(self.in_reply_to.clone()).execute_exactly(1)?;
         tx.count("replies", 1);
-        self.note(tx, &prospect, received).await?;
+        self.note(tx, &prospect, received)?;
         if self.intent == Intent::Unsubscribe {
             let suppression = |email| Suppression {
                 email,
@@ -106,33 +106,33 @@ impl Write for RecordReply {
                 source: "reply".to_owned(),
                 create_time: now,
             };
-            suppressions::add(tx, &addresses.into_iter().map(suppression).collect::<Vec<_>>()).await?;
+            suppressions::add(tx, &addresses.into_iter().map(suppression).collect::<Vec<_>>())?;
         }
         if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &self.id).await?;
+            request_id.keep(tx, &self.id)?;
         }
-        self.as_it_is(tx, &self.id).await
+        self.as_it_is(tx, &self.id)
     }
 }
 
 impl RecordReply {
     /// A reply with the same Message-ID that was recorded before.
-    async fn before(&self, tx: &mut ScopedTx<'_>) -> Result<Option<EmailId>> {
+    fn before(&self, tx: &mut ScopedTx<'_>) -> Result<Option<EmailId>> {
         if self.message_id.is_empty() {
             return Ok(None);
         }
         let query = tx.query(BEFORE).bind(self.prospect.clone()).bind(self.message_id.clone());
-        let row: Option<(EmailId,)> = query.optional().await?;
+        let row: Option<(EmailId,)> = query.optional()?;
         Ok(row.map(|(id,)| id))
     }
 
-    async fn as_it_is(&self, tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<(Email, Prospect)> {
-        Ok((emails::find(tx, id).await?, prospects::find(tx, &self.prospect, "").await?))
+    fn as_it_is(&self, tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<(Email, Prospect)> {
+        Ok((emails::find(tx, id)?, prospects::find(tx, &self.prospect, "")?))
     }
 
     /// What follows for the prospect.
-    async fn note(&self, tx: &mut ScopedTx<'_>, prospect: &Prospect, received: Timestamp) -> Result<()> {
-        let decided: Option<(String,)> = tx.query(DECIDED).bind(prospect.id.clone()).optional().await?;
+    fn note(&self, tx: &mut ScopedTx<'_>, prospect: &Prospect, received: Timestamp) -> Result<()> {
+        let decided: Option<(String,)> = tx.query(DECIDED).bind(prospect.id.clone()).optional()?;
         let replies = &prospect.replies;
         let personal = self.intent.is_personal();
         let is_last = personal && replies.last_time.is_none_or(|last| last <= received);
@@ -149,6 +149,6 @@ impl RecordReply {
         let query = tx.query(NOTE).bind(prospect.id.clone()).bind(prospect.revision);
         let query = query.bind(replies.received + u32::from(personal)).bind(last).bind(last_time.map(|time| time.0));
         let query = query.bind(decided.map(|(intent,)| intent)).bind(status.as_str()).bind(now.0);
-        query.execute_exactly(1).await
+        query.execute_exactly(1)
     }
 }

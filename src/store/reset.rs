@@ -122,35 +122,35 @@ impl Write for Reset {
         SLICE
     }
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Removed> {
-        refuse_if_live(tx).await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Removed> {
+        refuse_if_live(tx)?;
         let mut removed = Removed::default();
         if self.scope != ResetScope::Prospects {
             let now = tx.now();
-            removed.configuration = tx.query(CONFIGURATION).bind(now.0).execute().await? > 0;
+            removed.configuration = tx.query(CONFIGURATION).bind(now.0).execute()? > 0;
         }
         if self.scope == ResetScope::Configuration {
             return Ok(removed);
         }
         // One table after the other: the next once a slice has found the last of the one before.
         let mut left = Left(SLICE);
-        left.remove(tx, CHOICES, "").await?;
-        left.remove(tx, REPLIES, "replies").await?;
-        removed.emails = left.remove(tx, EMAILS, "emails").await?;
+        left.remove(tx, CHOICES, "")?;
+        left.remove(tx, REPLIES, "replies")?;
+        removed.emails = left.remove(tx, EMAILS, "emails")?;
         if left.0 > 0 {
             let now = tx.now();
-            let refusals = tx.query(REFUSALS).bind(signed(left.0)).bind(now.0).execute().await?;
+            let refusals = tx.query(REFUSALS).bind(signed(left.0)).bind(now.0).execute()?;
             tx.count("suppressions", i64::try_from(refusals).unwrap_or(i64::MAX));
         }
-        removed.prospects = left.remove(tx, PROSPECTS, "prospects").await?;
+        removed.prospects = left.remove(tx, PROSPECTS, "prospects")?;
         if self.scope == ResetScope::Everything {
-            removed.strategies = left.remove(tx, STRATEGIES, "marketing_strategies").await?;
-            left.remove(tx, EVENTS, "").await?;
-            left.remove(tx, STEPS, "").await?;
-            removed.campaigns = left.remove(tx, CAMPAIGNS, "campaigns").await?;
+            removed.strategies = left.remove(tx, STRATEGIES, "marketing_strategies")?;
+            left.remove(tx, EVENTS, "")?;
+            left.remove(tx, STEPS, "")?;
+            removed.campaigns = left.remove(tx, CAMPAIGNS, "campaigns")?;
         }
         if left.0 > 0 {
-            tx.query(REQUESTS).execute().await?;
+            tx.query(REQUESTS).execute()?;
         }
         removed.more = left.0 == 0;
         Ok(removed)
@@ -162,11 +162,11 @@ struct Left(usize);
 
 impl Left {
     /// Removes as many as it may, and takes them off the tenant's count of `noun`.
-    async fn remove(&mut self, tx: &mut ScopedTx<'_>, sql: TenantSql, noun: &'static str) -> Result<u64> {
+    fn remove(&mut self, tx: &mut ScopedTx<'_>, sql: TenantSql, noun: &'static str) -> Result<u64> {
         if self.0 == 0 {
             return Ok(0);
         }
-        let removed = tx.query(sql).bind(signed(self.0)).execute().await?;
+        let removed = tx.query(sql).bind(signed(self.0)).execute()?;
         let count = usize::try_from(removed).unwrap_or(usize::MAX);
         self.0 = self.0.saturating_sub(count);
         if !noun.is_empty() && count > 0 {

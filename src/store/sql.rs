@@ -4,13 +4,16 @@
 //! tenant, bound by the executor, or for one row by [`super::rows`], and by nobody else. How many parameters a text has is
 //! counted here, and the executor refuses to run it with fewer, since SQLite would silently take NULL.
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Value, ValueRef};
+use rusqlite::{Connection, Row, Rows};
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Encode, FromRow, Row as _, Sqlite, SqliteConnection, Type};
+use sqlx::{Encode, FromRow, Row as _, Sqlite, Type};
 
 use super::Readers;
 use super::error::{Result, StoreError};
 use super::freshness::Tables;
+use crate::domain::id::{CampaignId, EmailId, ProspectId, StrategyId, TemplateId};
 use crate::tenant::TenantId;
 
 /// A text that sees one tenant's rows.
@@ -25,7 +28,7 @@ pub struct TenantSql {
     parameters: u8,
 }
 
-/// A text that crosses tenants, or concerns none. In `system.rs`, `together.rs`, `transaction.rs` and `check.rs` alone.
+/// A text that crosses tenants, or concerns none. In `system.rs`, `transaction.rs` and `check.rs` alone.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemSql {
     pub name: &'static str,
@@ -55,23 +58,53 @@ macro_rules! system_sql {
 
 pub(super) use {system_sql, tenant_sql};
 
-/// Where a text is run.
-pub(super) enum Door<'a> {
-    /// When it is the tenant's turn.
-    Read(&'a Readers, &'a TenantId),
-    Write(&'a mut SqliteConnection),
-}
-
-/// A text with its parameters.
-pub(super) struct Bound<'a> {
-    door: Door<'a>,
-    /// What is run first.
-    first: Option<SystemSql>,
+/// A text with its parameters, for the connections that read, when it is the tenant's turn.
+pub(super) struct Query<'a> {
+    readers: &'a Readers,
+    tenant: &'a TenantId,
     query: sqlx::query::Query<'a, Sqlite, SqliteArguments>,
     name: &'static str,
     parameters: u8,
     bound: u8,
 }
+
+/// A text with its parameters, for the connection that writes. It runs on the thread that asks, which is the writer's.
+pub(super) struct Statement<'a> {
+    connection: &'a Connection,
+    /// What is run first.
+    first: Option<SystemSql>,
+    text: &'static str,
+    name: &'static str,
+    parameters: u8,
+    values: Vec<Value>,
+}
+
+/// What a statement binds.
+pub(super) trait Parameter {
+    fn value(self) -> Value;
+}
+
+/// What a statement gives of a row.
+pub(super) trait Record: Sized {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self>;
+}
+
+/// A struct of columns by their names, which queries and statements give.
+macro_rules! row {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(sqlx::FromRow)]
+        $vis struct $name { $($(#[$doc])* $field: $type,)* }
+
+        impl crate::store::sql::Record for $name {
+            fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+                Ok(Self { $($field: row.get(stringify!($field))?,)* })
+            }
+        }
+    };
+}
+
+pub(super) use row;
 
 // === impl TenantSql ===
 
@@ -82,16 +115,15 @@ impl TenantSql {
         Self { name, text, tables: Tables::named_in(text), changes: changes(text), parameters: parameters(text) }
     }
 
-    pub(super) fn on<'a>(self, door: Door<'a>, tenant: &TenantId) -> Bound<'a> {
-        let bound = Bound {
-            door,
-            first: None,
-            query: sqlx::query(self.text),
-            name: self.name,
-            parameters: self.parameters,
-            bound: 0,
-        };
-        bound.bind(tenant.as_str().to_owned())
+    pub(super) fn query<'a>(self, readers: &'a Readers, tenant: &'a TenantId) -> Query<'a> {
+        let Self { name, text, parameters, .. } = self;
+        let query = Query { readers, tenant, query: sqlx::query(text), name, parameters, bound: 0 };
+        query.bind(tenant.as_str().to_owned())
+    }
+
+    pub(super) fn on<'a>(self, connection: &'a Connection, tenant: &TenantId) -> Statement<'a> {
+        let Self { name, text, parameters, .. } = self;
+        Statement { connection, first: None, text, name, parameters, values: Vec::new() }.bind(tenant.as_str())
     }
 }
 
@@ -102,21 +134,15 @@ impl SystemSql {
         Self { name, text, tables: Tables::named_in(text), changes: changes(text), parameters: parameters(text) }
     }
 
-    pub(super) fn on(self, door: Door<'_>) -> Bound<'_> {
-        Bound {
-            door,
-            first: None,
-            query: sqlx::query(self.text),
-            name: self.name,
-            parameters: self.parameters,
-            bound: 0,
-        }
+    pub(super) fn on(self, connection: &Connection) -> Statement<'_> {
+        let Self { name, text, parameters, .. } = self;
+        Statement { connection, first: None, text, name, parameters, values: Vec::new() }
     }
 }
 
-// === impl Bound ===
+// === impl Query ===
 
-impl<'a> Bound<'a> {
+impl<'a> Query<'a> {
     /// Binds the next parameter.
     pub(super) fn bind<T: Encode<'a, Sqlite> + Type<Sqlite> + 'a>(mut self, value: T) -> Self {
         self.query = self.query.bind(value);
@@ -124,26 +150,15 @@ impl<'a> Bound<'a> {
         self
     }
 
-    /// Runs a text without parameters first.
-    pub(super) fn after(mut self, first: SystemSql) -> Self {
-        self.first = Some(first);
-        self
-    }
-
     pub(super) async fn optional<R: for<'r> FromRow<'r, SqliteRow>>(self) -> Result<Option<R>> {
         self.one().await?.map(|row| R::from_row(&row)).transpose().map_err(StoreError::from)
     }
 
-    pub(super) async fn all<R: for<'r> FromRow<'r, SqliteRow>>(mut self) -> Result<Vec<R>> {
-        self.prepare().await?;
-        let rows = match self.door {
-            Door::Read(readers, tenant) => {
-                let _turn = readers.turns.take(tenant).await;
-                self.query.fetch_all(&readers.pool).await
-            }
-            Door::Write(connection) => self.query.fetch_all(connection).await,
-        };
-        rows?.iter().map(|row| R::from_row(row).map_err(StoreError::from)).collect()
+    pub(super) async fn all<R: for<'r> FromRow<'r, SqliteRow>>(self) -> Result<Vec<R>> {
+        all_bound(self.name, self.parameters, self.bound.into())?;
+        let _turn = self.readers.turns.take(self.tenant).await;
+        let rows = self.query.fetch_all(&self.readers.pool).await?;
+        rows.iter().map(|row| R::from_row(row).map_err(StoreError::from)).collect()
     }
 
     /// The value of the one row and column, read from JSON; None if there is no row. Each value that SQLite gives away is
@@ -154,32 +169,63 @@ impl<'a> Bound<'a> {
         row.map(|row| parse(name, row.try_get(0)?)).transpose()
     }
 
-    async fn one(mut self) -> Result<Option<SqliteRow>> {
-        self.prepare().await?;
-        let row = match self.door {
-            Door::Read(readers, tenant) => {
-                let _turn = readers.turns.take(tenant).await;
-                self.query.fetch_optional(&readers.pool).await
+    async fn one(self) -> Result<Option<SqliteRow>> {
+        all_bound(self.name, self.parameters, self.bound.into())?;
+        let _turn = self.readers.turns.take(self.tenant).await;
+        Ok(self.query.fetch_optional(&self.readers.pool).await?)
+    }
+}
+
+// === impl Statement ===
+
+impl Statement<'_> {
+    /// Binds the next parameter.
+    pub(super) fn bind(mut self, value: impl Parameter) -> Self {
+        self.values.push(value.value());
+        self
+    }
+
+    /// Runs a text without parameters first.
+    pub(super) fn after(mut self, first: SystemSql) -> Self {
+        self.first = Some(first);
+        self
+    }
+
+    /// The first row.
+    pub(super) fn optional<R: Record>(self) -> Result<Option<R>> {
+        self.run(|rows| rows.next()?.map(R::of).transpose())
+    }
+
+    pub(super) fn all<R: Record>(self) -> Result<Vec<R>> {
+        self.run(|rows| {
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                all.push(R::of(row)?);
             }
-            Door::Write(connection) => self.query.fetch_optional(connection).await,
-        };
-        Ok(row?)
+            Ok(all)
+        })
+    }
+
+    /// The value of the one row and column, read from JSON; None if there is no row.
+    pub(super) fn json<T: DeserializeOwned>(self) -> Result<Option<T>> {
+        let name = self.name;
+        self.optional::<(String,)>()?.map(|(text,)| parse(name, &text)).transpose()
     }
 
     /// How many rows were changed.
-    pub(super) async fn execute(mut self) -> Result<u64> {
-        self.prepare().await?;
-        let done = match self.door {
-            Door::Read(..) => return Err(StoreError::Broken(format!("{} is to be run by the writer", self.name))),
-            Door::Write(connection) => self.query.execute(connection).await,
-        };
-        Ok(done?.rows_affected())
+    pub(super) fn execute(self) -> Result<u64> {
+        let connection = self.connection;
+        self.run(|rows| {
+            while rows.next()?.is_some() {}
+            Ok(())
+        })?;
+        Ok(connection.changes())
     }
 
     /// Runs a write that must change exactly `rows` rows.
-    pub(super) async fn execute_exactly(self, rows: usize) -> Result<()> {
+    pub(super) fn execute_exactly(self, rows: usize) -> Result<()> {
         let name = self.name;
-        let changed = self.execute().await?;
+        let changed = self.execute()?;
         if changed == rows as u64 {
             Ok(())
         } else {
@@ -187,17 +233,90 @@ impl<'a> Bound<'a> {
         }
     }
 
-    async fn prepare(&mut self) -> Result<()> {
-        let Self { name, parameters, bound, .. } = self;
-        if bound != parameters {
-            return Err(StoreError::Broken(format!("{name} has {parameters} parameters, {bound} were bound")));
+    fn run<T>(self, read: impl FnOnce(&mut Rows<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        all_bound(self.name, self.parameters, self.values.len())?;
+        if let Some(first) = self.first {
+            self.connection.prepare_cached(first.text)?.execute([])?;
         }
-        if let (Some(first), Door::Write(connection)) = (self.first, &mut self.door) {
-            sqlx::query(first.text).execute(&mut **connection).await?;
+        let mut statement = self.connection.prepare_cached(self.text)?;
+        for place in 1..=statement.parameter_count() {
+            // SQLite takes `$2` for a name, and counts parameters as they come.
+            let number = statement.parameter_name(place).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+            let value = number.and_then(|number| self.values.get(number.checked_sub(1)?));
+            let value =
+                value.ok_or_else(|| StoreError::Broken(format!("{} has a parameter without a number", self.name)))?;
+            statement.raw_bind_parameter(place, value)?;
         }
-        Ok(())
+        Ok(read(&mut statement.raw_query())?)
     }
 }
+
+fn all_bound(name: &str, parameters: u8, bound: usize) -> Result<()> {
+    if bound == usize::from(parameters) {
+        Ok(())
+    } else {
+        Err(StoreError::Broken(format!("{name} has {parameters} parameters, {bound} were bound")))
+    }
+}
+
+// === impl Parameter, Record ===
+
+macro_rules! parameters {
+    ($($type:ty: $value:ident => $made:expr;)*) => {$(
+        impl Parameter for $type {
+            fn value(self) -> Value {
+                let $value = self;
+                $made
+            }
+        }
+    )*};
+}
+
+parameters! {
+    i64: n => Value::Integer(n);
+    u8: n => Value::Integer(n.into());
+    u32: n => Value::Integer(n.into());
+    bool: yes => Value::Integer(yes.into());
+    String: text => Value::Text(text);
+    &str: text => Value::Text(text.to_owned());
+    Vec<u8>: bytes => Value::Blob(bytes);
+}
+
+impl<T: Parameter> Parameter for Option<T> {
+    fn value(self) -> Value {
+        self.map_or(Value::Null, T::value)
+    }
+}
+
+macro_rules! ids {
+    ($($id:ident)*) => {$(
+        impl Parameter for $id {
+            fn value(self) -> Value {
+                Value::Text(self.as_str().to_owned())
+            }
+        }
+
+        impl FromSql for $id {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                Self::parse(value.as_str()?).map_err(FromSqlError::other)
+            }
+        }
+    )*};
+}
+
+ids! { CampaignId EmailId ProspectId StrategyId TemplateId }
+
+macro_rules! tuples {
+    ($(($($part:ident $n:tt)*))*) => {$(
+        impl<$($part: FromSql),*> Record for ($($part,)*) {
+            fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+                Ok(($(row.get::<_, $part>($n)?,)*))
+            }
+        }
+    )*};
+}
+
+tuples! { (A 0) (A 0 B 1) (A 0 B 1 C 2) (A 0 B 1 C 2 D 3) }
 
 /// The JSON that the text of this name gives.
 pub(super) fn parse<T: DeserializeOwned>(name: &str, json: &str) -> Result<T> {

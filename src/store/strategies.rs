@@ -69,11 +69,11 @@ impl Scoped<'_> {
 }
 
 /// Keeps what the campaign has worked out.
-pub(super) async fn keep(tx: &mut ScopedTx<'_>, campaign: &Campaign, strategy: &SearchStrategy) -> Result<()> {
+pub(super) fn keep(tx: &mut ScopedTx<'_>, campaign: &Campaign, strategy: &SearchStrategy) -> Result<()> {
     let (id, now) = (StrategyId::make(tx.ids()), tx.now());
     let insert = tx.query(INSERT).bind(campaign.id.clone()).bind(id).bind(campaign.settings.website.clone());
     let insert = insert.bind(campaign.settings.goal.as_str()).bind(json(strategy)).bind(now.0);
-    insert.execute_exactly(1).await?;
+    insert.execute_exactly(1)?;
     tx.count("marketing_strategies", 1);
     Ok(())
 }

@@ -1,13 +1,11 @@
 //! Addresses that are not to be written to.
 
-use sqlx::FromRow;
-
 use super::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::events::json;
 use super::idempotency::RequestId;
 use super::prospects::highest_first;
-use super::sql::tenant_sql;
+use super::sql::{row, tenant_sql};
 use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::clock::Timestamp;
@@ -49,12 +47,13 @@ pub struct RemoveSuppression {
     pub email: String,
 }
 
-#[derive(FromRow)]
-struct Row {
-    email: String,
-    reason: String,
-    source: String,
-    create_time: i64,
+row! {
+    struct Row {
+        email: String,
+        reason: String,
+        source: String,
+        create_time: i64,
+    }
 }
 
 impl Scoped<'_> {
@@ -78,18 +77,18 @@ impl Scoped<'_> {
 }
 
 /// Why the address is not to be written to, inside a write; None if it may be.
-pub(super) async fn find(tx: &mut ScopedTx<'_>, email: &str) -> Result<Option<Suppression>> {
-    let row: Option<Row> = tx.query(GET).bind(address_key(email)).optional().await?;
+pub(super) fn find(tx: &mut ScopedTx<'_>, email: &str) -> Result<Option<Suppression>> {
+    let row: Option<Row> = tx.query(GET).bind(address_key(email)).optional()?;
     row.map(Row::suppression).transpose()
 }
 
 /// How many were not there before.
-pub(super) async fn add(tx: &mut ScopedTx<'_>, suppressions: &[Suppression]) -> Result<u64> {
+pub(super) fn add(tx: &mut ScopedTx<'_>, suppressions: &[Suppression]) -> Result<u64> {
     let values =
         |s: &Suppression| [address_key(&s.email), s.email.clone(), s.reason.as_str().to_owned(), s.source.clone()];
     let rows: Vec<_> = suppressions.iter().map(values).collect();
     let now = tx.now();
-    let added = tx.query(INSERT).bind(now.0).bind(json(&rows)).execute().await?;
+    let added = tx.query(INSERT).bind(now.0).bind(json(&rows)).execute()?;
     tx.count("suppressions", i64::try_from(added).unwrap_or(i64::MAX));
     Ok(added)
 }
@@ -103,15 +102,15 @@ impl Write for AddSuppressions {
         self.suppressions.len()
     }
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<u64> {
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<u64> {
         if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find(tx).await?
+            && let Some(before) = request_id.find(tx)?
         {
             return Ok(before);
         }
-        let added = add(tx, &self.suppressions).await?;
+        let added = add(tx, &self.suppressions)?;
         if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &added).await?;
+            request_id.keep(tx, &added)?;
         }
         Ok(added)
     }
@@ -122,8 +121,8 @@ impl Write for AddSuppressions {
 impl Write for RemoveSuppression {
     type Out = ();
 
-    async fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
-        let removed = tx.query(DELETE).bind(address_key(&self.email)).execute().await?;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        let removed = tx.query(DELETE).bind(address_key(&self.email)).execute()?;
         if removed == 0 {
             return Err(StoreError::NotFound(Noun::Suppression));
         }

@@ -1,12 +1,10 @@
 //! What crosses tenants: claims, leases, purging.
 //!
-//! Architecture invariant: the few texts that cross tenants are here, in `together.rs`, `transaction.rs` and `check.rs`. They
+//! Architecture invariant: the few texts that cross tenants are here, in `transaction.rs` and `check.rs`. They
 //! return ids, fences, scopes and wrapped keys, never a tenant's data.
 
-use sqlx::FromRow;
-
 use super::error::{Result, StoreError};
-use super::sql::{Bound, SystemSql, system_sql};
+use super::sql::{Statement, SystemSql, row, system_sql};
 use super::tx::{SystemTx, signed};
 use super::writer::SystemWrite;
 use crate::domain::clock::Timestamp;
@@ -112,11 +110,12 @@ pub(super) struct PurgeProspects {
 /// The prospects that one write purges at most.
 const PURGE_MOST: u32 = 100;
 
-#[derive(FromRow)]
-struct ClaimRow {
-    tenant_id: String,
-    id: CampaignId,
-    fence: i64,
+row! {
+    struct ClaimRow {
+        tenant_id: String,
+        id: CampaignId,
+        fence: i64,
+    }
 }
 
 // === impl ClaimDue ===
@@ -124,67 +123,67 @@ struct ClaimRow {
 impl SystemWrite for ClaimDue {
     type Out = Vec<Claim>;
 
-    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
         let query = tx.query(CLAIM_DUE).bind(self.worker.clone());
-        claims(query.bind(self.now.0).bind(self.until.0).bind(self.most).all().await?)
+        claims(query.bind(self.now.0).bind(self.until.0).bind(self.most).all()?)
     }
 }
 
 impl SystemWrite for ClaimInterrupted {
     type Out = Vec<Claim>;
 
-    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
         let query = tx.query(CLAIM_INTERRUPTED).bind(self.worker.clone());
-        claims(query.bind(self.until.0).all().await?)
+        claims(query.bind(self.until.0).all()?)
     }
 }
 
 impl SystemWrite for RenewLeases {
     type Out = ();
 
-    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
         let query = tx.query(RENEW_LEASES).bind(self.worker.clone());
-        query.bind(self.now.0).bind(self.until.0).execute().await.map(|_| ())
+        query.bind(self.now.0).bind(self.until.0).execute().map(|_| ())
     }
 }
 
 impl SystemWrite for FreeLeases {
     type Out = ();
 
-    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
-        tx.query(FREE_LEASES).execute().await.map(|_| ())
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
+        tx.query(FREE_LEASES).execute().map(|_| ())
     }
 }
 
 impl SystemWrite for PurgeIdempotency {
     type Out = u64;
 
-    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<u64> {
-        tx.query(PURGE_IDEMPOTENCY).bind(self.before.0).execute().await
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<u64> {
+        tx.query(PURGE_IDEMPOTENCY).bind(self.before.0).execute()
     }
 }
 
 impl SystemWrite for PurgeProspects {
     type Out = usize;
 
-    async fn run(&self, tx: &mut SystemTx<'_>) -> Result<usize> {
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<usize> {
         let due = tx.query(PURGE_DUE).bind(self.now.0).bind(PURGE_MOST);
-        let due: Vec<(String, String)> = due.all().await?;
+        let due: Vec<(String, String)> = due.all()?;
         for (tenant, id) in &due {
-            of_prospect(tx, PURGE_CHOICES, tenant, id).execute().await?;
-            let removed: Vec<(bool,)> = of_prospect(tx, PURGE_EMAILS, tenant, id).all().await?;
-            of_prospect(tx, PURGE_PROSPECT, tenant, id).execute_exactly(1).await?;
+            of_prospect(tx, PURGE_CHOICES, tenant, id).execute()?;
+            let removed: Vec<(bool,)> = of_prospect(tx, PURGE_EMAILS, tenant, id).all()?;
+            of_prospect(tx, PURGE_PROSPECT, tenant, id).execute_exactly(1)?;
             let replies = removed.iter().filter(|(reply,)| *reply).count();
             for (noun, count) in [("prospects", 1), ("replies", replies), ("emails", removed.len() - replies)] {
                 let less = tx.query(PURGE_COUNT).bind(tenant.clone()).bind(noun);
-                less.bind(signed(count)).execute().await?;
+                less.bind(signed(count)).execute()?;
             }
         }
         Ok(due.len())
     }
 }
 
-fn of_prospect<'a>(tx: &'a mut SystemTx<'_>, sql: SystemSql, tenant: &str, id: &str) -> Bound<'a> {
+fn of_prospect<'a>(tx: &'a mut SystemTx<'_>, sql: SystemSql, tenant: &str, id: &str) -> Statement<'a> {
     tx.query(sql).bind(tenant.to_owned()).bind(id.to_owned())
 }
 

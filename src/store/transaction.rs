@@ -1,15 +1,22 @@
 //! What surrounds the writes of a group: transactions and savepoints, the log's checkpoint, each tenant's row.
 
-use sqlx::{Connection as _, SqliteConnection};
+use std::path::Path;
+use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags};
+
+use super::checkpoints;
 use super::error::{Result, StoreError};
 use super::events::json;
 use super::master_key::{DataKey, MasterKey};
-use super::sql::{Bound, Door, SystemSql, system_sql};
+use super::sql::{Statement, SystemSql, system_sql};
 use super::tx::Effects;
 use crate::domain::clock::Random;
 use crate::domain::id::Ids;
 use crate::tenant::TenantId;
+
+/// The texts that a connection keeps ready: more than there are.
+const STATEMENTS: usize = 256;
 
 system_sql! {
     BEGIN = "BEGIN IMMEDIATE";
@@ -38,121 +45,130 @@ system_sql! {
     REPLACE_DATA_KEY = "UPDATE tenants SET data_key = $2 WHERE id = $1";
 }
 
-pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<()> {
-    simple(BEGIN, connection).await
+/// A connection that writes.
+pub(super) fn connect(path: &Path) -> Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    for (name, value) in [
+        ("synchronous", "full"),
+        ("foreign_keys", "on"),
+        // In KiB: what a group touches at random places, without reading it again and without writing it twice.
+        ("cache_size", "-16384"),
+        // What takes back a statement that fails after some of its rows; else it goes through a temporary file.
+        ("temp_store", "memory"),
+    ] {
+        connection.pragma_update(None, name, value)?;
+    }
+    connection.pragma_update(None, "wal_autocheckpoint", checkpoints::AT_MOST)?;
+    Ok(connection)
 }
 
-pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<()> {
-    simple(COMMIT, connection).await
+pub(super) fn begin(connection: &Connection) -> Result<()> {
+    simple(BEGIN, connection)
 }
 
-pub(super) async fn rollback(connection: &mut SqliteConnection) -> Result<()> {
-    simple(ROLLBACK, connection).await
+pub(super) fn commit(connection: &Connection) -> Result<()> {
+    simple(COMMIT, connection)
 }
 
-pub(super) async fn savepoint(connection: &mut SqliteConnection) -> Result<()> {
-    simple(SAVEPOINT, connection).await
+pub(super) fn rollback(connection: &Connection) -> Result<()> {
+    simple(ROLLBACK, connection)
+}
+
+pub(super) fn savepoint(connection: &Connection) -> Result<()> {
+    simple(SAVEPOINT, connection)
 }
 
 /// The same before a text.
-pub(super) fn behind_savepoint(bound: Bound<'_>) -> Bound<'_> {
+pub(super) fn behind_savepoint(bound: Statement<'_>) -> Statement<'_> {
     bound.after(SAVEPOINT)
 }
 
-pub(super) async fn release(connection: &mut SqliteConnection) -> Result<()> {
-    simple(RELEASE, connection).await
+pub(super) fn release(connection: &Connection) -> Result<()> {
+    simple(RELEASE, connection)
 }
 
-pub(super) async fn rollback_to_savepoint(connection: &mut SqliteConnection) -> Result<()> {
-    simple(ROLLBACK_TO_SAVEPOINT, connection).await?;
-    simple(RELEASE, connection).await
+pub(super) fn rollback_to_savepoint(connection: &Connection) -> Result<()> {
+    simple(ROLLBACK_TO_SAVEPOINT, connection)?;
+    simple(RELEASE, connection)
 }
 
 /// Adds what a group's writes add to their tenants' counters.
-pub(super) async fn add_counts(connection: &mut SqliteConnection, effects: &Effects) -> Result<()> {
+pub(super) fn add_counts(connection: &Connection, effects: &Effects) -> Result<()> {
     let sums = effects.summed();
     if sums.is_empty() {
         return Ok(());
     }
-    ADD_COUNTS.on(Door::Write(connection)).bind(json(&sums)).execute_exactly(sums.len()).await
+    ADD_COUNTS.on(connection).bind(json(&sums)).execute_exactly(sums.len())
 }
 
 /// Folds as much of the write-ahead log into the database as is possible without waiting for anybody.
-pub(super) async fn fold(connection: &mut SqliteConnection) -> Result<()> {
-    simple(CHECKPOINT_BESIDE, connection).await
+pub(super) fn fold(connection: &Connection) -> Result<()> {
+    simple(CHECKPOINT_BESIDE, connection)
 }
 
 /// How many pages of the write-ahead log are not folded into the database.
-pub(super) async fn unfolded(connection: &mut SqliteConnection) -> Result<i64> {
-    let row: Option<(i64, i64, i64)> = CHECKPOINTED.on(Door::Write(connection)).optional().await?;
+pub(super) fn unfolded(connection: &Connection) -> Result<i64> {
+    let row: Option<(i64, i64, i64)> = CHECKPOINTED.on(connection).optional()?;
     Ok(row.map_or(0, |(_, all, folded)| all - folded))
 }
 
 /// Folds the write-ahead log into the database.
-pub(super) async fn checkpoint(connection: &mut SqliteConnection) -> Result<()> {
-    simple(CHECKPOINT, connection).await
+pub(super) fn checkpoint(connection: &Connection) -> Result<()> {
+    simple(CHECKPOINT, connection)
 }
 
-/// Closes the connection, and waits until it is: the last one takes the write-ahead log's files away.
-pub(super) async fn close(connection: SqliteConnection) {
-    if let Err(error) = connection.close().await {
+/// Closes the connection: the last one takes the write-ahead log's files away.
+pub(super) fn close(connection: Connection) {
+    if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "a connection was not closed as it should be");
     }
 }
 
 /// Makes the tenant's row, with a data key of its own, if it is not there.
-pub(super) async fn ensure_tenant(
-    connection: &mut SqliteConnection,
+pub(super) fn ensure_tenant(
+    connection: &Connection,
     tenant: &TenantId,
     master_key: &MasterKey,
     ids: &Ids,
 ) -> Result<()> {
-    let id = tenant.as_str().to_owned();
-    let there: Option<(i64,)> = TENANT_EXISTS.on(Door::Write(connection)).bind(id.clone()).optional().await?;
+    let there: Option<(i64,)> = TENANT_EXISTS.on(connection).bind(tenant.as_str()).optional()?;
     if there.is_some() {
         return Ok(());
     }
     let sealed = master_key.new_data_key(tenant, ids.random());
     let sealed = sealed.ok_or_else(|| StoreError::Broken("a data key could not be sealed".to_owned()))?;
-    TENANT_INSERT.on(Door::Write(connection)).bind(id).bind(sealed).bind(ids.now().0).execute_exactly(1).await
+    TENANT_INSERT.on(connection).bind(tenant.as_str()).bind(sealed).bind(ids.now().0).execute_exactly(1)
 }
 
 /// The tenant's own key, unwrapped.
-pub(super) async fn data_key(
-    connection: &mut SqliteConnection,
-    tenant: &TenantId,
-    master_key: &MasterKey,
-) -> Result<DataKey> {
-    let id = tenant.as_str().to_owned();
-    let row: Option<(Vec<u8>,)> = TENANT_DATA_KEY.on(Door::Write(connection)).bind(id).optional().await?;
+pub(super) fn data_key(connection: &Connection, tenant: &TenantId, master_key: &MasterKey) -> Result<DataKey> {
+    let row: Option<(Vec<u8>,)> = TENANT_DATA_KEY.on(connection).bind(tenant.as_str()).optional()?;
     let key = row.and_then(|(wrapped,)| master_key.unwrap_data_key(tenant, &wrapped));
     key.ok_or_else(|| StoreError::Broken("a tenant's data key does not open".to_owned()))
 }
 
 /// Wraps every tenant's data key anew, in one transaction: under `new` instead of under `old`. How many that were; None,
 /// and nothing is done, if they are under `new` already.
-pub(super) async fn rewrap(
-    connection: &mut SqliteConnection,
+pub(super) fn rewrap(
+    connection: &Connection,
     old: &MasterKey,
     new: &MasterKey,
     random: &dyn Random,
 ) -> Result<Option<usize>> {
-    begin(connection).await?;
-    let rewrapped = rewrap_all(connection, old, new, random).await;
+    begin(connection)?;
+    let rewrapped = rewrap_all(connection, old, new, random);
     match &rewrapped {
-        Ok(Some(_)) => commit(connection).await?,
-        _ => rollback(connection).await?,
+        Ok(Some(_)) => commit(connection)?,
+        _ => rollback(connection)?,
     }
     rewrapped
 }
 
-async fn rewrap_all(
-    connection: &mut SqliteConnection,
-    old: &MasterKey,
-    new: &MasterKey,
-    random: &dyn Random,
-) -> Result<Option<usize>> {
-    let rows: Vec<(String, Vec<u8>)> = ALL_DATA_KEYS.on(Door::Write(connection)).all().await?;
+fn rewrap_all(connection: &Connection, old: &MasterKey, new: &MasterKey, random: &dyn Random) -> Result<Option<usize>> {
+    let rows: Vec<(String, Vec<u8>)> = ALL_DATA_KEYS.on(connection).all()?;
     let mut keys = Vec::with_capacity(rows.len());
     for (id, wrapped) in &rows {
         let tenant = TenantId::parse(id).map_err(|_| StoreError::Broken(format!("a tenant {id:?} that cannot be")))?;
@@ -165,19 +181,19 @@ async fn rewrap_all(
         let key = under_old.as_ref().ok_or_else(|| StoreError::WrongMasterKey(tenant.clone()))?;
         let wrapped = new.wrap(key, tenant, random);
         let wrapped = wrapped.ok_or_else(|| StoreError::Broken("a data key could not be sealed".to_owned()))?;
-        let replace = REPLACE_DATA_KEY.on(Door::Write(connection)).bind(tenant.as_str().to_owned());
-        replace.bind(wrapped).execute_exactly(1).await?;
+        let replace = REPLACE_DATA_KEY.on(connection).bind(tenant.as_str());
+        replace.bind(wrapped).execute_exactly(1)?;
     }
     Ok(Some(keys.len()))
 }
 
 /// Whether the master key opens the data keys that are there; true if there are none.
-pub(super) async fn opens(master_key: &MasterKey, connection: &mut SqliteConnection) -> Result<bool> {
-    let row: Option<(String, Vec<u8>)> = ANY_DATA_KEY.on(Door::Write(connection)).optional().await?;
+pub(super) fn opens(master_key: &MasterKey, connection: &Connection) -> Result<bool> {
+    let row: Option<(String, Vec<u8>)> = ANY_DATA_KEY.on(connection).optional()?;
     let Some((id, wrapped)) = row else { return Ok(true) };
     Ok(TenantId::parse(&id).is_ok_and(|id| master_key.unwrap_data_key(&id, &wrapped).is_some()))
 }
 
-async fn simple(sql: SystemSql, connection: &mut SqliteConnection) -> Result<()> {
-    sql.on(Door::Write(connection)).execute().await.map(|_| ())
+fn simple(sql: SystemSql, connection: &Connection) -> Result<()> {
+    sql.on(connection).execute().map(|_| ())
 }

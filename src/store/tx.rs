@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::error::Result;
-use super::freshness::{Freshness, Tables, Touched};
+use super::freshness::{Freshness, Touched};
 use super::master_key::{DataKey, MasterKey};
-use super::sql::{Bound, Door, SystemSql, TenantSql};
+use super::sql::{Statement, SystemSql, TenantSql};
 use super::transaction;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
@@ -17,29 +17,20 @@ use crate::tenant::TenantId;
 
 /// A tenant's door inside a transaction.
 pub struct ScopedTx<'a> {
-    connection: &'a mut SqliteConnection,
+    connection: &'a Connection,
     tenant: &'a TenantId,
     keys: &'a MasterKey,
     ids: &'a Ids,
     now: Timestamp,
     /// Whether the write says that it changes rows by one statement at most.
     single: bool,
-    /// What of the write has been done together with others.
-    done: Option<Done>,
     effects: &'a mut Effects,
 }
 
 /// The door of what crosses tenants.
 pub(super) struct SystemTx<'a> {
-    connection: &'a mut SqliteConnection,
+    connection: &'a Connection,
     effects: &'a mut Effects,
-}
-
-/// What has been done of a write together with others, before it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Done {
-    pub at: Timestamp,
-    pub rows: u64,
 }
 
 /// What comes of the writes of a group beside their rows.
@@ -68,16 +59,14 @@ pub(super) enum Undo {
 
 impl<'a> ScopedTx<'a> {
     pub(super) fn new(
-        connection: &'a mut SqliteConnection,
+        connection: &'a Connection,
         tenant: &'a TenantId,
         keys: &'a MasterKey,
         ids: &'a Ids,
         single: bool,
-        done: Option<Done>,
         effects: &'a mut Effects,
     ) -> Self {
-        let now = done.map_or_else(|| ids.now(), |done| done.at);
-        Self { connection, tenant, keys, ids, now, single, done, effects }
+        Self { connection, tenant, keys, ids, now: ids.now(), single, effects }
     }
 
     /// The time of the transaction.
@@ -89,31 +78,26 @@ impl<'a> ScopedTx<'a> {
         self.tenant
     }
 
-    /// How many of the rows that it gave to be changed [together](Write::together) are; None if it is to do so by itself.
-    pub(super) fn done_together(&self) -> Option<u64> {
-        self.done.map(|done| done.rows)
-    }
-
-    pub(super) fn query(&mut self, sql: TenantSql) -> Bound<'_> {
+    pub(super) fn query(&mut self, sql: TenantSql) -> Statement<'_> {
         if !sql.changes {
-            return sql.on(Door::Write(self.connection), self.tenant);
+            return sql.on(self.connection, self.tenant);
         }
         self.effects.touched.tables(self.tenant, sql.tables);
         self.change(sql)
     }
 
     /// The same for a text that changes one row alone, the one that has this id, with the id bound as `$2`.
-    pub(super) fn change_row(&mut self, sql: TenantSql, id: &str) -> Bound<'_> {
+    pub(super) fn change_row(&mut self, sql: TenantSql, id: &str) -> Statement<'_> {
         self.effects.touched.row(self.tenant, sql.tables, id);
-        self.change(sql).bind(id.to_owned())
+        self.change(sql).bind(id)
     }
 
-    fn change(&mut self, sql: TenantSql) -> Bound<'_> {
+    fn change(&mut self, sql: TenantSql) -> Statement<'_> {
         let first = self.effects.undo == Undo::Nothing;
         if first {
             self.effects.undo = if self.single { Undo::Group } else { Undo::Savepoint };
         }
-        let bound = sql.on(Door::Write(self.connection), self.tenant);
+        let bound = sql.on(self.connection, self.tenant);
         if first && !self.single { transaction::behind_savepoint(bound) } else { bound }
     }
 
@@ -125,8 +109,8 @@ impl<'a> ScopedTx<'a> {
     }
 
     /// The tenant's own key for its secrets.
-    pub(super) async fn data_key(&mut self) -> Result<DataKey> {
-        transaction::data_key(self.connection, self.tenant, self.keys).await
+    pub(super) fn data_key(&mut self) -> Result<DataKey> {
+        transaction::data_key(self.connection, self.tenant, self.keys)
     }
 
     /// Randomness, such as a seal needs.
@@ -143,30 +127,15 @@ impl<'a> ScopedTx<'a> {
 // === impl SystemTx ===
 
 impl<'a> SystemTx<'a> {
-    pub(super) fn new(connection: &'a mut SqliteConnection, effects: &'a mut Effects) -> Self {
+    pub(super) fn new(connection: &'a Connection, effects: &'a mut Effects) -> Self {
         Self { connection, effects }
     }
 
-    pub(super) fn query(&mut self, sql: SystemSql) -> Bound<'_> {
+    pub(super) fn query(&mut self, sql: SystemSql) -> Statement<'_> {
         if sql.changes {
             self.effects.touched.everybody(sql.tables);
         }
-        sql.on(Door::Write(self.connection))
-    }
-
-    /// The same where it is known which tenants' rows are changed, and they are touched one by one.
-    pub(super) fn query_of_tenants(&mut self, sql: SystemSql) -> Bound<'_> {
-        sql.on(Door::Write(self.connection))
-    }
-
-    /// Rows of the tenant's tables are changed.
-    pub(super) fn touch(&mut self, tenant: &TenantId, tables: Tables) {
-        self.effects.touched.tables(tenant, tables);
-    }
-
-    /// This row of the tenant's tables is changed, and nothing else of them.
-    pub(super) fn touch_row(&mut self, tenant: &TenantId, tables: Tables, id: &str) {
-        self.effects.touched.row(tenant, tables, id);
+        sql.on(self.connection)
     }
 }
 

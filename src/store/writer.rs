@@ -8,22 +8,21 @@
 //! Never anything but SQL happens inside a transaction.
 
 use std::collections::HashSet;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
-use tokio::sync::{Notify, oneshot, watch};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
 
-use super::checkpoints::Checkpoints;
+use super::checkpoints;
 use super::error::{Result, StoreError};
 use super::freshness::Freshness;
 use super::master_key::MasterKey;
 use super::tail::Tails;
-use super::together::{Rows, Together};
 use super::transaction;
-use super::tx::{Done, Effects, ScopedTx, SystemTx, Undo};
+use super::tx::{Effects, ScopedTx, SystemTx, Undo};
 use crate::crash;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
@@ -50,20 +49,14 @@ pub trait Write: Send + Sync + 'static {
         false
     }
 
-    /// The rows that it changes, if that is all it does and can be done for a whole group by one statement. It is, before
-    /// any write of the group runs, and [`ScopedTx::done_together`] tells of how many rows.
-    fn together(&self, _tenant: &TenantId) -> Option<Together> {
-        None
-    }
-
-    fn run(&self, tx: &mut ScopedTx<'_>) -> impl Future<Output = Result<Self::Out>> + Send;
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Self::Out>;
 }
 
 /// A change that crosses tenants: claims, leases, purging. In `system.rs` alone.
 pub(super) trait SystemWrite: Send + Sync + 'static {
     type Out: Send + 'static;
 
-    fn run(&self, tx: &mut SystemTx<'_>) -> impl Future<Output = Result<Self::Out>> + Send;
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<Self::Out>;
 }
 
 /// The writes that one commit takes at most, and the rows they may touch.
@@ -75,7 +68,7 @@ const WAITING_PER_TENANT: usize = 2_000;
 /// Where writes wait.
 pub(super) struct Queue {
     state: Mutex<State>,
-    arrived: Notify,
+    arrived: Condvar,
 }
 
 #[derive(Default)]
@@ -85,15 +78,16 @@ struct State {
     closed: bool,
 }
 
-/// The task that owns the writing connection.
+/// The thread that owns the writing connection.
 pub(super) struct Writer {
-    connection: SqliteConnection,
+    connection: Connection,
     queue: Arc<Queue>,
     tails: Arc<Tails>,
     freshness: Arc<Freshness>,
     ids: Ids,
     master_key: MasterKey,
-    committed: watch::Sender<()>,
+    /// Wakes the thread that folds the log in.
+    committed: Option<SyncSender<()>>,
     /// The tenants whose row is known to be there.
     known: HashSet<TenantId>,
 }
@@ -102,20 +96,16 @@ pub(super) struct Writer {
 trait Job: Send {
     fn weight(&self) -> usize;
     fn succeeded(&self) -> bool;
-    /// What it does together with others; once, since it runs by itself where the group has failed.
-    fn take_together(&mut self) -> Option<Together>;
-    fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>>;
+    fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure>;
     fn answer(self: Box<Self>, committed: Result<()>);
 }
 
 /// What a job works with.
 struct Session<'a> {
-    connection: &'a mut SqliteConnection,
+    connection: &'a Connection,
     tenant: Option<&'a TenantId>,
     keys: &'a MasterKey,
     ids: &'a Ids,
-    /// What of the job has been done together with others.
-    done: Option<Done>,
     effects: &'a mut Effects,
 }
 
@@ -124,7 +114,6 @@ struct Failure;
 
 struct Waiting<W, O> {
     write: W,
-    together: Option<Together>,
     out: Option<Result<O>>,
     reply: oneshot::Sender<Result<O>>,
 }
@@ -138,22 +127,20 @@ type Entry = (Option<TenantId>, Box<dyn Job>);
 
 impl Queue {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::default(), arrived: Notify::new() }
+        Self { state: Mutex::default(), arrived: Condvar::new() }
     }
 
     /// Waits for the write to be committed, and gives its answer.
     pub(super) async fn write<W: Write>(&self, tenant: &TenantId, write: W) -> Result<W::Out> {
         let (reply, answer) = oneshot::channel();
-        // Here and not in the writer, for whom everybody waits.
-        let together = write.together(tenant);
-        self.push(Some(tenant.clone()), Box::new(Waiting { write: Scoped(write), together, out: None, reply }))?;
+        self.push(Some(tenant.clone()), Box::new(Waiting { write: Scoped(write), out: None, reply }))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// The same for a change that crosses tenants.
     pub(super) async fn write_system<W: SystemWrite>(&self, write: W) -> Result<W::Out> {
         let (reply, answer) = oneshot::channel();
-        self.push(None, Box::new(Waiting { write: System(write), together: None, out: None, reply }))?;
+        self.push(None, Box::new(Waiting { write: System(write), out: None, reply }))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -171,34 +158,34 @@ impl Queue {
         if tenant.is_some() && state.waiting.waiting(&tenant) >= WAITING_PER_TENANT {
             return Err(StoreError::TooManyWrites);
         }
+        let first = state.waiting.is_empty();
         state.waiting.push(tenant, job);
         metrics().waiting_writes(1);
         drop(state);
-        self.arrived.notify_one();
+        // With others there, the writer has been told, or is at work.
+        if first {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
-    /// The next group; None once the queue is closed and empty.
-    async fn group(&self) -> Option<Vec<Entry>> {
-        loop {
-            {
-                let mut state = self.lock();
-                let (mut group, mut rows) = (Vec::new(), 0);
-                while group.len() < GROUP_WRITES && rows < GROUP_ROWS {
-                    let Some((tenant, job)) = state.waiting.pop() else { break };
-                    rows += job.weight();
-                    group.push((tenant, job));
-                }
-                if !group.is_empty() {
-                    metrics().waiting_writes(-i64::try_from(group.len()).unwrap_or(0));
-                    return Some(group);
-                }
-                if state.closed {
-                    return None;
-                }
+    /// Waits for the next group; None once the queue is closed and empty.
+    fn group(&self) -> Option<Vec<Entry>> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
             }
-            self.arrived.notified().await;
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        let (mut group, mut rows) = (Vec::new(), 0);
+        while group.len() < GROUP_WRITES && rows < GROUP_ROWS {
+            let Some((tenant, job)) = state.waiting.pop() else { break };
+            rows += job.weight();
+            group.push((tenant, job));
+        }
+        metrics().waiting_writes(-i64::try_from(group.len()).unwrap_or(0));
+        Some(group)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -210,42 +197,51 @@ impl Queue {
 
 impl Writer {
     pub(super) fn new(
-        connection: SqliteConnection,
+        connection: Connection,
         queue: Arc<Queue>,
         tails: Arc<Tails>,
         freshness: Arc<Freshness>,
         ids: Ids,
         master_key: MasterKey,
     ) -> Self {
-        let committed = watch::Sender::new(());
-        Self { connection, queue, tails, freshness, ids, master_key, committed, known: HashSet::new() }
+        Self { connection, queue, tails, freshness, ids, master_key, committed: None, known: HashSet::new() }
     }
 
     /// Writes until the queue is closed and empty, which is told then. `folding` is the connection for checkpoints.
     ///
-    /// On a thread of its own: every statement comes back from the connection's thread, and where calls keep the runtime's
-    /// workers busy, each would wait for its turn among them, with everybody's writes behind it.
-    pub(super) fn spawn(self, folding: SqliteConnection) -> std::io::Result<oneshot::Receiver<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let checkpoints = Checkpoints { connection: folding, committed: self.committed.subscribe() };
+    /// On a thread of its own, and each statement on that thread: with a way to another thread and back for each, everybody
+    /// would wait for many times what SQLite takes.
+    pub(super) fn spawn(mut self, folding: Connection) -> std::io::Result<oneshot::Receiver<()>> {
+        let (committed, commits) = sync_channel(1);
+        self.committed = Some(committed);
         let (ended, end) = oneshot::channel();
-        std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-            runtime.block_on(async { tokio::join!(self.run(), checkpoints.run()) });
+        let folder = thread::Builder::new().name("store-folder".to_owned());
+        let folder = folder.spawn(move || checkpoints::run(folding, &commits))?;
+        thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            self.run();
+            // Tells the other that there are no more.
+            self.committed = None;
+            let _ = folder.join();
+            if let Err(error) = transaction::checkpoint(&self.connection) {
+                tracing::warn!(error = %error, "the write-ahead log was not folded in at the end; the next start does it");
+            }
+            transaction::close(self.connection);
             let _ = ended.send(());
         })?;
         Ok(end)
     }
 
-    async fn run(mut self) {
-        while let Some(mut group) = self.queue.clone().group().await {
-            match self.commit(&mut group).await {
+    fn run(&mut self) {
+        let queue = self.queue.clone();
+        while let Some(mut group) = queue.group() {
+            match self.commit(&mut group) {
                 Ok(effects) => self.finish(group, effects),
                 Err(error) if group.len() == 1 => answer_all(group, error),
                 Err(error) => {
                     tracing::warn!(error = %error, writes = group.len(), "a group commit failed; trying each write alone");
                     for entry in group {
                         let mut alone = vec![entry];
-                        match self.commit(&mut alone).await {
+                        match self.commit(&mut alone) {
                             Ok(effects) => self.finish(alone, effects),
                             Err(error) => answer_all(alone, error),
                         }
@@ -253,23 +249,19 @@ impl Writer {
                 }
             }
         }
-        if let Err(error) = transaction::checkpoint(&mut self.connection).await {
-            tracing::warn!(error = %error, "the write-ahead log was not folded in at the end; the next start does it");
-        }
-        transaction::close(self.connection).await;
     }
 
     /// Runs the group in one transaction. An error means that nothing of it was committed.
-    async fn commit(&mut self, group: &mut [Entry]) -> Result<Effects> {
+    fn commit(&mut self, group: &mut [Entry]) -> Result<Effects> {
         let mut effects = Effects::new(self.freshness.clone());
-        transaction::begin(&mut self.connection).await?;
+        transaction::begin(&self.connection)?;
         crash::point("store.begun");
-        let outcome = self.run_jobs(group, &mut effects).await;
+        let outcome = self.run_jobs(group, &mut effects);
         crash::point("store.run");
         let outcome = match outcome {
             Ok(()) => {
                 effects.touched.begin();
-                let committed = transaction::commit(&mut self.connection).await;
+                let committed = transaction::commit(&self.connection);
                 effects.touched.end();
                 committed
             }
@@ -278,36 +270,34 @@ impl Writer {
         crash::point("store.committed");
         if let Err(error) = outcome {
             // Already rolled back where SQLite did it by itself; then this has nothing to do.
-            let _ = transaction::rollback(&mut self.connection).await;
+            let _ = transaction::rollback(&self.connection);
             return Err(error);
         }
         Ok(effects)
     }
 
-    async fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
-        let done = self.do_together(group, effects).await?;
-        for ((tenant, job), done) in group.iter_mut().zip(done) {
+    fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
+        for (tenant, job) in group {
             let (told, counted) = (effects.events.len(), effects.counts.len());
             let is_new = tenant.as_ref().filter(|tenant| !self.known.contains(*tenant));
-            effects.undo = if done.is_some_and(|done| done.rows > 0) { Undo::Group } else { Undo::Nothing };
+            effects.undo = Undo::Nothing;
             if tenant.is_none() || is_new.is_some() {
-                transaction::savepoint(&mut self.connection).await?;
+                transaction::savepoint(&self.connection)?;
                 effects.undo = Undo::Savepoint;
             }
             if let Some(tenant) = is_new {
-                transaction::ensure_tenant(&mut self.connection, tenant, &self.master_key, &self.ids).await?;
+                transaction::ensure_tenant(&self.connection, tenant, &self.master_key, &self.ids)?;
             }
             let session = Session {
-                connection: &mut self.connection,
+                connection: &self.connection,
                 tenant: tenant.as_ref(),
                 keys: &self.master_key,
                 ids: &self.ids,
-                done,
                 effects,
             };
-            let outcome = job.run(session).await;
+            let outcome = job.run(session);
             match (outcome, effects.undo) {
-                (Ok(()), Undo::Savepoint) => transaction::release(&mut self.connection).await?,
+                (Ok(()), Undo::Savepoint) => transaction::release(&self.connection)?,
                 (Ok(()), _) => {}
                 (Err(Failure), undo) => {
                     effects.events.truncate(told);
@@ -315,32 +305,21 @@ impl Writer {
                     match undo {
                         Undo::Nothing => {}
                         // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
-                        Undo::Savepoint => transaction::rollback_to_savepoint(&mut self.connection).await?,
+                        Undo::Savepoint => transaction::rollback_to_savepoint(&self.connection)?,
                         Undo::Group => return Err(StoreError::Broken("a write failed after its change".to_owned())),
                     }
                 }
             }
         }
-        transaction::add_counts(&mut self.connection, effects).await
-    }
-
-    /// Changes the rows of the writes that do nothing else. What of each write is done; None for those that run by themselves.
-    async fn do_together(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<Vec<Option<Done>>> {
-        let mut rows = Rows::new(group.len());
-        for (n, (tenant, job)) in group.iter_mut().enumerate() {
-            // A tenant's first write makes its row first.
-            if let Some(tenant) = tenant.as_ref().filter(|tenant| self.known.contains(*tenant))
-                && let Some(together) = job.take_together()
-            {
-                rows.take(n, tenant, together);
-            }
-        }
-        rows.change(&mut SystemTx::new(&mut self.connection, effects), self.ids.now()).await
+        transaction::add_counts(&self.connection, effects)
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
         metrics().commit(group.len());
-        self.committed.send_replace(());
+        if let Some(committed) = &self.committed {
+            // If it is full, the other is about to look.
+            let _ = committed.try_send(());
+        }
         // Watchers first: a reader that has its answer finds the events told.
         self.tails.publish(effects.events);
         for (tenant, job) in group {
@@ -368,25 +347,16 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
         self.write.0.weight()
     }
 
-    fn take_together(&mut self) -> Option<Together> {
-        self.together.take()
-    }
-
     fn succeeded(&self) -> bool {
         matches!(self.out, Some(Ok(_)))
     }
 
-    fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>> {
-        async move {
-            let Some(tenant) = session.tenant else { return Err(Failure) };
-            let mut tx = {
-                let Session { connection, keys, ids, done, effects, .. } = session;
-                ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), done, effects)
-            };
-            self.out = Some(caught(self.write.0.run(&mut tx)).await);
-            if self.succeeded() { Ok(()) } else { Err(Failure) }
-        }
-        .boxed()
+    fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure> {
+        let Session { connection, tenant, keys, ids, effects } = session;
+        let tenant = tenant.ok_or(Failure)?;
+        let mut tx = ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), effects);
+        self.out = Some(caught(|| self.write.0.run(&mut tx)));
+        if self.succeeded() { Ok(()) } else { Err(Failure) }
     }
 
     fn answer(self: Box<Self>, committed: Result<()>) {
@@ -399,21 +369,14 @@ impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
         1
     }
 
-    fn take_together(&mut self) -> Option<Together> {
-        None
-    }
-
     fn succeeded(&self) -> bool {
         matches!(self.out, Some(Ok(_)))
     }
 
-    fn run<'a>(&'a mut self, session: Session<'a>) -> BoxFuture<'a, std::result::Result<(), Failure>> {
-        async move {
-            let mut tx = SystemTx::new(session.connection, session.effects);
-            self.out = Some(caught(self.write.0.run(&mut tx)).await);
-            if self.succeeded() { Ok(()) } else { Err(Failure) }
-        }
-        .boxed()
+    fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure> {
+        let mut tx = SystemTx::new(session.connection, session.effects);
+        self.out = Some(caught(|| self.write.0.run(&mut tx)));
+        if self.succeeded() { Ok(()) } else { Err(Failure) }
     }
 
     fn answer(self: Box<Self>, committed: Result<()>) {
@@ -422,11 +385,8 @@ impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
 }
 
 /// A write that panics fails alone, and the writer goes on for everybody else.
-async fn caught<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(run)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())))
+fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())))
 }
 
 fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {

@@ -93,7 +93,7 @@ async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
     assert!(config.location == "Mosel" && config.create_time.is_some());
     assert_whole(app.data.path()).await;
     let mut database =
-        SqliteConnectOptions::new().filename(&app.data.path().join("herald.db")).connect().await.expect("it");
+        SqliteConnectOptions::new().filename(app.data.path().join("herald.db")).connect().await.expect("it");
     assert!(statistics(&mut database).await.is_empty(), "with statistics, every call plans its query anew");
 }
 
