@@ -100,7 +100,7 @@ pub struct Scoped<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("cannot open the database {path}")]
-    Open { path: String, source: sqlx::Error },
+    Open { path: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("cannot bring the database {path} to this version's schema")]
     Migrate { path: String, source: sqlx::migrate::MigrateError },
     #[error("the master key does not open this data folder: set HERALD_MASTER_KEY to the key that it was made with")]
@@ -128,19 +128,25 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
-        let failed = |source| OpenError::Open { path: path.display().to_string(), source };
-        let migrating =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Open {
+            path: path.display().to_string(),
+            source,
+        };
+        let migrating = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| failed(error.into()))?;
         sqlx::migrate!("migrations/sqlite")
             .run(&migrating)
             .await
             .map_err(|source| OpenError::Migrate { path: path.display().to_string(), source })?;
         migrating.close().await;
-        let connection = transaction::connect(path)?;
+        let connection = transaction::connect(path).map_err(|error| failed(error.into()))?;
         if !transaction::opens(&master_key, &connection)? {
             return Err(OpenError::WrongMasterKey);
         }
-        let folding = transaction::connect(path)?;
+        let folding = transaction::connect(path).map_err(|error| failed(error.into()))?;
         let most = READERS_PER_CORE * std::thread::available_parallelism().map_or(2, NonZero::get).max(2);
         let pool = SqlitePoolOptions::new()
             .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
@@ -150,7 +156,7 @@ impl Store {
             .max_lifetime(None)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
-            .map_err(failed)?;
+            .map_err(|error| failed(error.into()))?;
 
         let rows = rows::Rows::new(path.to_owned());
         let readers = Readers { rows, pool, turns: turns::Turns::new(most, fair) };

@@ -284,10 +284,6 @@ impl Write for CreateProspects {
         self.rows.len()
     }
 
-    fn is_single(&self) -> bool {
-        self.request_id.is_none()
-    }
-
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
         if let Some(request_id) = &self.request_id
             && let Some(before) = request_id.find(tx)?
@@ -311,10 +307,6 @@ impl Write for CreateProspects {
 
 impl Write for UpdateProspect {
     type Out = Prospect;
-
-    fn is_single(&self) -> bool {
-        true
-    }
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Prospect> {
         // It may no longer be what was seen.

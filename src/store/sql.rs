@@ -71,8 +71,6 @@ pub(super) struct Query<'a> {
 /// A text with its parameters, for the connection that writes. It runs on the thread that asks, which is the writer's.
 pub(super) struct Statement<'a> {
     connection: &'a Connection,
-    /// What is run first.
-    first: Option<SystemSql>,
     text: &'static str,
     name: &'static str,
     parameters: u8,
@@ -123,7 +121,7 @@ impl TenantSql {
 
     pub(super) fn on<'a>(self, connection: &'a Connection, tenant: &TenantId) -> Statement<'a> {
         let Self { name, text, parameters, .. } = self;
-        Statement { connection, first: None, text, name, parameters, values: Vec::new() }.bind(tenant.as_str())
+        Statement { connection, text, name, parameters, values: Vec::new() }.bind(tenant.as_str())
     }
 }
 
@@ -136,7 +134,7 @@ impl SystemSql {
 
     pub(super) fn on(self, connection: &Connection) -> Statement<'_> {
         let Self { name, text, parameters, .. } = self;
-        Statement { connection, first: None, text, name, parameters, values: Vec::new() }
+        Statement { connection, text, name, parameters, values: Vec::new() }
     }
 }
 
@@ -185,12 +183,6 @@ impl Statement<'_> {
         self
     }
 
-    /// Runs a text without parameters first.
-    pub(super) fn after(mut self, first: SystemSql) -> Self {
-        self.first = Some(first);
-        self
-    }
-
     /// The first row.
     pub(super) fn optional<R: Record>(self) -> Result<Option<R>> {
         self.run(|rows| rows.next()?.map(R::of).transpose())
@@ -235,9 +227,6 @@ impl Statement<'_> {
 
     fn run<T>(self, read: impl FnOnce(&mut Rows<'_>) -> rusqlite::Result<T>) -> Result<T> {
         all_bound(self.name, self.parameters, self.values.len())?;
-        if let Some(first) = self.first {
-            self.connection.prepare_cached(first.text)?.execute([])?;
-        }
         let mut statement = self.connection.prepare_cached(self.text)?;
         for place in 1..=statement.parameter_count() {
             // SQLite takes `$2` for a name, and counts parameters as they come.

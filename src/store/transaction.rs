@@ -9,7 +9,7 @@ use super::checkpoints;
 use super::error::{Result, StoreError};
 use super::events::json;
 use super::master_key::{DataKey, MasterKey};
-use super::sql::{Statement, SystemSql, system_sql};
+use super::sql::{SystemSql, system_sql};
 use super::tx::Effects;
 use crate::domain::clock::Random;
 use crate::domain::id::Ids;
@@ -46,7 +46,7 @@ system_sql! {
 }
 
 /// A connection that writes.
-pub(super) fn connect(path: &Path) -> Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -79,11 +79,6 @@ pub(super) fn rollback(connection: &Connection) -> Result<()> {
 
 pub(super) fn savepoint(connection: &Connection) -> Result<()> {
     simple(SAVEPOINT, connection)
-}
-
-/// The same before a text.
-pub(super) fn behind_savepoint(bound: Statement<'_>) -> Statement<'_> {
-    bound.after(SAVEPOINT)
 }
 
 pub(super) fn release(connection: &Connection) -> Result<()> {

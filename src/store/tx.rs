@@ -22,8 +22,6 @@ pub struct ScopedTx<'a> {
     keys: &'a MasterKey,
     ids: &'a Ids,
     now: Timestamp,
-    /// Whether the write says that it changes rows by one statement at most.
-    single: bool,
     effects: &'a mut Effects,
 }
 
@@ -40,19 +38,6 @@ pub(super) struct Effects {
     /// What is added to the tenants' counters, before the transaction is committed.
     pub counts: Vec<(TenantId, &'static str, i64)>,
     pub touched: Touched,
-    /// Of the write that runs.
-    pub undo: Undo,
-}
-
-/// What it takes to undo a write that fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Undo {
-    /// It has changed nothing.
-    Nothing,
-    /// It goes back to the savepoint that was set before its first change.
-    Savepoint,
-    /// It has changed rows by its one statement, and has failed after it, or SQLite has: nothing less than the group.
-    Group,
 }
 
 // === impl ScopedTx ===
@@ -63,10 +48,9 @@ impl<'a> ScopedTx<'a> {
         tenant: &'a TenantId,
         keys: &'a MasterKey,
         ids: &'a Ids,
-        single: bool,
         effects: &'a mut Effects,
     ) -> Self {
-        Self { connection, tenant, keys, ids, now: ids.now(), single, effects }
+        Self { connection, tenant, keys, ids, now: ids.now(), effects }
     }
 
     /// The time of the transaction.
@@ -79,26 +63,16 @@ impl<'a> ScopedTx<'a> {
     }
 
     pub(super) fn query(&mut self, sql: TenantSql) -> Statement<'_> {
-        if !sql.changes {
-            return sql.on(self.connection, self.tenant);
+        if sql.changes {
+            self.effects.touched.tables(self.tenant, sql.tables);
         }
-        self.effects.touched.tables(self.tenant, sql.tables);
-        self.change(sql)
+        sql.on(self.connection, self.tenant)
     }
 
     /// The same for a text that changes one row alone, the one that has this id, with the id bound as `$2`.
     pub(super) fn change_row(&mut self, sql: TenantSql, id: &str) -> Statement<'_> {
         self.effects.touched.row(self.tenant, sql.tables, id);
-        self.change(sql).bind(id)
-    }
-
-    fn change(&mut self, sql: TenantSql) -> Statement<'_> {
-        let first = self.effects.undo == Undo::Nothing;
-        if first {
-            self.effects.undo = if self.single { Undo::Group } else { Undo::Savepoint };
-        }
-        let bound = sql.on(self.connection, self.tenant);
-        if first && !self.single { transaction::behind_savepoint(bound) } else { bound }
+        sql.on(self.connection, self.tenant).bind(id)
     }
 
     /// Adds to the tenant's count of `noun`.
@@ -143,7 +117,7 @@ impl<'a> SystemTx<'a> {
 
 impl Effects {
     pub(super) fn new(freshness: Arc<Freshness>) -> Self {
-        Self { events: Vec::new(), counts: Vec::new(), touched: Touched::new(freshness), undo: Undo::Nothing }
+        Self { events: Vec::new(), counts: Vec::new(), touched: Touched::new(freshness) }
     }
 
     /// The counters' rows: tenant, noun, what is added.

@@ -1,8 +1,7 @@
 //! The one writer: takes the writes that wait, in turns by tenant, and commits them in groups.
 //!
 //! One commit with fsync serves a whole group, and each write is answered only after it. A write that fails fails alone:
-//! a savepoint is set before its first change, unless it changes rows by one statement only, which SQLite undoes by
-//! itself. Where SQLite rolled the whole transaction back (a full disk, an I/O error), every write of the group is tried
+//! it goes back to the savepoint that was set before it. Where SQLite rolled the whole transaction back (a full disk, an I/O error), every write of the group is tried
 //! again alone, so that only the ones at fault fail.
 //!
 //! Never anything but SQL happens inside a transaction.
@@ -22,7 +21,7 @@ use super::freshness::Freshness;
 use super::master_key::MasterKey;
 use super::tail::Tails;
 use super::transaction;
-use super::tx::{Effects, ScopedTx, SystemTx, Undo};
+use super::tx::{Effects, ScopedTx, SystemTx};
 use crate::crash;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
@@ -33,7 +32,7 @@ use crate::tenant::TenantId;
 ///
 /// It may be run more than once (each earlier run was rolled back), so it takes `&self` and has no effect but through
 /// the transaction.
-pub trait Write: Send + Sync + 'static {
+pub trait Write: Send + 'static {
     type Out: Send + 'static;
 
     /// Whether it changes where a campaign stands.
@@ -44,16 +43,12 @@ pub trait Write: Send + Sync + 'static {
         1
     }
 
-    /// Whether it changes rows by one statement at most, and cannot fail after it: then it needs no savepoint.
-    fn is_single(&self) -> bool {
-        false
-    }
-
+    /// Runs on the writer's thread, for which everybody waits.
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Self::Out>;
 }
 
 /// A change that crosses tenants: claims, leases, purging. In `system.rs` alone.
-pub(super) trait SystemWrite: Send + Sync + 'static {
+pub(super) trait SystemWrite: Send + 'static {
     type Out: Send + 'static;
 
     fn run(&self, tx: &mut SystemTx<'_>) -> Result<Self::Out>;
@@ -77,6 +72,9 @@ struct State {
     waiting: FairQueue<Option<TenantId>, Box<dyn Job>>,
     closed: bool,
 }
+
+/// Refuses what waits and what comes after, should the writer's thread panic.
+struct EndOfWrites(Arc<Queue>);
 
 /// The thread that owns the writing connection.
 pub(super) struct Writer {
@@ -161,7 +159,6 @@ impl Queue {
         let first = state.waiting.is_empty();
         state.waiting.push(tenant, job);
         metrics().waiting_writes(1);
-        drop(state);
         // With others there, the writer has been told, or is at work.
         if first {
             self.arrived.notify_one();
@@ -193,6 +190,16 @@ impl Queue {
     }
 }
 
+// === impl EndOfWrites ===
+
+impl Drop for EndOfWrites {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.waiting = FairQueue::default();
+    }
+}
+
 // === impl Writer ===
 
 impl Writer {
@@ -218,7 +225,9 @@ impl Writer {
         let folder = thread::Builder::new().name("store-folder".to_owned());
         let folder = folder.spawn(move || checkpoints::run(folding, &commits))?;
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            let end_of_writes = EndOfWrites(self.queue.clone());
             self.run();
+            drop(end_of_writes);
             // Tells the other that there are no more.
             self.committed = None;
             let _ = folder.join();
@@ -280,11 +289,7 @@ impl Writer {
         for (tenant, job) in group {
             let (told, counted) = (effects.events.len(), effects.counts.len());
             let is_new = tenant.as_ref().filter(|tenant| !self.known.contains(*tenant));
-            effects.undo = Undo::Nothing;
-            if tenant.is_none() || is_new.is_some() {
-                transaction::savepoint(&self.connection)?;
-                effects.undo = Undo::Savepoint;
-            }
+            transaction::savepoint(&self.connection)?;
             if let Some(tenant) = is_new {
                 transaction::ensure_tenant(&self.connection, tenant, &self.master_key, &self.ids)?;
             }
@@ -295,20 +300,13 @@ impl Writer {
                 ids: &self.ids,
                 effects,
             };
-            let outcome = job.run(session);
-            match (outcome, effects.undo) {
-                (Ok(()), Undo::Savepoint) => transaction::release(&self.connection)?,
-                (Ok(()), _) => {}
-                (Err(Failure), undo) => {
-                    effects.events.truncate(told);
-                    effects.counts.truncate(counted);
-                    match undo {
-                        Undo::Nothing => {}
-                        // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
-                        Undo::Savepoint => transaction::rollback_to_savepoint(&self.connection)?,
-                        Undo::Group => return Err(StoreError::Broken("a write failed after its change".to_owned())),
-                    }
-                }
+            if job.run(session).is_ok() {
+                transaction::release(&self.connection)?;
+            } else {
+                effects.events.truncate(told);
+                effects.counts.truncate(counted);
+                // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
+                transaction::rollback_to_savepoint(&self.connection)?;
             }
         }
         transaction::add_counts(&self.connection, effects)
@@ -354,7 +352,7 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
     fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure> {
         let Session { connection, tenant, keys, ids, effects } = session;
         let tenant = tenant.ok_or(Failure)?;
-        let mut tx = ScopedTx::new(connection, tenant, keys, ids, self.write.0.is_single(), effects);
+        let mut tx = ScopedTx::new(connection, tenant, keys, ids, effects);
         self.out = Some(caught(|| self.write.0.run(&mut tx)));
         if self.succeeded() { Ok(()) } else { Err(Failure) }
     }
@@ -403,6 +401,7 @@ fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
     use sqlx::ConnectOptions as _;
@@ -410,8 +409,9 @@ mod tests {
 
     use super::*;
     use crate::domain::id::ProspectId;
+    use crate::domain::mask::Mask;
     use crate::domain::prospect::ProspectFields;
-    use crate::store::{CreateProspects, DeleteProspect};
+    use crate::store::{CreateProspects, DeleteProspect, UpdateProspect};
     use crate::testing;
 
     #[tokio::test]
@@ -434,6 +434,76 @@ mod tests {
         let rows: Vec<(String,)> =
             sqlx::query_as("SELECT id FROM tenants").fetch_all(&mut connection).await.expect("rows");
         assert_eq!(rows, [("b".to_owned(),)]);
+    }
+
+    /// Says how often it has run.
+    struct Counted(Arc<AtomicU32>);
+
+    impl Write for Counted {
+        type Out = ();
+
+        fn run(&self, _tx: &mut ScopedTx<'_>) -> Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    /// A write that fails outside of what is caught.
+    struct Panics;
+
+    impl Write for Panics {
+        type Out = ();
+
+        fn weight(&self) -> usize {
+            panic!("as it is to be")
+        }
+
+        fn run(&self, _tx: &mut ScopedTx<'_>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_leaves_its_group_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = testing::store(&folder.path().join("herald.db")).await;
+        let tenant = TenantId::parse("a").expect("an id");
+        let create = |name: &str, rows: usize| {
+            let rows =
+                (0..rows).map(|n| ProspectFields { email: format!("{name}{n}@a.example"), ..Default::default() });
+            CreateProspects::new(rows.collect(), None, store.ids())
+        };
+        let created = store.queue.write(&tenant, create("first", 1)).await.expect("written");
+        let stale = UpdateProspect {
+            id: created[0].id.clone(),
+            fields: ProspectFields { company: "Acme".to_owned(), ..Default::default() },
+            mask: Mask::all(&["company"]),
+            etag: "\"of another time\"".to_owned(),
+            seen: None,
+        };
+        let runs = Arc::new(AtomicU32::new(0));
+        // While the first is written, the others come together.
+        let (large, counted, refused, small) = tokio::join!(
+            store.queue.write(&tenant, create("large", 1_000)),
+            store.queue.write(&tenant, Counted(runs.clone())),
+            store.queue.write(&tenant, stale),
+            store.queue.write(&tenant, create("small", 1)),
+        );
+        assert!(matches!(refused, Err(StoreError::EtagMismatch)), "{refused:?}");
+        assert!(large.is_ok() && counted.is_ok() && small.is_ok());
+        assert_eq!(runs.load(Ordering::Relaxed), 1, "the group was tried again");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_dies_leaves_nobody_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = testing::store(&folder.path().join("herald.db")).await;
+        let tenant = TenantId::parse("a").expect("an id");
+        assert!(matches!(store.queue.write(&tenant, Panics).await, Err(StoreError::Closed)));
+        let after = store.queue.write(&tenant, Counted(Arc::default())).await;
+        assert!(matches!(after, Err(StoreError::Closed)));
+        store.close().await;
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Holds back calls until the application is ready, and those of a tenant that holds as much as it may.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::tenant::Caller;
 #[derive(Clone)]
 pub struct Gate {
     limits: Limits,
+    refusals: Arc<AtomicU64>,
     inside: Arc<OnceLock<Inside>>,
 }
 
@@ -27,14 +29,18 @@ struct Inside {
     reads: Option<ReadCache>,
 }
 
-/// A refusal takes this long, so that whoever asks again at once keeps nobody busy with refusing.
-const REFUSED_AFTER: Duration = Duration::from_millis(100);
+/// A refusal takes this many milliseconds, so that whoever asks again at once keeps nobody busy with refusing; each another
+/// number of them, so that they do not all ask again at the same moment.
+const REFUSED_AFTER: u64 = 100;
+const SPREAD: u64 = 100;
+/// Has no divisor in common with the spread, so that the numbers come evenly.
+const STEP: u64 = 61;
 
 // === impl Gate ===
 
 impl Gate {
     pub fn new(settings: &Fairness) -> Self {
-        Self { limits: Limits::new(settings), inside: Arc::default() }
+        Self { limits: Limits::new(settings), refusals: Arc::default(), inside: Arc::default() }
     }
 
     /// Lets calls through to the services, past the answers that are kept.
@@ -49,7 +55,8 @@ impl Gate {
         let kind = if is_stream(request.uri().path()) { Kind::Stream } else { Kind::Call };
         match (self.limits.hold(caller.tenant(), kind), kind) {
             (Err(status), _) => {
-                tokio::time::sleep(REFUSED_AFTER).await;
+                let nth = self.refusals.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(REFUSED_AFTER + nth.wrapping_mul(STEP) % SPREAD)).await;
                 status.into_http()
             }
             (Ok(Some(held)), Kind::Stream) => held.until_the_end_of(inside.call(request).await),
