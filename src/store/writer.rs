@@ -474,13 +474,16 @@ mod tests {
             CreateProspects::new(rows.collect(), None, store.ids())
         };
         let created = store.queue.write(&tenant, create("first", 1)).await.expect("written");
-        let stale = UpdateProspect {
+        let change = |etag, seen| UpdateProspect {
             id: created[0].id.clone(),
             fields: ProspectFields { company: "Acme".to_owned(), ..Default::default() },
             mask: Mask::all(&["company"]),
-            etag: "\"of another time\"".to_owned(),
-            seen: None,
+            etag,
+            seen,
         };
+        let seen = store.queue.write(&tenant, change(String::new(), None)).await.expect("changed");
+        store.queue.write(&tenant, change(String::new(), None)).await.expect("changed since");
+        let stale = change(seen.etag(tenant.as_str()), Some(seen));
         let runs = Arc::new(AtomicU32::new(0));
         // While the first is written, the others come together.
         let (large, counted, refused, small) = tokio::join!(
