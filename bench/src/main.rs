@@ -24,25 +24,31 @@ use report::Report;
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How often each contestant is loaded.
-    #[arg(long, default_value_t = 5)]
+    /// How often each contestant is loaded; with fewer than 5 rounds, nothing is written down.
+    #[arg(long, default_value = "5", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     rounds: usize,
     /// How long each load lasts, in seconds.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Only the parts whose names begin so.
-    #[arg(long, value_delimiter = ',')]
+    /// Only these parts; then nothing is written down.
+    #[arg(long, value_delimiter = ',', value_parser = PARTS)]
     only: Vec<String>,
 }
 
-/// The parts that share the servers of `single`.
-const SINGLE: [&str; 8] = ["get", "list", "web", "token", "create", "bulk", "mixed", "cross"];
+const PARTS: [&str; 11] =
+    ["get", "list", "web", "token", "create", "bulk", "mixed", "cross", "growth", "flood", "campaigns"];
+/// Those that share the servers of `single`.
+const SINGLE: &[&str] = PARTS.split_at(8).0;
+/// The rounds of a whole run, which is written down.
+const WHOLE: usize = 5;
 
 #[derive(Subcommand)]
 enum Command {
     /// Serves the bare echo.
+    #[command(hide = true)]
     Echo,
     /// Floods the server on a port of this machine.
+    #[command(hide = true)]
     Flood { port: u16, seconds: u64 },
 }
 
@@ -74,11 +80,11 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     if args.wants("campaigns") {
         campaigns::run(args, &mut report).await?;
     }
-    report.write(args.only.is_empty())
+    report.write(args.only.is_empty() && args.rounds >= WHOLE)
 }
 
 impl Args {
     fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| part.starts_with(only))
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
     }
 }
