@@ -291,7 +291,7 @@ impl Write for CreateProspects {
             return Ok(before);
         }
         let now = tx.now();
-        let added = tx.query(INSERT).bind(now.0).bind(self.values.clone()).execute()?;
+        let added = tx.query(INSERT).bind(now.0).bind(self.values.as_str()).execute()?;
         tx.count("prospects", i64::try_from(added).unwrap_or(i64::MAX));
         let results = if added == self.rows.len() as u64 {
             self.rows.iter().map(|(id, _)| Created { id: id.clone(), duplicate: false }).collect()

@@ -4,7 +4,7 @@
 //! tenant, bound by the executor, or for one row by [`super::rows`], and by nobody else. How many parameters a text has is
 //! counted here, and the executor refuses to run it with fewer, since SQLite would silently take NULL.
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Value, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Row, Rows};
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -74,12 +74,12 @@ pub(super) struct Statement<'a> {
     text: &'static str,
     name: &'static str,
     parameters: u8,
-    values: Vec<Value>,
+    values: Vec<ToSqlOutput<'a>>,
 }
 
 /// What a statement binds.
-pub(super) trait Parameter {
-    fn value(self) -> Value;
+pub(super) trait Parameter<'a> {
+    fn value(self) -> ToSqlOutput<'a>;
 }
 
 /// What a statement gives of a row.
@@ -119,7 +119,7 @@ impl TenantSql {
         query.bind(tenant.as_str().to_owned())
     }
 
-    pub(super) fn on<'a>(self, connection: &'a Connection, tenant: &TenantId) -> Statement<'a> {
+    pub(super) fn on<'a>(self, connection: &'a Connection, tenant: &'a TenantId) -> Statement<'a> {
         let Self { name, text, parameters, .. } = self;
         Statement { connection, text, name, parameters, values: Vec::new() }.bind(tenant.as_str())
     }
@@ -176,9 +176,9 @@ impl<'a> Query<'a> {
 
 // === impl Statement ===
 
-impl Statement<'_> {
+impl<'a> Statement<'a> {
     /// Binds the next parameter.
-    pub(super) fn bind(mut self, value: impl Parameter) -> Self {
+    pub(super) fn bind(mut self, value: impl Parameter<'a>) -> Self {
         self.values.push(value.value());
         self
     }
@@ -252,10 +252,10 @@ fn all_bound(name: &str, parameters: u8, bound: usize) -> Result<()> {
 
 macro_rules! parameters {
     ($($type:ty: $value:ident => $made:expr;)*) => {$(
-        impl Parameter for $type {
-            fn value(self) -> Value {
+        impl Parameter<'_> for $type {
+            fn value(self) -> ToSqlOutput<'static> {
                 let $value = self;
-                $made
+                ToSqlOutput::Owned($made)
             }
         }
     )*};
@@ -267,21 +267,26 @@ parameters! {
     u32: n => Value::Integer(n.into());
     bool: yes => Value::Integer(yes.into());
     String: text => Value::Text(text);
-    &str: text => Value::Text(text.to_owned());
     Vec<u8>: bytes => Value::Blob(bytes);
 }
 
-impl<T: Parameter> Parameter for Option<T> {
-    fn value(self) -> Value {
-        self.map_or(Value::Null, T::value)
+impl<'a> Parameter<'a> for &'a str {
+    fn value(self) -> ToSqlOutput<'a> {
+        ToSqlOutput::from(self)
+    }
+}
+
+impl<'a, T: Parameter<'a>> Parameter<'a> for Option<T> {
+    fn value(self) -> ToSqlOutput<'a> {
+        self.map_or(ToSqlOutput::Owned(Value::Null), T::value)
     }
 }
 
 macro_rules! ids {
     ($($id:ident)*) => {$(
-        impl Parameter for $id {
-            fn value(self) -> Value {
-                Value::Text(self.as_str().to_owned())
+        impl Parameter<'_> for $id {
+            fn value(self) -> ToSqlOutput<'static> {
+                ToSqlOutput::Owned(Value::Text(self.as_str().to_owned()))
             }
         }
 

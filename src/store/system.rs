@@ -183,8 +183,8 @@ impl SystemWrite for PurgeProspects {
     }
 }
 
-fn of_prospect<'a>(tx: &'a mut SystemTx<'_>, sql: SystemSql, tenant: &str, id: &str) -> Statement<'a> {
-    tx.query(sql).bind(tenant.to_owned()).bind(id.to_owned())
+fn of_prospect<'a>(tx: &'a mut SystemTx<'_>, sql: SystemSql, tenant: &'a str, id: &'a str) -> Statement<'a> {
+    tx.query(sql).bind(tenant).bind(id)
 }
 
 #[expect(clippy::disallowed_methods, reason = "Origin::Claim: the database says whose campaign was claimed")]

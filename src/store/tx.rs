@@ -70,7 +70,7 @@ impl<'a> ScopedTx<'a> {
     }
 
     /// The same for a text that changes one row alone, the one that has this id, with the id bound as `$2`.
-    pub(super) fn change_row(&mut self, sql: TenantSql, id: &str) -> Statement<'_> {
+    pub(super) fn change_row<'b>(&'b mut self, sql: TenantSql, id: &'b str) -> Statement<'b> {
         self.effects.touched.row(self.tenant, sql.tables, id);
         sql.on(self.connection, self.tenant).bind(id)
     }

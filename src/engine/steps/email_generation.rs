@@ -40,12 +40,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let log = if from == 0 { vec![format!("from {}", letterhead.from())] } else { Vec::new() };
     // Places may be empty where a prospect is gone for good.
     let done = prospects.last().map_or(of, |(position, _)| position + 1);
-    let mut emails = Vec::with_capacity(prospects.len());
-    for (position, prospect) in &prospects {
-        emails.push(letterhead.write(*position, prospect, turn.engine().store.ids()));
-        // A batch takes milliseconds, for which no call is to wait.
-        tokio::task::yield_now().await;
-    }
+    let write = |(position, p): &(u32, Prospect)| letterhead.write(*position, p, turn.engine().store.ids());
+    let emails: Vec<_> = prospects.iter().map(write).collect();
     let next = if done >= of {
         let written = campaign.emails.generated() as usize + emails.len();
         let summary = format!("{written} e-mails from the template {}", letterhead.template.id);

@@ -103,7 +103,7 @@ async fn a_suppression_of_one_tenant_holds_back_no_mail_of_another() {
     }
 }
 
-/// Creates that wait for the same commit are added by one statement, whoever they are of.
+/// Creates of several tenants wait for the same commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prospects_that_are_added_together_stay_apart() {
     const TENANTS: usize = 8;
