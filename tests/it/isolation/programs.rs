@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use herald::app::{Ready, Seams};
+use herald::domain::id::CampaignId;
 use herald::publish::{Places, WORKFLOW_STATE, publish_changes};
+use herald::store::CampaignRef;
 use herald::tenant::{Scope, TenantId};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 use serde_json::json;
@@ -87,9 +89,12 @@ struct Names {
 }
 
 struct Watching {
-    campaign: String,
-    after: i64,
+    campaign: CampaignRef,
+    /// The number of the last event that was told.
+    seq: i64,
     stream: Streaming<DynamicMessage>,
+    told: Vec<String>,
+    ended: bool,
     line: usize,
 }
 
@@ -231,13 +236,15 @@ impl Stage {
             let ready = &self.app.ready;
             ready.engine.claim().await.expect("claimed");
             publish_changes(&places(ready)).await;
+            // A stream ends if the campaign has ended when it looks: it looks before the next operation.
+            for watching in &mut watching {
+                self.listen(watching, &scopes[B]).await;
+            }
         }
         // The end is at one time too, whoever's operation came last.
         self.clock.set_after_start(TICK * program.last().map_or(0, |op| op.at) as u32);
         for watching in watching {
-            let line = watching.line;
-            let told = self.told_by(watching, &tenants[B]).await;
-            let _ = write!(run.observed[line], " and then {told}");
+            let _ = write!(run.observed[watching.line], " and then {}", watching.told.join(", "));
         }
         run.observed.extend(self.left_behind(&tenants[B], &scopes[B]).await);
         for line in &mut run.observed {
@@ -265,11 +272,13 @@ impl Stage {
             Ok(mut stream) if rpc.is_stream() => {
                 let (campaign, after) = (campaign.unwrap_or_default(), after.filter(|_| has_after));
                 let campaign = if campaign.is_empty() { self.newest(sent).await } else { campaign };
-                // A snapshot is of now; what comes after is read at the end.
                 let first = if after.is_none() { stream.message().await } else { Ok(None) };
                 let of = first.as_ref().ok().and_then(Option::as_ref).map(rpc::json).unwrap_or_default();
-                let after = after.unwrap_or_else(|| number(&of["snapshot"]["lastSeq"]));
-                watch(Watching { campaign, after, stream, line: 0 });
+                let seq = after.unwrap_or_else(|| number(&of["snapshot"]["lastSeq"]));
+                if let Ok(id) = CampaignId::parse(&campaign) {
+                    let campaign = CampaignRef::Id(id);
+                    watch(Watching { campaign, seq, stream, told: Vec::new(), ended: false, line: 0 });
+                }
                 first
             }
             Ok(mut stream) => stream.message().await,
@@ -287,46 +296,32 @@ impl Stage {
 
     /// The id of the caller's newest campaign.
     async fn newest(&self, sent: &tonic::metadata::MetadataMap) -> String {
-        let campaign = self.campaign(sent, String::new()).await;
-        campaign["id"].as_str().unwrap_or_default().to_owned()
-    }
-
-    async fn campaign(&self, sent: &tonic::metadata::MetadataMap, id: String) -> serde_json::Value {
         let get = self.rpcs.iter().find(|rpc| rpc.descriptor.name() == "GetWorkflow").expect("an RPC");
-        let mut request = DynamicMessage::new(get.descriptor.input());
-        request.set_field_by_name("campaign_id", Value::String(id));
-        let answer = get.call(&self.channel, sent, request).await;
-        answer.ok().flatten().map(|answer| rpc::json(&answer)["campaign"].clone()).unwrap_or_default()
+        let answer = get.call(&self.channel, sent, DynamicMessage::new(get.descriptor.input())).await;
+        let answer = answer.ok().flatten().map(|answer| rpc::json(&answer)).unwrap_or_default();
+        answer["campaign"]["id"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// What a stream tells until all has been told that has happened.
-    async fn told_by(&self, mut watching: Watching, tenant: &str) -> String {
-        let campaign = self.campaign(&headers(&[("x-user-id", tenant)]), watching.campaign.clone()).await;
-        let last = number(&campaign["lastSeq"]);
-        let mut told = Vec::new();
-        let mut seq = watching.after;
-        while seq < last {
-            match tokio::time::timeout(Duration::from_secs(5), watching.stream.message()).await {
+    /// Reads what a stream tells until all has been told that has happened, and its end if the campaign has ended.
+    async fn listen(&self, watching: &mut Watching, scope: &Scope) {
+        let campaign = self.app.ready.store.scope(scope).campaign(&watching.campaign).await.expect("read");
+        let Some(campaign) = campaign else { return };
+        while !watching.ended
+            && (watching.seq < campaign.seq || (watching.seq == campaign.seq && !campaign.state.is_live()))
+        {
+            let message = match tokio::time::timeout(Duration::from_secs(5), watching.stream.message()).await {
                 Ok(Ok(Some(message))) => {
                     let message = rpc::json(&message);
-                    seq = number(&message["event"]["seq"]);
-                    told.push(message.to_string());
+                    watching.seq = number(&message["event"]["seq"]);
+                    message.to_string()
                 }
-                Ok(Ok(None)) => {
-                    told.push("the end".to_owned());
-                    break;
-                }
-                Ok(Err(status)) => {
-                    told.push(refusal(&status));
-                    break;
-                }
-                Err(_) => {
-                    told.push("nothing more".to_owned());
-                    break;
-                }
-            }
+                Ok(Ok(None)) => "the end".to_owned(),
+                Ok(Err(status)) => refusal(&status),
+                Err(_) => "nothing more".to_owned(),
+            };
+            watching.ended = !message.starts_with('{');
+            watching.told.push(message);
         }
-        told.join(", ")
     }
 
     /// One operation on the cache.
