@@ -24,7 +24,7 @@ use crate::publish::{Places, publish_states};
 use crate::read_cache::ReadCache;
 use crate::rpc;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
-use crate::transport::{self, Gate, Readiness, ServeError};
+use crate::transport::{self, Front, Gate, Readiness, ServeError};
 
 /// The seams: what tests put in place of the real world.
 #[derive(Clone)]
@@ -135,11 +135,11 @@ pub async fn run(
     let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
 
     let gate = Gate::new(&config.fairness);
-    let app = transport::app(open.routes(), gate.clone(), guard, &config.server, config.dev);
+    let front = Front::new(open.routes(), gate.clone(), guard);
     let served_until = CancellationToken::new();
     let mut serving = {
-        let (settings, until) = (config.server.clone(), served_until.clone());
-        tokio::spawn(async move { transport::serve(listener, app, &settings, tls, until).await })
+        let (settings, dev, until) = (config.server.clone(), config.dev, served_until.clone());
+        tokio::spawn(async move { transport::serve(listener, front, &settings, dev, tls, until).await })
     };
 
     let ids = Ids::new(seams.clock.clone(), seams.random.clone());
@@ -234,7 +234,7 @@ fn sweep(data: &DataDir, begun: SystemTime) {
     }
 }
 
-fn services(config: &Config, places: &Places, stop: &CancellationToken) -> axum::Router {
+fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Routes {
     let Places { store, engine, cache, files } = places;
     let max_stream = Duration::from_secs(config.server.max_stream_seconds);
     let (most_in, most_out) = (config.server.max_request_bytes, config.server.max_response_bytes);
@@ -250,7 +250,7 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> axum:
     routes.add_service(cache.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.add_service(tenant.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.add_service(workflow.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
-    routes.routes().into_axum_router()
+    routes.routes().prepare()
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -16,6 +16,7 @@
 //! - [`connect`]: the outside world: fetching web pages, handing over mail
 //! - [`engine`]: claims campaigns and runs their steps in fair turns
 //! - [`status`]: the one place where an error becomes a gRPC status
+//! - `call`: a gRPC call as HTTP has it
 //! - [`auth`]: credentials to `Caller`, and the access policy
 //! - [`rpc`]: one file per service: convert in, act, convert out
 //! - [`publish`]: tells other backends, through the cache, where each tenant's newest campaign stands
@@ -29,6 +30,7 @@
 pub mod app;
 pub mod auth;
 pub mod cache;
+mod call;
 pub mod check;
 pub mod cli;
 pub mod client;

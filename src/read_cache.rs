@@ -11,17 +11,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
-use axum::body::{Body, HttpBody};
-use axum::extract::Request;
-use axum::response::Response;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use moka::sync::Cache;
-use tower::ServiceExt as _;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
 
+use crate::call::{Request, Response, served};
 use crate::metrics::{CacheOutcome, metrics};
 use crate::store::{Freshness, Reads, recorded};
 use crate::tenant::{Caller, TenantId};
@@ -103,14 +102,16 @@ impl ReadCache {
     }
 
     /// The answer that is kept, or that of the services.
-    pub(crate) async fn call(&self, request: Request, services: Router) -> Response {
+    pub(crate) async fn call(&self, request: Request, services: &Routes) -> Response {
         let method = KEPT.iter().find(|path| **path == request.uri().path());
         let tenant = request.extensions().get::<Caller>().map(|caller| caller.tenant().clone());
-        let (Some(method), Some(tenant)) = (method, tenant) else { return run(services, request).await };
+        let (Some(method), Some(tenant)) = (method, tenant) else { return served(services, request).await };
         let (parts, mut body) = request.into_parts();
         let bytes = match read(&mut body).await {
             Ok(bytes) => bytes,
-            Err(first) => return run(services, Request::from_parts(parts, Body::new(Rejoined { first, body }))).await,
+            Err(first) => {
+                return served(services, Request::from_parts(parts, Body::new(Rejoined { first, body }))).await;
+            }
         };
         let key = Key { tenant, method, request: bytes.clone() };
         if let Some(answer) = self.answers.get(&key).filter(|answer| self.freshness.holds(&answer.reads)) {
@@ -118,20 +119,13 @@ impl ReadCache {
             return again(answer.frame);
         }
         metrics().read_cache(CacheOutcome::Miss);
-        let request = Request::from_parts(parts, Body::from(bytes));
-        let (response, reads) = recorded(run(services, request)).await;
+        let request = Request::from_parts(parts, Body::new(Rejoined { first: bytes, body: Body::empty() }));
+        let (response, reads) = recorded(served(services, request)).await;
         if !reads.settled() || response.headers().contains_key("grpc-status") {
             return response;
         }
         let cache = self.clone();
         response.map(|body| Body::new(Keeping { body, cache, key: Some(key), reads, frame: Vec::new(), size: 0 }))
-    }
-}
-
-async fn run(services: Router, request: Request) -> Response {
-    match services.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
     }
 }
 
@@ -167,9 +161,9 @@ fn again(frame: Bytes) -> Response {
 
 impl HttpBody for Again {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Some(frame) = self.frame.take() {
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
@@ -177,7 +171,7 @@ impl HttpBody for Again {
             return Poll::Ready(None);
         }
         self.ended = true;
-        let trailers = HeaderMap::from_iter([(tonic::Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
+        let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
@@ -190,9 +184,9 @@ impl HttpBody for Again {
 
 impl HttpBody for Keeping {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             if let Some(data) = frame.data_ref() {
@@ -206,7 +200,7 @@ impl HttpBody for Keeping {
             }
             let ended_well = frame
                 .trailers_ref()
-                .is_some_and(|trailers| trailers.get(tonic::Status::GRPC_STATUS).is_some_and(|status| status == "0"));
+                .is_some_and(|trailers| trailers.get(Status::GRPC_STATUS).is_some_and(|status| status == "0"));
             if ended_well && let Some(key) = self.key.take() {
                 let frame = std::mem::take(&mut self.frame).concat().into();
                 let reads = Arc::new(std::mem::take(&mut self.reads));
@@ -229,9 +223,9 @@ impl HttpBody for Keeping {
 
 impl HttpBody for Rejoined {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.first.is_empty() {
             return Pin::new(&mut self.body).poll_frame(cx);
         }

@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
@@ -18,7 +19,7 @@ use opentelemetry_otlp::{MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::field::{Field, Visit};
+use tracing::field::{Empty, Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
@@ -32,6 +33,7 @@ use tracing_subscriber::{Layer, Registry, fmt as log};
 
 use crate::config::{Config, LogFormat};
 use crate::metrics::{self, metrics};
+use crate::tenant::TenantId;
 
 /// What the filter lets through, and besides it the detail of some tenants.
 struct Detail {
@@ -55,6 +57,9 @@ pub struct Telemetry {
 /// The headers of a request, as the propagator reads and writes them.
 struct Headers<'a>(&'a HeaderMap);
 struct HeadersMut<'a>(&'a mut HeaderMap);
+
+/// Whether spans are exported.
+static TRACED: AtomicBool = AtomicBool::new(false);
 
 /// Where the OpenTelemetry specification has the collector's address: that of everything, and of one kind.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -81,6 +86,7 @@ pub fn start(config: &Config) -> Result<Telemetry, String> {
         metrics::send_to(exporter.map_err(|error| format!("{METRICS_ENDPOINT}: {error}"))?, resource());
     }
     if let Some(provider) = &traces {
+        TRACED.store(true, Ordering::Relaxed);
         // Our own spans; the exporter's calls must not make spans that are exported.
         let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("herald"));
         layers.push(tracing_opentelemetry::layer().with_tracer(provider.tracer("herald")).with_filter(ours).boxed());
@@ -110,11 +116,34 @@ fn resource() -> Resource {
     if named { resource } else { resource.with_service_name("herald") }.build()
 }
 
-/// Makes the span a part of the trace that the headers name, if they do.
-pub fn go_on(span: &Span, headers: &HeaderMap) {
-    let context = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
-    // An error means that nothing is traced.
-    let _ = span.set_parent(context);
+/// The span of a tenant's call, in the trace that the headers name, if they do.
+pub fn call_span(path: &str, tenant: &TenantId, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        "rpc",
+        rpc.method = %path,
+        tenant = %tenant,
+        otel.name = Empty,
+        otel.kind = Empty,
+        status = Empty,
+    );
+    // The log formats every value at once, so those of the exporter are given where there is one.
+    if TRACED.load(Ordering::Relaxed) {
+        span.record("otel.name", path.trim_start_matches('/'));
+        span.record("otel.kind", "server");
+        let context =
+            opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
+        // An error means that the span is not wanted.
+        let _ = span.set_parent(context);
+    }
+    span
+}
+
+/// The call has ended so.
+pub fn end_call(span: &Span, status: &'static str) {
+    if TRACED.load(Ordering::Relaxed) {
+        // A span ends where it was last entered.
+        span.in_scope(|| span.record("status", status));
+    }
 }
 
 /// Names the trace that we are in, if there is one, in the headers of a call.

@@ -1,4 +1,4 @@
-//! The layer in front of every method: who calls, and may they.
+//! In front of every method: who calls, and may they.
 //!
 //! It removes any `x-tenant-id` that a client sends, verifies the credential, checks the role against the policy, and
 //! stamps the caller into the request's extensions, and its tenant onto the request's metadata, the span and the
@@ -7,44 +7,45 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::{Extensions, HeaderMap, HeaderValue};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::{Access, Guard};
+use crate::call::{Request, Response};
 use crate::status;
 use crate::telemetry;
-use crate::tenant::{Caller, Role};
+use crate::tenant::{Caller, Role, TenantId};
 
 /// Names the tenant on every authenticated response.
 pub const TENANT_HEADER: &str = "x-tenant-id";
 
-/// The layer.
-pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+/// A response, and to whom: the tenant, and the span of the call, which lasts as long as the call does.
+pub struct Answered {
+    pub response: Response,
+    pub caller: Option<(TenantId, Span)>,
+}
+
+/// Has `next` answer the request if its caller may call.
+pub async fn authenticate<Next, Answer>(guard: &Guard, mut request: Request, next: Next) -> Answered
+where
+    Next: FnOnce(Request) -> Answer,
+    Answer: Future<Output = Response>,
+{
     request.headers_mut().remove(TENANT_HEADER);
-    let path = request.uri().path().to_owned();
-    let (caller, needed) = match identify(&guard, &path, request.headers(), peer(request.extensions())).await {
+    let (path, peer) = (request.uri().path(), peer(request.extensions()));
+    let (caller, needed) = match identify(guard, path, request.headers(), peer).await {
         Ok(Some(found)) => found,
-        Ok(None) => return next.run(request).await,
-        Err(status) => return refuse(&path, status),
+        Ok(None) => return Answered { response: next(request).await, caller: None },
+        Err(status) => return Answered { response: refuse(path, status), caller: None },
     };
-    let span = tracing::info_span!(
-        "rpc",
-        otel.name = %path.trim_start_matches('/'),
-        otel.kind = "server",
-        rpc.method = %path,
-        tenant = %caller.tenant(),
-        status = tracing::field::Empty,
-    );
-    telemetry::go_on(&span, request.headers());
+    let tenant = caller.tenant().clone();
+    let span = telemetry::call_span(path, &tenant, request.headers());
     // A tenant id is printable ASCII, so it is always a header value.
-    let stamp = HeaderValue::from_str(caller.tenant().as_str()).ok();
+    let stamp = HeaderValue::from_str(tenant.as_str()).ok();
     let mut response = if caller.role() < needed {
-        span.in_scope(|| refuse(&path, status::role_too_low(caller.role().as_str(), needed.as_str())))
+        span.in_scope(|| refuse(path, status::role_too_low(caller.role().as_str(), needed.as_str())))
     } else {
         if let Some(stamp) = stamp.clone() {
             request.headers_mut().insert(TENANT_HEADER, stamp);
@@ -52,7 +53,7 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
         request.extensions_mut().insert(caller);
         async {
             let begun = Instant::now();
-            let response = next.run(request).await;
+            let response = next(request).await;
             // What a stream comes to later is told by its span and the metrics.
             let status = Status::from_header_map(response.headers());
             let code = status.as_ref().map_or(Code::Ok, Status::code);
@@ -65,12 +66,10 @@ pub async fn authenticate(State(guard): State<Guard>, mut request: Request, next
         .instrument(span.clone())
         .await
     };
-    // It ends with the call, which may be after this: a stream's messages are yet to come.
-    response.extensions_mut().insert(span);
     if let Some(stamp) = stamp {
         response.headers_mut().insert(TENANT_HEADER, stamp);
     }
-    response
+    Answered { response, caller: Some((tenant, span)) }
 }
 
 /// The caller and the role that the method needs, or None where anybody may call.

@@ -18,7 +18,7 @@ use http::header::AUTHORIZATION;
 use ipnet::IpNet;
 use tonic::Status;
 
-pub use layer::{TENANT_HEADER, authenticate};
+pub use layer::{Answered, TENANT_HEADER, authenticate};
 pub use mint::{Claimed, mint_token};
 pub use policy::{Access, Policy, PolicyError};
 pub use token::{KeyError, MAX_TOKEN, TokenError, TokenVerifier, Verified};

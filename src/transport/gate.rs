@@ -4,13 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::response::Response;
-use tower::ServiceExt as _;
+use tonic::service::Routes;
 
 use super::limits::{Kind, Limits};
 use super::measure::is_stream;
+use crate::call::{Request, Response, served};
 use crate::config::Fairness;
 use crate::read_cache::ReadCache;
 use crate::status;
@@ -25,7 +23,7 @@ pub struct Gate {
 }
 
 struct Inside {
-    services: Router,
+    services: Routes,
     reads: Option<ReadCache>,
 }
 
@@ -44,7 +42,7 @@ impl Gate {
     }
 
     /// Lets calls through to the services, past the answers that are kept.
-    pub fn open(&self, services: Router, reads: Option<ReadCache>) {
+    pub fn open(&self, services: Routes, reads: Option<ReadCache>) {
         // A second opening would change nothing that was promised.
         let _ = self.inside.set(Inside { services, reads });
     }
@@ -69,13 +67,9 @@ impl Gate {
 
 impl Inside {
     async fn call(&self, request: Request) -> Response {
-        let services = self.services.clone();
         match &self.reads {
-            Some(reads) => reads.call(request, services).await,
-            None => match services.oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+            Some(reads) => reads.call(request, &self.services).await,
+            None => served(&self.services, request).await,
         }
     }
 }

@@ -4,43 +4,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
+use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use crate::auth::TENANT_HEADER;
+use crate::auth::Answered;
+use crate::call::Response;
 use crate::metrics::metrics;
-use crate::tenant::TenantId;
-
-/// The layer, just inside gRPC-Web's, where trailers are still trailers.
-pub(super) async fn measure(request: Request, next: Next) -> Response {
-    let mut call = Call::begin(request.uri().path());
-    let mut response = next.run(request).await;
-    call.span = response.extensions_mut().remove::<Span>();
-    let tenant = response.headers().get(TENANT_HEADER).and_then(|tenant| tenant.to_str().ok());
-    if let Some(tenant) = tenant.and_then(|tenant| TenantId::parse(tenant).ok()) {
-        metrics().tenant_call(&tenant);
-    }
-    if let Some(status) = Status::from_header_map(response.headers()) {
-        call.end(status.code());
-        return response;
-    }
-    response.map(|body| Body::new(Measured { body, call: Some(call) }))
-}
+use crate::telemetry;
 
 /// A call that has begun. Dropped before its end, it counts as cancelled.
-struct Call {
+pub(super) struct Call {
     method: String,
     begun: Instant,
     is_stream: bool,
     ended: bool,
     /// That of an authenticated call; it lasts as long as the call.
-    span: Option<Span>,
+    span: Span,
 }
 
 /// A response that tells how the call ended.
@@ -57,13 +40,27 @@ pub(super) fn is_stream(path: &str) -> bool {
 // === impl Call ===
 
 impl Call {
-    fn begin(path: &str) -> Self {
+    pub(super) fn begin(path: &str) -> Self {
         let method = path.trim_start_matches('/').to_owned();
         let is_stream = is_stream(path);
         if is_stream {
             metrics().stream(1);
         }
-        Self { method, begun: Instant::now(), is_stream, ended: false, span: None }
+        Self { method, begun: Instant::now(), is_stream, ended: false, span: Span::none() }
+    }
+
+    /// The response, which tells how the call ended once it has: in gRPC, that is in the trailers.
+    pub(super) fn answered(mut self, answered: Answered) -> Response {
+        let Answered { response, caller } = answered;
+        if let Some((tenant, span)) = caller {
+            metrics().tenant_call(&tenant);
+            self.span = span;
+        }
+        if let Some(code) = code_in(response.headers()) {
+            self.end(code);
+            return response;
+        }
+        response.map(|body| Body::new(Measured { body, call: Some(self) }))
     }
 
     fn end(mut self, code: Code) {
@@ -77,10 +74,7 @@ impl Call {
         // A method that nobody knows can have any name; it gets no series of its own.
         let method = if code == Code::Unimplemented { "unknown" } else { &self.method };
         metrics().call(method, name(code), took);
-        if let Some(span) = self.span.take() {
-            // A span ends where it was last entered.
-            span.in_scope(|| span.record("status", name(code)));
-        }
+        telemetry::end_call(&self.span, name(code));
     }
 }
 
@@ -99,12 +93,12 @@ impl Drop for Call {
 
 impl HttpBody for Measured {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let ended = match &frame {
-            Some(Ok(frame)) => frame.trailers_ref().map(code_of),
+            Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code_in(trailers).unwrap_or(Code::Ok)),
             Some(Err(_)) => Some(Code::Unknown),
             None => Some(Code::Ok),
         };
@@ -125,8 +119,9 @@ impl HttpBody for Measured {
     }
 }
 
-fn code_of(trailers: &HeaderMap) -> Code {
-    Status::from_header_map(trailers).map_or(Code::Ok, |status| status.code())
+/// The code that the headers or trailers of a response tell.
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
 /// As the gRPC specification writes it.

@@ -1,35 +1,29 @@
 //! The port: gRPC and gRPC-Web, its layers and limits, and the graceful stop.
 //!
-//! Order of the layers, outside in: CORS (errors need its headers too), gRPC-Web (errors must come in its content type), the
-//! metrics, authentication, the services. Until the application is ready, health says NOT_SERVING and every other call answers
-//! UNAVAILABLE.
+//! From outside in: CORS (errors need its headers too), gRPC-Web (errors must come in its content type), the metrics,
+//! authentication, the gate. Until the application is ready, health says NOT_SERVING and every other call answers UNAVAILABLE.
 
 mod admin;
 mod connection;
+mod front;
 mod gate;
 mod limits;
 mod measure;
 
 use std::time::Duration;
 
-use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::any;
-use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use admin::{Readiness, serve_admin};
+pub(crate) use front::Front;
 pub use gate::Gate;
 
-use crate::auth::{Guard, TENANT_HEADER, authenticate};
+use crate::auth::TENANT_HEADER;
 use crate::config;
-use crate::status;
 
 /// Why the server did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -45,31 +39,12 @@ pub enum ServeError {
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The services with their layers. `open` are health and reflection, which are there before the application is.
-pub fn app(open: Routes, gate: Gate, guard: Guard, settings: &config::Server, dev: bool) -> Router {
-    let open = open.into_axum_router();
-    let ours = any(move |request| {
-        let gate = gate.clone();
-        async move { gate.call(request).await }
-    });
-    let services = ["AgentService", "CacheService", "TenantService", "WorkflowService"];
-    let router = services
-        .iter()
-        .fold(open, |router, service| router.route(&format!("/herald.v1.{service}/{{method}}"), ours.clone()));
-    router
-        .route_layer(from_fn_with_state(guard, authenticate))
-        .route_layer(from_fn(measure::measure))
-        .route_layer(tonic_web::GrpcWebLayer::new())
-        .reset_fallback()
-        .fallback(no_such_page)
-        .layer(cors(&settings.cors_origins, dev))
-}
-
 /// Serves until `stop` is cancelled, and then for at most `settings.stop_seconds` lets calls end.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
-    app: Router,
+    front: Front,
     settings: &config::Server,
+    dev: bool,
     tls: Option<ServerTlsConfig>,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -86,8 +61,12 @@ pub async fn serve(
         .http2_keepalive_interval(Some(keepalive))
         .http2_keepalive_timeout(Some(keepalive))
         .timeout(Duration::from_secs(settings.request_timeout_seconds))
-        .add_routes(Routes::from(app))
-        .serve_with_incoming_shutdown(connection::incoming(listener, first_byte), stop.clone().cancelled_owned());
+        .layer(cors(&settings.cors_origins, dev))
+        .serve_with_incoming_shutdown(
+            front,
+            connection::incoming(listener, first_byte),
+            stop.clone().cancelled_owned(),
+        );
     tokio::select! {
         served = server => Ok(served?),
         () = deadline(stop, Duration::from_secs(settings.stop_seconds)) => {
@@ -147,14 +126,4 @@ fn cors(origins: &[String], dev: bool) -> CorsLayer {
 fn is_localhost(origin: &str) -> bool {
     let url = url::Url::parse(origin).ok();
     url.is_some_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
-}
-
-/// What is neither a service nor a page.
-async fn no_such_page(request: Request<axum::body::Body>) -> Response {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if content_type.starts_with("application/grpc") {
-        return status::no_such_method().into_http();
-    }
-    let text = "Herald speaks gRPC and gRPC-Web on this port. List what it offers with server reflection.\n";
-    (StatusCode::NOT_FOUND, text).into_response()
 }

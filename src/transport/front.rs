@@ -1,0 +1,112 @@
+//! What every call passes on its way to its service: gRPC-Web, the metrics, authentication, the gate.
+//!
+//! The steps are functions that call one another in one service of tower's. A layer for each would cost every call a box
+//! for its future, and one for its body.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer as _, Service};
+
+use super::gate::Gate;
+use super::measure::Call;
+use crate::auth::{Guard, authenticate};
+use crate::call::{Request, Response, served};
+
+/// Everything that the port serves; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Front {
+    calls: GrpcWebService<Calls>,
+}
+
+/// The calls, as gRPC has them; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Calls(Arc<Behind>);
+
+struct Behind {
+    guard: Guard,
+    gate: Gate,
+    /// Health and reflection, which are there before the application is.
+    open: Routes,
+}
+
+/// Where the methods of the application are; those of others are open to everybody.
+const OURS: &str = "/herald.v1.";
+
+const NO_SUCH_PAGE: &str =
+    "Herald speaks gRPC and gRPC-Web on this port. List what it offers with server reflection.\n";
+
+// === impl Front ===
+
+impl Front {
+    pub(crate) fn new(open: Routes, gate: Gate, guard: Guard) -> Self {
+        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(Behind { guard, gate, open: open.prepare() }))) }
+    }
+}
+
+impl Service<Request> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<<GrpcWebService<Calls> as Service<Request>>::Future, Ready<Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.calls, cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
+        if kind.starts_with(b"application/grpc") {
+            Either::Left(self.calls.call(request))
+        } else {
+            Either::Right(ready(Ok(no_such_page(request.method()))))
+        }
+    }
+}
+
+/// For who does not speak gRPC.
+fn no_such_page(method: &Method) -> Response {
+    let mut response = Response::new(Body::new(NO_SUCH_PAGE.to_owned()));
+    let is_call = method == Method::POST;
+    *response.status_mut() = if is_call { StatusCode::UNSUPPORTED_MEDIA_TYPE } else { StatusCode::NOT_FOUND };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+// === impl Calls ===
+
+impl Service<Request> for Calls {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let behind = self.0.clone();
+        Box::pin(async move { Ok(behind.answer(request).await) })
+    }
+}
+
+impl Behind {
+    async fn answer(&self, request: Request) -> Response {
+        let call = Call::begin(request.uri().path());
+        let answered = authenticate(&self.guard, request, |request| async move {
+            if request.uri().path().starts_with(OURS) {
+                self.gate.call(request).await
+            } else {
+                served(&self.open, request).await
+            }
+        });
+        call.answered(answered.await)
+    }
+}
