@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::Args;
 use crate::data::{Data, Tenant, prospect};
-use crate::report::Report;
+use crate::report::{Floor, Report};
 use crate::servers::Server;
 
 const TEMPLATE: &str = "professional_partnership";
@@ -36,9 +36,14 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
         let copy = data.copy()?;
         let server = Server::herald(copy.path(), &[("HERALD_FETCH_ALLOW_PRIVATE", "true")])?;
         sending(&data, &server, &website, report).await?;
-        first_events(&data, &server, &website, report).await?;
+        first_events(&data.tenants[..100], &server, &website, report, true).await?;
+        first_events(&data.tenants[100..300], &server, &website, report, false).await?;
         streams(&data, &server, &website, report).await?;
     }
+    report.ask("campaigns: start to first event seen, alone, p95", Floor::AtMost(10.0));
+    report.ask("campaigns: start to first event seen, beside others, p95", Floor::AtMost(10.0));
+    report.ask("streams: memory of each of 5,000", Floor::AtMost(32.0));
+    report.ask("streams: from the event to its watchers, p99", Floor::AtMost(100.0));
     Ok(())
 }
 
@@ -84,11 +89,18 @@ async fn sending(data: &Data, server: &Server, website: &str, report: &mut Repor
     Ok(())
 }
 
-/// From the call that starts a campaign to the first event of it, one campaign after the other.
-async fn first_events(data: &Data, server: &Server, website: &str, report: &mut Report) -> anyhow::Result<()> {
+/// From the call that starts a campaign to the first event of it: each begins when the one before has ended, or as soon as
+/// that has told its first event, while all those before it are worked on.
+async fn first_events(
+    tenants: &[Tenant],
+    server: &Server,
+    website: &str,
+    report: &mut Report,
+    alone: bool,
+) -> anyhow::Result<()> {
     let channels = channels(server, 2).await?;
     let mut took = Vec::new();
-    for tenant in data.tenants.iter().take(200) {
+    for tenant in tenants {
         let (mut starting, mut watching) = (workflow(&channels[0], tenant)?, workflow(&channels[1], tenant)?);
         let begun = Instant::now();
         let campaign = start(&mut starting, website).await?;
@@ -96,10 +108,16 @@ async fn first_events(data: &Data, server: &Server, website: &str, report: &mut 
         let mut stream = watching.watch_workflow(request).await?.into_inner();
         stream.message().await?.context("an event")?;
         took.push(begun.elapsed());
+        while alone && stream.message().await?.is_some() {}
     }
+    let how = if alone { "alone" } else { "beside others" };
     took.sort_unstable();
     for (name, place) in [("p50", took.len() / 2), ("p95", took.len() * 95 / 100)] {
-        report.note(&format!("campaigns: start to first event seen, {name}"), "ms", took[place].as_secs_f64() * 1e3);
+        report.note(
+            &format!("campaigns: start to first event seen, {how}, {name}"),
+            "ms",
+            took[place].as_secs_f64() * 1e3,
+        );
     }
     Ok(())
 }

@@ -16,6 +16,9 @@ use crate::servers::{Server, root};
 /// Signs the tokens of the bench.
 pub const SECRET: &str = "the secret of the bench, forty bytes long";
 
+/// How the names of copies begin.
+const COPY: &str = "copy-";
+
 /// A data folder and what is in it.
 pub struct Data {
     pub folder: PathBuf,
@@ -66,7 +69,7 @@ impl Data {
 
     /// A copy that may be written to. It is gone when it is dropped.
     pub fn copy(&self) -> anyhow::Result<tempfile::TempDir> {
-        let copy = tempfile::Builder::new().prefix("copy-").tempdir_in(root().join("target/bench"))?;
+        let copy = tempfile::Builder::new().prefix(COPY).tempdir_in(root().join("target/bench"))?;
         std::fs::copy(self.folder.join("herald.db"), copy.path().join("herald.db"))?;
         Ok(copy)
     }
@@ -75,6 +78,18 @@ impl Data {
         let tenant = &self.tenants[draws.below(self.tenants.len())];
         (tenant, &tenant.prospects[draws.below(tenant.prospects.len())])
     }
+}
+
+/// Removes the copies that an interrupted run has left.
+pub fn sweep() -> anyhow::Result<()> {
+    let Ok(entries) = std::fs::read_dir(root().join("target/bench")) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(COPY) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 async fn make(folder: &Path, tenants: usize, prospects: usize) -> anyhow::Result<()> {

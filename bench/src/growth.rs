@@ -54,6 +54,8 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
             }
         }
     }
+    report.ask("growth: start to ready at 2,000,000", Floor::AtMost(150.0));
+    report.ask("growth: memory at rest at 2,000,000", Floor::AtMost(40.0 * 1024.0));
     let [of_get, of_list] =
         ["get", "list"].map(|name| ["2,000,000", "100,000"].map(|size| format!("growth: {name} at {size}, median")));
     report.ratio("growth_get", &of_get[0], &of_get[1], Floor::AtMost(1.3));

@@ -54,6 +54,8 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    // The echo is the limit: it must not pay for spans that nobody wants, nor must the generator.
+    tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::new())?;
     match args.command {
         Some(Command::Echo) => threads()?.block_on(echo::serve()),
         Some(Command::Flood { port, seconds }) => threads()?.block_on(flood::flood(port, Duration::from_secs(seconds))),
@@ -68,6 +70,7 @@ fn threads() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn run(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::default();
+    data::sweep()?;
     if SINGLE.iter().any(|part| args.wants(part)) {
         single::run(args, &mut report).await?;
     }

@@ -19,6 +19,7 @@ pub struct Report {
 struct Figure {
     unit: &'static str,
     rounds: Vec<f64>,
+    asked: Option<Floor>,
 }
 
 struct Ratio {
@@ -27,7 +28,7 @@ struct Ratio {
     floor: Floor,
 }
 
-/// What a ratio is to be.
+/// What a ratio or a figure is to be.
 #[derive(Clone, Copy)]
 pub enum Floor {
     AtLeast(f64),
@@ -41,7 +42,14 @@ impl Report {
         println!("  {name}: {} {unit}", short(value));
         match self.figures.iter_mut().find(|(known, _)| known == name) {
             Some((_, figure)) => figure.rounds.push(value),
-            None => self.figures.push((name.to_owned(), Figure { unit, rounds: vec![value] })),
+            None => self.figures.push((name.to_owned(), Figure { unit, rounds: vec![value], asked: None })),
+        }
+    }
+
+    /// What the median of a figure is to be, if it was measured.
+    pub fn ask(&mut self, name: &str, floor: Floor) {
+        if let Some((_, figure)) = self.figures.iter_mut().find(|(known, _)| known == name) {
+            figure.asked = Some(floor);
         }
     }
 
@@ -66,17 +74,14 @@ impl Report {
         }
         text.push_str("\n## Ratios\n\n| ratio | measured | asked for | |\n| --- | ---: | ---: | --- |\n");
         for Ratio { key, value, floor } in &self.ratios {
-            let (asked, reached) = match floor {
-                Floor::AtLeast(least) => (format!("≥ {least}"), value >= least),
-                Floor::AtMost(most) => (format!("≤ {most}"), value <= most),
-            };
-            writeln!(text, "| {key} | {value:.2} | {asked} | {} |", if reached { "reached" } else { "not reached" })?;
+            writeln!(text, "| {key} | {value:.2} | {} |", floor.judged(*value))?;
         }
-        text.push_str("\n## Figures\n\n| | median | least | most | rounds |\n| --- | ---: | ---: | ---: | ---: |\n");
-        for (name, Figure { unit, rounds }) in &self.figures {
+        text.push_str("\n## Figures\n\n| | median | least | most | rounds | asked for | |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
+        for (name, Figure { unit, rounds, asked }) in &self.figures {
             let (least, most) = rounds.iter().fold((f64::MAX, f64::MIN), |(l, m), &v| (l.min(v), m.max(v)));
-            let median = short(median(rounds));
-            writeln!(text, "| {name} | {median} {unit} | {} | {} | {} |", short(least), short(most), rounds.len())?;
+            let asked = asked.map_or("|".to_owned(), |floor| floor.judged(median(rounds)));
+            let (median, least, most) = (short(median(rounds)), short(least), short(most));
+            writeln!(text, "| {name} | {median} {unit} | {least} | {most} | {} | {asked} |", rounds.len())?;
         }
         let ratios: Map<_, _> = self.ratios.iter().map(|ratio| (ratio.key.to_owned(), json!(ratio.value))).collect();
         let absolute = self.figures.iter().map(|(name, figure)| {
@@ -90,6 +95,19 @@ impl Report {
         }
         println!("\n{text}");
         Ok(())
+    }
+}
+
+// === impl Floor ===
+
+impl Floor {
+    /// Two cells of a table: what was asked for, and whether the value reaches it.
+    fn judged(self, value: f64) -> String {
+        let (asked, reached) = match self {
+            Self::AtLeast(least) => (format!("≥ {}", short(least)), value >= least),
+            Self::AtMost(most) => (format!("≤ {}", short(most)), value <= most),
+        };
+        format!("{asked} | {}", if reached { "reached" } else { "not reached" })
     }
 }
 

@@ -210,6 +210,8 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
         }
     }
     report.note("memory: herald, after single calls", "KiB", herald.memory_kib()? as f64);
+    // The read cache, and 120 MiB.
+    report.ask("memory: herald, after single calls", Floor::AtMost((64.0 + 120.0) * 1024.0));
 
     report.ratio("get_warm_echo", "get: herald", "get: echo", Floor::AtLeast(0.75));
     report.ratio("list_warm_echo", "list: herald", "list: echo", Floor::AtLeast(0.5));
