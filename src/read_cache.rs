@@ -119,6 +119,8 @@ impl ReadCache {
             return again(answer.frame);
         }
         metrics().read_cache(CacheOutcome::Miss);
+        // What came is a piece of its connection's buffer, all of which would be kept with it.
+        let key = Key { request: Bytes::copy_from_slice(&bytes), ..key };
         let request = Request::from_parts(parts, Body::new(Rejoined { first: bytes, body: Body::empty() }));
         let (response, reads) = recorded(served(services, request)).await;
         if !reads.settled() || response.headers().contains_key("grpc-status") {
@@ -234,5 +236,44 @@ impl HttpBody for Rejoined {
 
     fn is_end_stream(&self) -> bool {
         self.first.is_empty() && self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+    use crate::auth::Authenticator;
+    use crate::config::Auth;
+    use crate::domain::clock::SystemClock;
+    use crate::testing::store;
+
+    #[tokio::test]
+    async fn what_is_kept_keeps_nothing_of_its_connections_buffer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder.path().join("herald.db")).await;
+        let auth = Authenticator::new(&Auth::default(), true, Arc::new(SystemClock)).expect("an authenticator");
+        let user = (HeaderName::from_static("x-user-id"), HeaderValue::from_static("a"));
+        let caller = auth.caller(&HeaderMap::from_iter([user]), None).await.expect("a caller");
+        let cache = ReadCache::new(1024 * 1024, store.freshness().clone()).expect("a cache");
+        let scope = caller.scope().clone();
+        let services = Routes::from(axum::Router::new().fallback(move || async move {
+            store.scope(&scope).suppression("a@b.example").await.expect("read");
+            again(Bytes::from_static(b"an answer"))
+        }));
+
+        let buffer = Bytes::from(vec![7; 16 * 1024]);
+        let mut request = Request::new(Body::new(Rejoined { first: buffer.slice(..60), body: Body::empty() }));
+        *request.uri_mut() = KEPT[0].parse().expect("a path");
+        request.extensions_mut().insert(caller);
+        let mut body = cache.call(request, &services).await.into_body();
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            frame.expect("a frame");
+        }
+        drop(body);
+        cache.answers.run_pending_tasks();
+        assert_eq!(cache.answers.entry_count(), 1, "the answer is kept");
+        assert!(buffer.is_unique(), "and the buffer with it");
     }
 }
