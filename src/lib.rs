@@ -21,7 +21,7 @@
 //! - [`rpc`]: one file per service: convert in, act, convert out
 //! - [`publish`]: tells other backends, through the cache, where each tenant's newest campaign stands
 //! - [`read_cache`]: keeps the answers of reads for as long as they hold
-//! - [`transport`]: the server on its port: layers, limits, the graceful stop
+//! - [`transport`]: the server on its port: what every call passes, limits, the graceful stop
 //! - [`client`]: for other Rust backends: stamps their calls with credentials
 //! - [`app`]: puts the parts together
 //! - [`check`]: looks whether a deployment is as it should be

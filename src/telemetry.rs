@@ -71,7 +71,7 @@ const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 pub fn start(config: &Config) -> Result<Telemetry, String> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("the setting `log`: {error}"))?;
     let detail = Detail { filter, tenants: config.debug_tenants.iter().cloned().collect() };
-    // Every call's span is formatted, whether a line tells it or not: in one pass for each field.
+    // Every call's span is formatted, whether a line tells it or not: so by one write for each field.
     let fields = log::format::debug_fn(|out, field, value| match field.name() {
         "message" => write!(out, "{value:?}"),
         name => write!(out, "{name}={value:?}"),

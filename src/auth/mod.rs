@@ -4,8 +4,8 @@
 //! tenant: a call without valid credentials is UNAUTHENTICATED. Only `dev`, which serves loopback alone, takes the
 //! `x-user-id` header on its word, and a call without any as the tenant `anonymous`.
 
+mod admission;
 mod jwks;
-mod layer;
 mod mint;
 mod policy;
 mod token;
@@ -18,7 +18,7 @@ use http::header::AUTHORIZATION;
 use ipnet::IpNet;
 use tonic::Status;
 
-pub use layer::{Answered, TENANT_HEADER, authenticate};
+pub use admission::{Answered, TENANT_HEADER, authenticate};
 pub use mint::{Claimed, mint_token};
 pub use policy::{Access, Policy, PolicyError};
 pub use token::{KeyError, MAX_TOKEN, TokenError, TokenVerifier, Verified};
@@ -45,7 +45,7 @@ struct TrustedHeader {
     peers: Vec<IpNet>,
 }
 
-/// The policy and the authenticator, as the layer needs them.
+/// The policy and the authenticator, as `authenticate` needs them.
 #[derive(Clone)]
 pub struct Guard {
     pub policy: Arc<Policy>,
