@@ -1,8 +1,8 @@
 //! The one writer: takes the writes that wait, in turns by tenant, and commits them in groups.
 //!
 //! One commit with fsync serves a whole group, and each write is answered only after it. A write that fails fails alone:
-//! it goes back to the savepoint that was set before it. Where SQLite rolled the whole transaction back (a full disk, an I/O error), every write of the group is tried
-//! again alone, so that only the ones at fault fail.
+//! it goes back to the savepoint that was set before it. Where SQLite rolled the whole transaction back (a full disk, an
+//! I/O error), every write of the group is tried again alone, so that only the ones at fault fail.
 //!
 //! Never anything but SQL happens inside a transaction.
 
