@@ -448,6 +448,18 @@ mod tests {
         }
     }
 
+    /// Succeeds, but counts what no counter of its tenant can hold together with what is there.
+    struct CountsTooMuch;
+
+    impl Write for CountsTooMuch {
+        type Out = ();
+
+        fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+            tx.count("tests", i64::MAX);
+            Ok(())
+        }
+    }
+
     /// A write that fails outside of what is caught.
     struct Panics;
 
@@ -495,6 +507,21 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::EtagMismatch)), "{refused:?}");
         assert!(large.is_ok() && counted.is_ok() && small.is_ok());
         assert_eq!(runs.load(Ordering::Relaxed), 1, "the group was tried again");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_group_that_cannot_be_committed_is_taken_back_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = testing::store(&folder.path().join("herald.db")).await;
+        let tenant = TenantId::parse("a").expect("an id");
+        store.queue.write(&tenant, CountsTooMuch).await.expect("the first fits");
+        let runs = Arc::new(AtomicU32::new(0));
+        let refused = store.queue.write(&tenant, CountsTooMuch).await;
+        assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
+        // The next group begins a transaction of its own.
+        store.queue.write(&tenant, Counted(runs.clone())).await.expect("written");
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
         store.close().await;
     }
 
