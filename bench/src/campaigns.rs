@@ -56,7 +56,7 @@ async fn sending(data: &Data, server: &Server, website: &str, report: &mut Repor
     for (n, tenant) in data.tenants.iter().enumerate() {
         let mut agent = AgentServiceClient::with_interceptor(
             channels[n % channels.len()].clone(),
-            Credentials::bearer(&tenant.token)?,
+            Credentials::bearer(tenant.token.as_str())?,
         );
         let config = pb::AgentConfig { auto_approve: true, ..Default::default() };
         agent.update_agent_config(pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None }).await?;
@@ -130,7 +130,8 @@ async fn streams(data: &Data, server: &Server, website: &str, report: &mut Repor
     let watched = &data.tenants[TENANTS - WATCHED..];
     let mut campaigns = Vec::new();
     for tenant in watched {
-        let mut agent = AgentServiceClient::with_interceptor(channels[0].clone(), Credentials::bearer(&tenant.token)?);
+        let mut agent =
+            AgentServiceClient::with_interceptor(channels[0].clone(), Credentials::bearer(tenant.token.as_str())?);
         // Held back at the approval, so that watchers can gather.
         let config = pb::AgentConfig { auto_approve: false, ..Default::default() };
         let mask = prost_types::FieldMask { paths: vec!["auto_approve".to_owned()] };
@@ -196,7 +197,7 @@ async fn channels(server: &Server, count: usize) -> anyhow::Result<Vec<Channel>>
 }
 
 fn workflow(channel: &Channel, tenant: &Tenant) -> anyhow::Result<Workflow> {
-    Ok(WorkflowServiceClient::with_interceptor(channel.clone(), Credentials::bearer(&tenant.token)?))
+    Ok(WorkflowServiceClient::with_interceptor(channel.clone(), Credentials::bearer(tenant.token.as_str())?))
 }
 
 async fn start(client: &mut Workflow, website: &str) -> anyhow::Result<String> {

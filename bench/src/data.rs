@@ -7,14 +7,21 @@ use anyhow::Context as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use herald::domain::clock::{Clock as _, SystemClock};
 use herald::pb;
+use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use prost::Message;
 
-use crate::generator::{Grpc, Target};
+use crate::generator::{Call, Grpc};
 use crate::servers::{Server, root};
+use crate::single::CREATE;
 
 /// Signs the tokens of the bench.
 pub const SECRET: &str = "the secret of the bench, forty bytes long";
+
+const BEARER: &str = "Bearer ";
+
+/// Before a message: whether it is compressed, and its length.
+pub const FRAME_BYTES: usize = 5;
 
 /// How the names of copies begin.
 const COPY: &str = "copy-";
@@ -27,12 +34,37 @@ pub struct Data {
 
 pub struct Tenant {
     pub id: String,
-    pub token: String,
+    pub token: Token,
     pub prospects: Vec<String>,
 }
 
+/// A bearer token, made ready once for all calls that carry it.
+#[derive(Clone)]
+pub struct Token(HeaderValue);
+
 /// SplitMix64: the same draws for the same seed.
 pub struct Draws(u64);
+
+// === impl Token ===
+
+impl Token {
+    fn new(token: &str) -> anyhow::Result<Self> {
+        let mut header = HeaderValue::try_from(format!("{BEARER}{token}"))?;
+        // Sent as it is with every call, as h2load does.
+        header.set_sensitive(true);
+        Ok(Self(header))
+    }
+
+    /// For the authorization header.
+    pub fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
+    /// Without the scheme.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default().trim_start_matches(BEARER)
+    }
+}
 
 // === impl Draws ===
 
@@ -63,8 +95,8 @@ impl Data {
             std::fs::write(folder.join("made"), "")?;
         }
         let ids = ids(&folder.join("herald.db"))?;
-        let tenant = |(id, prospects): (String, Vec<String>)| Tenant { token: token(&id), id, prospects };
-        Ok(Self { folder, tenants: ids.into_iter().map(tenant).collect() })
+        let tenant = |(id, prospects): (String, Vec<String>)| Ok(Tenant { token: token(&id)?, id, prospects });
+        Ok(Self { folder, tenants: ids.into_iter().map(tenant).collect::<anyhow::Result<_>>()? })
     }
 
     /// A copy that may be written to. It is gone when it is dropped.
@@ -74,6 +106,7 @@ impl Data {
         Ok(copy)
     }
 
+    /// Any of the prospects, and whose it is.
     pub fn draw(&self, draws: &mut Draws) -> (&Tenant, &str) {
         let tenant = &self.tenants[draws.below(self.tenants.len())];
         (tenant, &tenant.prospects[draws.below(tenant.prospects.len())])
@@ -95,23 +128,22 @@ pub fn sweep() -> anyhow::Result<()> {
 async fn make(folder: &Path, tenants: usize, prospects: usize) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let server = Server::herald(folder, &[])?;
-    let target = Target::grpc(server.port, "/herald.v1.AgentService/BatchCreateProspects");
     let next = std::sync::atomic::AtomicUsize::new(0);
     let mut clients = Vec::new();
     for _ in 0..8 {
-        let (target, next) = (&target, &next);
+        let (port, next) = (server.port, &next);
         clients.push(async move {
-            let mut grpc = Grpc::connect(target).await?;
+            let mut grpc = Grpc::connect(port).await?;
             loop {
                 let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 if n >= tenants {
                     return anyhow::Ok(());
                 }
-                let tenant = format!("tenant_{n:05}");
+                let token = token(&format!("tenant_{n:05}"))?;
                 for from in (0..prospects).step_by(1_000) {
                     let rows = (from..prospects.min(from + 1_000)).map(|n| prospect(&n.to_string())).collect();
                     let batch = pb::BatchCreateProspectsRequest { prospects: rows, request_id: String::new() };
-                    grpc.call(&token(&tenant), batch.encode_to_vec().into()).await?;
+                    grpc.call(&Call::grpc(&token, CREATE, framed(&batch))).await?;
                 }
             }
         });
@@ -175,21 +207,22 @@ pub fn prospect_json(name: &str) -> serde_json::Value {
 }
 
 /// A token of the tenant's owner, good for a day.
-pub fn token(tenant: &str) -> String {
-    signed(tenant, Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap_or_default()
+pub fn token(tenant: &str) -> anyhow::Result<Token> {
+    signed(tenant, Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()))
 }
 
-pub fn signed(tenant: &str, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<String> {
+pub fn signed(tenant: &str, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<Token> {
     let expiry = SystemClock.now().plus_seconds(24 * 60 * 60).seconds();
     let claims = serde_json::json!({ "sub": tenant, "exp": expiry });
-    encode(&Header::new(algorithm), &claims, key).context("a token")
+    Token::new(&encode(&Header::new(algorithm), &claims, key).context("a token")?)
 }
 
 /// The message in gRPC's frame: not compressed, its length, itself.
-pub fn framed(message: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(5 + message.len());
+pub fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(FRAME_BYTES + length);
     frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    frame.put_slice(message);
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    let _fits = message.encode(&mut frame);
     frame.freeze()
 }

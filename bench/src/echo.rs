@@ -48,12 +48,12 @@ pub async fn serve() -> anyhow::Result<()> {
 }
 
 /// A request that is `request` bytes long, and is answered by a message of `answer` bytes.
-pub fn request(request: usize, answer: usize) -> Bytes {
+pub fn request(request: usize, answer: usize) -> pb::EchoRequest {
     // The tag and length of a payload take one byte, and one for each seven bits of the length.
     let framed = |size: usize| 1 + (1..).find(|n| size < 1 << (7 * n)).unwrap_or(1);
     let answer_bytes = u32::try_from(answer - framed(answer)).unwrap_or(0);
     let mut message = pb::EchoRequest { answer_bytes, payload: Bytes::new() };
     let rest = request.saturating_sub(message.encoded_len());
     message.payload = vec![b'x'; rest.saturating_sub(framed(rest))].into();
-    message.encode_to_vec().into()
+    message
 }

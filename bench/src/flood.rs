@@ -1,22 +1,17 @@
 //! One tenant floods with 64 connections while another calls a hundred times a second, whatever it is answered.
 
-use std::borrow::Cow;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use herald::pb;
-use http::Method;
-use http::uri::PathAndQuery;
-use prost::Message as _;
 use tonic::Code;
 
 use crate::Args;
-use crate::data::{Data, Draws, token};
-use crate::generator::{Call, Grpc, Outcome, Target};
+use crate::data::{Data, Draws, framed, token};
+use crate::generator::{Call, Grpc, Outcome};
 use crate::report::{Floor, Report};
 use crate::servers::Server;
-use crate::single::{GET, LIST};
+use crate::single::{GET, LIST, get};
 
 const CONNECTIONS: usize = 64;
 /// The calls that each of the flood's connections keeps in flight.
@@ -72,7 +67,7 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
 
 /// An open loop: each call at its time, and timed from then, whether the one before it was answered or not.
 async fn steady(data: &Data, port: u16, time: Duration, seed: u64) -> anyhow::Result<Outcome> {
-    let grpc = Grpc::connect(&Target::grpc(port, GET)).await?;
+    let grpc = Grpc::connect(port).await?;
     let tenant = &data.tenants[0];
     let mut draws = Draws::new(seed);
     let begun = Instant::now();
@@ -80,12 +75,10 @@ async fn steady(data: &Data, port: u16, time: Duration, seed: u64) -> anyhow::Re
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
     while begun.elapsed() < time {
         let due = ticks.tick().await.into_std();
-        let id = tenant.prospects[draws.below(tenant.prospects.len())].clone();
+        let frame = framed(&get(&tenant.prospects[draws.below(tenant.prospects.len())]));
         let (mut grpc, token) = (grpc.clone(), tenant.token.clone());
-        calls.push(tokio::spawn(async move {
-            let get: Bytes = pb::GetProspectRequest { prospect_id: id, view: 0 }.encode_to_vec().into();
-            grpc.unary(&token, PathAndQuery::from_static(GET), get).await.map(|_| due.elapsed())
-        }));
+        calls
+            .push(tokio::spawn(async move { grpc.call(&Call::grpc(&token, GET, frame)).await.map(|_| due.elapsed()) }));
     }
     let mut latencies = Vec::new();
     for call in calls {
@@ -98,27 +91,20 @@ async fn steady(data: &Data, port: u16, time: Duration, seed: u64) -> anyhow::Re
 /// The flood: lists with a search, each of which looks through a thousand rows; the read cache comes to know some of them.
 /// A refused call is sent again at once.
 pub async fn flood(port: u16, time: Duration) -> anyhow::Result<()> {
-    let target = Target::grpc(port, LIST);
-    let token = token(FLOODING);
+    let token = token(FLOODING)?;
     let begun = Instant::now();
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        connections.push(Grpc::connect(&target).await?);
+        connections.push(Grpc::connect(port).await?);
     }
-    let (target_token, connections) = (&token, &connections);
+    let (token, connections) = (&token, &connections);
     let callers = (0..CONNECTIONS * EACH).map(|caller| async move {
         let mut grpc = connections[caller % CONNECTIONS].clone();
         let (mut answered, mut refused) = (0_u64, 0_u64);
         while begun.elapsed() < time {
             let query = format!("duarte.{}", answered % 1_000);
             let request = pb::ListProspectsRequest { query, page_size: 1 + caller as i32 % 100, ..Default::default() };
-            let call = Call {
-                token: target_token,
-                method: Method::POST,
-                path: Cow::Borrowed(""),
-                body: request.encode_to_vec().into(),
-            };
-            match grpc.unary(call.token, PathAndQuery::from_static(LIST), call.body).await {
+            match grpc.call(&Call::grpc(token, LIST, framed(&request))).await {
                 Ok(_) => answered += 1,
                 Err(status) if status.code() == Code::ResourceExhausted => refused += 1,
                 Err(status) => return Err(anyhow::Error::from(status)),

@@ -1,41 +1,34 @@
 //! Load of many bodies: a closed loop of callers, each of which draws its next call. h2 for gRPC, hyper for HTTP/1.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::client::SendRequest;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, TE};
-use http::uri::PathAndQuery;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, TE};
+use http::{Method, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tonic::Status;
 
-use crate::data::framed;
+use crate::data::{FRAME_BYTES, Token};
 
-/// Where calls go.
-#[derive(Clone)]
-pub struct Target {
-    pub port: u16,
-    pub kind: Kind,
-}
-
-#[derive(Clone)]
-pub enum Kind {
-    /// The method that calls name none for themselves.
-    Grpc(&'static str),
-    Http,
+/// Where calls go: a port on this machine.
+#[derive(Clone, Copy)]
+pub enum Target {
+    Grpc(u16),
+    Http(u16),
 }
 
 /// A call: its token and what is sent.
 pub struct Call<'a> {
-    pub token: &'a str,
-    pub method: http::Method,
-    /// gRPC: another method than the target's; empty: the target's.
-    pub path: std::borrow::Cow<'static, str>,
-    /// The message, or the JSON.
+    pub token: &'a Token,
+    pub method: Method,
+    pub path: Cow<'static, str>,
+    /// The framed message, or the JSON.
     pub body: Bytes,
 }
 
@@ -51,8 +44,9 @@ pub struct Outcome {
 #[derive(Clone)]
 pub struct Grpc {
     sender: SendRequest<Bytes>,
-    authority: http::uri::Authority,
-    path: PathAndQuery,
+    port: u16,
+    /// Of the paths that were called.
+    uris: Vec<Uri>,
 }
 
 pub struct Http {
@@ -64,18 +58,12 @@ pub const IN_FLIGHT: usize = 128;
 pub const CONNECTIONS: usize = 8;
 /// As h2load has it: no answer waits for the generator's leave.
 const WINDOW: u32 = 1 << 30;
-/// Before a message: whether it is compressed, and its length.
-const FRAME_BYTES: usize = 5;
 
-// === impl Target ===
+// === impl Call ===
 
-impl Target {
-    pub fn grpc(port: u16, path: &'static str) -> Self {
-        Self { port, kind: Kind::Grpc(path) }
-    }
-
-    pub fn http(port: u16) -> Self {
-        Self { port, kind: Kind::Http }
+impl<'a> Call<'a> {
+    pub fn grpc(token: &'a Token, path: &'static str, frame: Bytes) -> Self {
+        Self { token, method: Method::POST, path: Cow::Borrowed(path), body: frame }
     }
 }
 
@@ -90,7 +78,7 @@ impl Outcome {
 
 /// Keeps `IN_FLIGHT` calls going for `time`, after a warm-up. `next` makes the caller's n-th call.
 pub async fn closed_loop<'a>(
-    target: &Target,
+    target: Target,
     time: Duration,
     next: impl Fn(usize, u64) -> Call<'a>,
 ) -> anyhow::Result<Outcome> {
@@ -99,15 +87,15 @@ pub async fn closed_loop<'a>(
 
 /// The same with another number of callers.
 pub async fn in_flight<'a>(
-    target: &Target,
+    target: Target,
     callers: usize,
     time: Duration,
     next: impl Fn(usize, u64) -> Call<'a>,
 ) -> anyhow::Result<Outcome> {
     let mut channels = Vec::new();
-    if let Kind::Grpc(_) = target.kind {
+    if let Target::Grpc(port) = target {
         for _ in 0..CONNECTIONS.min(callers) {
-            channels.push(Grpc::connect(target).await?);
+            channels.push(Grpc::connect(port).await?);
         }
     }
     let warm = Instant::now() + time / 4;
@@ -115,17 +103,17 @@ pub async fn in_flight<'a>(
     let (next, channels) = (&next, &channels);
     let callers = (0..callers).map(|caller| async move {
         let mut latencies = Vec::new();
-        let mut http = match target.kind {
-            Kind::Http => Some(Http::connect(target.port).await?),
-            Kind::Grpc(_) => None,
+        let mut http = match target {
+            Target::Http(port) => Some(Http::connect(port).await?),
+            Target::Grpc(_) => None,
         };
         let mut grpc = (!channels.is_empty()).then(|| channels[caller % channels.len()].clone());
         for n in 0.. {
             let call = next(caller, n);
             let begun = Instant::now();
             match (&mut grpc, &mut http) {
-                (Some(grpc), _) => grpc.send(&call).await?,
-                (None, Some(http)) => http.send(&call).await?,
+                (Some(grpc), _) => drop(grpc.call(&call).await?),
+                (None, Some(http)) => http.call(&call).await?,
                 (None, None) => bail!("no connection"),
             }
             let now = Instant::now();
@@ -146,77 +134,59 @@ pub async fn in_flight<'a>(
 // === impl Grpc ===
 
 impl Grpc {
-    pub async fn connect(target: &Target) -> anyhow::Result<Self> {
-        let Kind::Grpc(path) = target.kind else { bail!("not gRPC") };
-        let stream = TcpStream::connect(("127.0.0.1", target.port)).await?;
+    pub async fn connect(port: u16) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
         let (sender, connection) = builder.handshake(stream).await?;
         tokio::spawn(connection);
-        let authority = format!("127.0.0.1:{}", target.port).parse()?;
-        Ok(Self { sender, authority, path: PathAndQuery::from_static(path) })
+        Ok(Self { sender, port, uris: Vec::new() })
     }
 
-    pub async fn call(&mut self, token: &str, body: Bytes) -> anyhow::Result<Bytes> {
-        let path = self.path.clone();
-        Ok(self.unary(token, path, body).await?)
+    /// How many bytes the answer's message has; the status of a call that was refused.
+    pub async fn call(&mut self, call: &Call<'_>) -> Result<usize, Status> {
+        let request = self.request(call).map_err(|error| Status::internal(error.to_string()))?;
+        let exchanged = self.exchange(request, call.body.clone()).await;
+        let (told, frame) = exchanged.map_err(|error| Status::unavailable(error.to_string()))?;
+        let status = Status::from_header_map(&told).ok_or_else(|| Status::unknown("no grpc-status"))?;
+        if status.code() == tonic::Code::Ok { Ok(frame - FRAME_BYTES) } else { Err(status) }
     }
 
-    async fn send(&mut self, call: &Call<'_>) -> anyhow::Result<()> {
-        let path = match &call.path {
-            std::borrow::Cow::Borrowed("") => self.path.clone(),
-            std::borrow::Cow::Borrowed(path) => PathAndQuery::from_static(path),
-            std::borrow::Cow::Owned(path) => path.parse()?,
+    fn request(&mut self, call: &Call<'_>) -> http::Result<http::Request<()>> {
+        let uri = match self.uris.iter().find(|uri| uri.path() == call.path) {
+            Some(uri) => uri.clone(),
+            None => {
+                let uri = Uri::try_from(format!("http://127.0.0.1:{}{}", self.port, call.path))?;
+                self.uris.push(uri.clone());
+                uri
+            }
         };
-        self.unary(call.token, path, call.body.clone()).await?;
-        Ok(())
-    }
-
-    /// The answer's message; the status of a call that was refused.
-    pub async fn unary(&mut self, token: &str, path: PathAndQuery, body: Bytes) -> Result<Bytes, Status> {
-        let request = self.request(token, path).map_err(|error| Status::internal(error.to_string()))?;
-        let (headers, message) = self.exchange(request, framed(&body)).await.map_err(|error| broken(&error))?;
-        let status = Status::from_header_map(&headers).ok_or_else(|| Status::unknown("no grpc-status"))?;
-        if status.code() == tonic::Code::Ok { Ok(message) } else { Err(status) }
-    }
-
-    fn request(&self, token: &str, path: PathAndQuery) -> http::Result<http::Request<()>> {
-        let uri = http::Uri::builder().scheme("http").authority(self.authority.clone()).path_and_query(path).build()?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
-        // Sent as it is with every call, as h2load does.
-        bearer.set_sensitive(true);
         http::Request::post(uri)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
             .header(TE, HeaderValue::from_static("trailers"))
-            .header(AUTHORIZATION, bearer)
+            .header(AUTHORIZATION, call.token.header())
             .body(())
     }
 
-    /// The headers that tell the status, and the message.
+    /// The headers that tell the status, and how many bytes came before them.
     async fn exchange(
         &mut self,
         request: http::Request<()>,
         frame: Bytes,
-    ) -> Result<(http::HeaderMap, Bytes), h2::Error> {
+    ) -> Result<(http::HeaderMap, usize), h2::Error> {
         std::future::poll_fn(|context| self.sender.poll_ready(context)).await?;
         let (answer, mut stream) = self.sender.send_request(request, false)?;
         stream.send_data(frame, true)?;
         let (head, mut body) = answer.await?.into_parts();
-        let mut message = BytesMut::new();
+        let mut bytes = 0;
         while let Some(data) = body.data().await {
-            let data = data?;
-            body.flow_control().release_capacity(data.len())?;
-            message.extend_from_slice(&data);
+            let data = data?.len();
+            body.flow_control().release_capacity(data)?;
+            bytes += data;
         }
-        let trailers = body.trailers().await?;
-        let _frame = message.split_to(message.len().min(FRAME_BYTES));
-        Ok((trailers.unwrap_or(head.headers), message.freeze()))
+        Ok((body.trailers().await?.unwrap_or(head.headers), bytes))
     }
-}
-
-fn broken(error: &h2::Error) -> Status {
-    Status::unavailable(error.to_string())
 }
 
 // === impl Http ===
@@ -230,13 +200,13 @@ impl Http {
         Ok(Self { sender })
     }
 
-    async fn send(&mut self, call: &Call<'_>) -> anyhow::Result<()> {
+    async fn call(&mut self, call: &Call<'_>) -> anyhow::Result<()> {
         let request = http::Request::builder()
             .method(call.method.clone())
             .uri(call.path.as_ref())
-            .header("host", "127.0.0.1")
-            .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {}", call.token))
+            .header(HOST, HeaderValue::from_static("127.0.0.1"))
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(AUTHORIZATION, call.token.header())
             .body(Full::new(call.body.clone()))?;
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;

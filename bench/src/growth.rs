@@ -1,21 +1,17 @@
 //! The same calls on twenty times the rows: a hundred thousand prospects, and two million.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fs::File;
 use std::time::Duration;
 
-use bytes::Bytes;
 use herald::pb;
-use http::Method;
-use prost::Message as _;
 
 use crate::Args;
-use crate::data::{Data, Draws};
+use crate::data::{Data, Draws, framed};
 use crate::generator::{Call, Grpc, Target, in_flight};
 use crate::report::{Floor, Report};
 use crate::servers::Server;
-use crate::single::{COLD, GET, LIST};
+use crate::single::{COLD, GET, LIST, get};
 
 /// Few, so that a call's time is its own and not that of a queue.
 const CALLERS: usize = 2;
@@ -34,21 +30,21 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
             tokio::time::sleep(Duration::from_millis(500)).await;
             report.note(&format!("growth: memory at rest at {size}"), "KiB", server.memory_kib()? as f64);
             // Nor is it how long a token takes that is seen for the first time: with twenty times the tenants, that is most.
-            let mut grpc = Grpc::connect(&Target::grpc(server.port, GET)).await?;
+            let mut grpc = Grpc::connect(server.port).await?;
             for tenant in &data.tenants {
-                grpc.call(&tenant.token, get(&tenant.prospects[0])).await?;
+                grpc.call(&Call::grpc(&tenant.token, GET, framed(&get(&tenant.prospects[0])))).await?;
             }
             for (name, path) in [("get", GET), ("list", LIST)] {
                 let draws = RefCell::new(Draws::new(round as u64));
                 let next = |_, _| {
                     let (tenant, id) = data.draw(&mut draws.borrow_mut());
-                    let body = match path {
-                        GET => get(id),
-                        _ => pb::ListProspectsRequest::default().encode_to_vec().into(),
+                    let frame = match path {
+                        GET => framed(&get(id)),
+                        _ => framed(&pb::ListProspectsRequest::default()),
                     };
-                    Call { token: &tenant.token, method: Method::POST, path: Cow::Borrowed(""), body }
+                    Call::grpc(&tenant.token, path, frame)
                 };
-                let outcome = in_flight(&Target::grpc(server.port, path), CALLERS, time, next).await?;
+                let outcome = in_flight(Target::Grpc(server.port), CALLERS, time, next).await?;
                 let took = outcome.quantile(0.5).as_secs_f64() * 1e6;
                 report.note(&format!("growth: {name} at {size}, median"), "µs", took);
             }
@@ -61,8 +57,4 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     report.ratio("growth_get", &of_get[0], &of_get[1], Floor::AtMost(1.3));
     report.ratio("growth_list", &of_list[0], &of_list[1], Floor::AtMost(1.3));
     Ok(())
-}
-
-fn get(id: &str) -> Bytes {
-    pb::GetProspectRequest { prospect_id: id.to_owned(), view: 0 }.encode_to_vec().into()
 }

@@ -5,12 +5,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use crate::data::Token;
 use crate::generator::{CONNECTIONS, IN_FLIGHT};
 
 /// What h2load is to send.
 pub struct Load<'a> {
     pub url: String,
-    pub token: &'a str,
+    pub token: &'a Token,
     /// None: a GET over HTTP/1.1.
     pub grpc: Option<Grpc<'a>>,
 }
@@ -27,7 +28,7 @@ pub fn run(load: &Load<'_>, seconds: u64, answer: usize) -> anyhow::Result<f64> 
     let mut body = tempfile::NamedTempFile::new()?;
     let mut command = Command::new("h2load");
     command.args(["-t", "1", "-D", &seconds.to_string(), "--warm-up-time", "1"]);
-    command.args(["-H", &format!("authorization: Bearer {}", load.token)]);
+    command.args(["-H", &format!("authorization: Bearer {}", load.token.as_str())]);
     match &load.grpc {
         Some(grpc) => {
             body.write_all(grpc.body)?;

@@ -7,12 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use herald::pb;
 use http::Method;
-use http::uri::PathAndQuery;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use prost::Message as _;
 
 use crate::Args;
-use crate::data::{Data, Draws, framed, prospect, prospect_json, signed};
+use crate::data::{Data, Draws, FRAME_BYTES, Token, framed, prospect, prospect_json, signed};
 use crate::echo;
 use crate::generator::{Call, Grpc, Target, closed_loop, in_flight};
 use crate::h2load::{self, Load};
@@ -22,16 +20,16 @@ use crate::sqlite;
 
 pub const GET: &str = "/herald.v1.AgentService/GetProspect";
 pub const LIST: &str = "/herald.v1.AgentService/ListProspects";
-const CREATE: &str = "/herald.v1.AgentService/BatchCreateProspects";
+pub const CREATE: &str = "/herald.v1.AgentService/BatchCreateProspects";
 const UPDATE: &str = "/herald.v1.AgentService/UpdateProspect";
 const GRPC: &str = "application/grpc";
 
 /// Settings that turn the read cache off.
 pub const COLD: (&str, &str) = ("HERALD_READ_CACHE_MEMORY_BYTES", "0");
 
-/// A request of a kind, and how many bytes its answer has.
+/// A request of a kind, framed, and how many bytes the message has that answers it.
 struct Sample {
-    request: Bytes,
+    frame: Bytes,
     answer: usize,
 }
 
@@ -56,21 +54,19 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let redis_url = format!("redis://127.0.0.1:{}", redis.port);
     let cached = Server::express(&of_cached.path().join("herald.db"), Some(&redis_url))?;
 
-    let get = pb::GetProspectRequest { prospect_id: id.clone(), ..Default::default() };
-    let get = sample(&herald, &tenant.token, GET, get.encode_to_vec().into()).await?;
-    let list = sample(&herald, &tenant.token, LIST, pb::ListProspectsRequest::default().encode_to_vec().into()).await?;
+    let get = sample(&herald, &tenant.token, GET, framed(&get(id))).await?;
+    let list = sample(&herald, &tenant.token, LIST, framed(&pb::ListProspectsRequest::default())).await?;
     let create = sample(&herald, &tenant.token, CREATE, created("sample")).await?;
     println!("answers: get {}, list {}, create {} bytes", get.answer, list.answer, create.answer);
 
     // What one body will do for.
-    let grpc = |server: &Server, path: &str, token: &str, sample: &Sample, kind: &str| {
-        let body = framed(&sample.request);
-        let load = h2load::Grpc { content_type: kind, body: &body };
+    let grpc = |server: &Server, path: &str, token: &Token, sample: &Sample, kind: &str| {
+        let load = h2load::Grpc { content_type: kind, body: &sample.frame };
         h2load::run(&Load { url: server.url() + path, token, grpc: Some(load) }, seconds, sample.answer)
     };
+    let echoed = |sample: &Sample| framed(&echo::request(sample.frame.len() - FRAME_BYTES, sample.answer));
     let limit = |sample: &Sample| {
-        let request = echo::request(sample.request.len(), sample.answer);
-        let body = framed(&request);
+        let body = echoed(sample);
         let load = h2load::Grpc { content_type: GRPC, body: &body };
         h2load::run(
             &Load { url: echo.url() + echo::PATH, token: &tenant.token, grpc: Some(load) },
@@ -110,22 +106,15 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
             report.note("token: rs256", "calls/s", grpc(&rs256, GET, &token, &get, GRPC)?);
         }
         if args.wants("create") {
-            let next = |caller: usize, n: u64| Call {
-                token: &data.tenants[caller % data.tenants.len()].token,
-                method: Method::POST,
-                path: Cow::Borrowed(""),
-                body: created(&format!("r{round}.{caller}.{n}")),
-            };
-            let request = echo::request(create.request.len(), create.answer);
-            let same = |_, _| Call {
-                token: &tenant.token,
-                method: Method::POST,
-                path: Cow::Borrowed(""),
-                body: request.clone(),
-            };
-            let of_echo = closed_loop(&Target::grpc(echo.port, echo::PATH), time, same).await?;
+            let frame = echoed(&create);
+            let same = |_, _| Call::grpc(&tenant.token, echo::PATH, frame.clone());
+            let of_echo = closed_loop(Target::Grpc(echo.port), time, same).await?;
             report.note("create: echo", "calls/s", of_echo.per_second);
-            let of_herald = closed_loop(&Target::grpc(herald.port, CREATE), time, next).await?;
+            let next = |caller: usize, n: u64| {
+                let token = &data.tenants[caller % data.tenants.len()].token;
+                Call::grpc(token, CREATE, created(&format!("r{round}.{caller}.{n}")))
+            };
+            let of_herald = closed_loop(Target::Grpc(herald.port), time, next).await?;
             report.note("create: herald", "calls/s", of_herald.per_second);
             let next = |caller: usize, n: u64| Call {
                 token: &data.tenants[caller % data.tenants.len()].token,
@@ -133,19 +122,16 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
                 path: Cow::Borrowed("/api/agent/prospects"),
                 body: prospect_json(&format!("r{round}.{caller}.{n}")).to_string().into(),
             };
-            let of_express = closed_loop(&Target::http(express.port), time, next).await?;
+            let of_express = closed_loop(Target::Http(express.port), time, next).await?;
             report.note("create: express", "calls/s", of_express.per_second);
         }
         if args.wants("bulk") {
-            let target = Target::grpc(herald.port, CREATE);
             for callers in [1, 4] {
-                let next = |caller: usize, n: u64| Call {
-                    token: &data.tenants[caller].token,
-                    method: Method::POST,
-                    path: Cow::Borrowed(""),
-                    body: batch(&format!("b{round}.{callers}.{caller}.{n}"), 1_000),
+                let next = |caller: usize, n: u64| {
+                    let frame = batch(&format!("b{round}.{callers}.{caller}.{n}"), 1_000);
+                    Call::grpc(&data.tenants[caller].token, CREATE, frame)
                 };
-                let of_herald = in_flight(&target, callers, time, next).await?;
+                let of_herald = in_flight(Target::Grpc(herald.port), callers, time, next).await?;
                 report.note(&format!("bulk: herald, {callers} callers"), "rows/s", of_herald.per_second * 1_000.0);
             }
             report.note("bulk: sqlite", "rows/s", sqlite::run(&of_sqlite.path().join("herald.db"), time, round)?);
@@ -155,16 +141,16 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
             let next = |_, _| {
                 let mut draws = draws.borrow_mut();
                 let (tenant, id) = data.draw(&mut draws);
-                let (path, body) = match draws.below(10) {
-                    0 => (LIST, pb::ListProspectsRequest::default().encode_to_vec()),
-                    1 => (UPDATE, updated(id, draws.below(100)).encode_to_vec()),
-                    _ => (GET, pb::GetProspectRequest { prospect_id: id.to_owned(), view: 0 }.encode_to_vec()),
+                let (path, frame) = match draws.below(10) {
+                    0 => (LIST, framed(&pb::ListProspectsRequest::default())),
+                    1 => (UPDATE, framed(&updated(id, draws.below(100)))),
+                    _ => (GET, framed(&self::get(id))),
                 };
-                Call { token: &tenant.token, method: Method::POST, path: Cow::Borrowed(path), body: body.into() }
+                Call::grpc(&tenant.token, path, frame)
             };
-            let of_herald = closed_loop(&Target::grpc(herald.port, GET), time, next).await?;
+            let of_herald = closed_loop(Target::Grpc(herald.port), time, next).await?;
             report.note("mixed: herald", "calls/s", of_herald.per_second);
-            let of_cold = closed_loop(&Target::grpc(cold.port, GET), time, next).await?;
+            let of_cold = closed_loop(Target::Grpc(cold.port), time, next).await?;
             report.note("mixed: herald, cache off", "calls/s", of_cold.per_second);
             for (name, server) in [("mixed: express", &express), ("mixed: express, redis", &cached)] {
                 let draws = RefCell::new(Draws::new(round as u64));
@@ -183,28 +169,18 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
                     };
                     Call { token: &tenant.token, method, path, body }
                 };
-                let of_express = closed_loop(&Target::http(server.port), time, next).await?;
+                let of_express = closed_loop(Target::Http(server.port), time, next).await?;
                 report.note(name, "calls/s", of_express.per_second);
             }
         }
         if args.wants("cross") {
             // The generator against h2load, on the same call.
-            let same = |_, _| Call {
-                token: &tenant.token,
-                method: Method::POST,
-                path: Cow::Borrowed(""),
-                body: list.request.clone(),
-            };
-            let ours = closed_loop(&Target::grpc(cold.port, LIST), time, same).await?;
+            let same = |_, _| Call::grpc(&tenant.token, LIST, list.frame.clone());
+            let ours = closed_loop(Target::Grpc(cold.port), time, same).await?;
             report.note("cross: list, cache off, generator", "calls/s", ours.per_second);
             report.note("cross: list, cache off, h2load", "calls/s", grpc(&cold, LIST, &tenant.token, &list, GRPC)?);
-            let same = |_, _| Call {
-                token: &tenant.token,
-                method: Method::POST,
-                path: Cow::Borrowed(""),
-                body: get.request.clone(),
-            };
-            let ours = closed_loop(&Target::grpc(herald.port, GET), time, same).await?;
+            let same = |_, _| Call::grpc(&tenant.token, GET, get.frame.clone());
+            let ours = closed_loop(Target::Grpc(herald.port), time, same).await?;
             report.note("cross: get, generator", "calls/s", ours.per_second);
             report.note("cross: get, h2load", "calls/s", grpc(&herald, GET, &tenant.token, &get, GRPC)?);
         }
@@ -237,10 +213,13 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// The request with the size that its answer has.
-async fn sample(server: &Server, token: &str, path: &'static str, request: Bytes) -> anyhow::Result<Sample> {
-    let mut grpc = Grpc::connect(&Target::grpc(server.port, path)).await?;
-    let answer = grpc.unary(token, PathAndQuery::from_static(path), request.clone()).await?.len();
-    Ok(Sample { request, answer })
+async fn sample(server: &Server, token: &Token, path: &'static str, frame: Bytes) -> anyhow::Result<Sample> {
+    let answer = Grpc::connect(server.port).await?.call(&Call::grpc(token, path, frame.clone())).await?;
+    Ok(Sample { frame, answer })
+}
+
+pub fn get(id: &str) -> pb::GetProspectRequest {
+    pb::GetProspectRequest { prospect_id: id.to_owned(), view: 0 }
 }
 
 fn created(name: &str) -> Bytes {
@@ -249,7 +228,7 @@ fn created(name: &str) -> Bytes {
 
 fn batch(name: &str, rows: usize) -> Bytes {
     let prospects = (0..rows).map(|n| prospect(&format!("{name}.{n}"))).collect();
-    pb::BatchCreateProspectsRequest { prospects, request_id: String::new() }.encode_to_vec().into()
+    framed(&pb::BatchCreateProspectsRequest { prospects, request_id: String::new() })
 }
 
 /// What an update changes.
