@@ -3,17 +3,20 @@
 //! The number of time series is bounded: methods, codes, steps and outcomes are few, and of the tenants the first hundred
 //! have series of their own; the rest share `other`.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, MeterProvider as _, UpDownCounter};
+use opentelemetry::metrics::{
+    BoundCounter, BoundHistogram, BoundUpDownCounter, Counter, Histogram, MeterProvider as _,
+};
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
+use tonic::Code;
 
 use crate::tenant::TenantId;
 
@@ -21,18 +24,41 @@ use crate::tenant::TenantId;
 pub struct Metrics {
     provider: SdkMeterProvider,
     registry: Registry,
-    tenants: Mutex<HashSet<TenantId>>,
     calls: Counter<u64>,
     call_seconds: Histogram<f64>,
     tenant_calls: Counter<u64>,
     tenant_emails: Counter<u64>,
-    open_streams: UpDownCounter<i64>,
     steps: Counter<u64>,
-    commit_writes: Histogram<u64>,
-    waiting_writes: UpDownCounter<i64>,
-    waiting_campaigns: UpDownCounter<i64>,
-    read_cache: Counter<u64>,
-    cache: Counter<u64>,
+    methods: RwLock<HashMap<String, Method>>,
+    tenants: RwLock<HashMap<TenantId, Tenant>>,
+    other_tenants: Tenant,
+    open_streams: BoundUpDownCounter<i64>,
+    commit_writes: BoundHistogram<u64>,
+    waiting_writes: BoundUpDownCounter<i64>,
+    waiting_campaigns: BoundUpDownCounter<i64>,
+    read_cache: Outcomes,
+    cache: Outcomes,
+}
+
+/// The series of a method: found once, since looking one up with its attributes takes longer than counting.
+struct Method {
+    name: KeyValue,
+    seconds: OnceLock<BoundHistogram<f64>>,
+    /// By the code's number.
+    calls: [OnceLock<BoundCounter<u64>>; CODES],
+}
+
+/// Those of a tenant.
+struct Tenant {
+    calls: BoundCounter<u64>,
+    emails: BoundCounter<u64>,
+}
+
+/// Those of a cache.
+struct Outcomes {
+    hits: BoundCounter<u64>,
+    misses: BoundCounter<u64>,
+    unavailable: BoundCounter<u64>,
 }
 
 /// What came of a cache operation.
@@ -42,6 +68,9 @@ pub enum CacheOutcome {
     Miss,
     Unavailable,
 }
+
+/// The status codes of gRPC.
+const CODES: usize = 17;
 
 /// The tenants that have series of their own.
 const TENANTS: usize = 100;
@@ -79,7 +108,7 @@ impl Metrics {
         let level = |name, help| {
             let level = meter.i64_up_down_counter(name).with_description(help).build();
             level.add(0, &[]);
-            level
+            level.bind(&[])
         };
         let call_seconds = meter
             .f64_histogram("herald.call.duration")
@@ -91,59 +120,74 @@ impl Metrics {
             .u64_histogram("herald.commit_writes")
             .with_description("Writes that one commit took")
             .with_boundaries((0..9).map(|n| f64::from(1 << n)).collect());
+        let tenant_calls = counter("herald.tenant_calls", "Calls by tenant; the first hundred, then other");
+        let tenant_emails = counter("herald.tenant_emails", "E-mails sent by tenant; the first hundred, then other");
+        let read_cache =
+            counter("herald.read_cache", "Reads whose answer was kept (hit), and those whose was not (miss)");
+        let cache = counter(
+            "herald.cache_operations",
+            "Reads of the tenants' caches that hit or missed, and operations that Redis did not answer",
+        );
         Self {
-            tenants: Mutex::default(),
             calls: counter("herald.calls", "Calls that have ended, by method and status code"),
             call_seconds: call_seconds.build(),
-            tenant_calls: counter("herald.tenant_calls", "Calls by tenant; the first hundred, then other"),
-            tenant_emails: counter("herald.tenant_emails", "E-mails sent by tenant; the first hundred, then other"),
-            open_streams: level("herald.open_streams", "Watch streams that are open"),
             steps: counter("herald.steps", "Steps of campaigns that have ended, by how"),
-            commit_writes: commit_writes.build(),
+            methods: RwLock::default(),
+            tenants: RwLock::default(),
+            other_tenants: Tenant::new("other", &tenant_calls, &tenant_emails),
+            tenant_calls,
+            tenant_emails,
+            open_streams: level("herald.open_streams", "Watch streams that are open"),
+            commit_writes: commit_writes.build().bind(&[]),
             waiting_writes: level("herald.waiting_writes", "Writes that wait for their commit"),
             waiting_campaigns: level("herald.waiting_campaigns", "Claimed campaigns that wait for their turn"),
-            read_cache: counter(
-                "herald.read_cache",
-                "Reads whose answer was kept (hit), and those whose was not (miss)",
-            ),
-            cache: counter(
-                "herald.cache_operations",
-                "Reads of the tenants' caches that hit or missed, and operations that Redis did not answer",
-            ),
+            read_cache: Outcomes::new(&read_cache),
+            cache: Outcomes::new(&cache),
             provider,
             registry,
         }
     }
 
     /// A call has ended. `took`: unless it was a stream.
-    pub fn call(&self, method: &str, code: &'static str, took: Option<Duration>) {
-        let method = KeyValue::new("method", method.to_owned());
-        if let Some(took) = took {
-            self.call_seconds.record(took.as_secs_f64(), std::slice::from_ref(&method));
+    pub fn call(&self, method: &str, code: Code, took: Option<Duration>) {
+        let methods = self.methods.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(method) = methods.get(method) {
+            return method.count(self, code, took);
         }
-        self.calls.add(1, &[method, KeyValue::new("code", code)]);
+        drop(methods);
+        let mut methods = self.methods.write().unwrap_or_else(PoisonError::into_inner);
+        methods.entry(method.to_owned()).or_insert_with(|| Method::new(method)).count(self, code, took);
     }
 
     /// A tenant has called.
     pub fn tenant_call(&self, tenant: &TenantId) {
-        self.tenant_calls.add(1, &[self.tenant(tenant)]);
+        self.of_tenant(tenant, |tenant| tenant.calls.add(1));
     }
 
     /// An e-mail of a tenant was sent.
     pub fn tenant_email(&self, tenant: &TenantId) {
-        self.tenant_emails.add(1, &[self.tenant(tenant)]);
+        self.of_tenant(tenant, |tenant| tenant.emails.add(1));
     }
 
-    fn tenant(&self, tenant: &TenantId) -> KeyValue {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = tenants.contains(tenant) || (tenants.len() < TENANTS && tenants.insert(tenant.clone()));
+    fn of_tenant(&self, tenant: &TenantId, count: impl Fn(&Tenant)) {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let shared = (tenants.len() >= TENANTS).then_some(&self.other_tenants);
+        if let Some(series) = tenants.get(tenant).or(shared) {
+            return count(series);
+        }
         drop(tenants);
-        KeyValue::new("tenant", if own { tenant.as_str() } else { "other" }.to_owned())
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        if tenants.len() < TENANTS {
+            let new = || Tenant::new(tenant.as_str(), &self.tenant_calls, &self.tenant_emails);
+            tenants.entry(tenant.clone()).or_insert_with(new);
+        }
+        drop(tenants);
+        self.of_tenant(tenant, count);
     }
 
     /// A watch stream was opened (1) or has ended (-1).
     pub fn stream(&self, change: i64) {
-        self.open_streams.add(change, &[]);
+        self.open_streams.add(change);
     }
 
     /// A step of a campaign has ended.
@@ -153,26 +197,26 @@ impl Metrics {
 
     /// So many more writes wait for their commit.
     pub fn waiting_writes(&self, change: i64) {
-        self.waiting_writes.add(change, &[]);
+        self.waiting_writes.add(change);
     }
 
     /// A commit took so many writes.
     pub fn commit(&self, writes: usize) {
-        self.commit_writes.record(writes as u64, &[]);
+        self.commit_writes.record(writes as u64);
     }
 
     /// So many more claimed campaigns wait for their turn.
     pub fn waiting_campaigns(&self, change: i64) {
-        self.waiting_campaigns.add(change, &[]);
+        self.waiting_campaigns.add(change);
     }
 
     /// A read whose answers are kept has found one, or none.
     pub fn read_cache(&self, outcome: CacheOutcome) {
-        self.read_cache.add(1, &[outcome.attribute()]);
+        self.read_cache.of(outcome).add(1);
     }
 
     pub fn cache(&self, outcome: CacheOutcome, count: usize) {
-        self.cache.add(count as u64, &[outcome.attribute()]);
+        self.cache.of(outcome).add(count as u64);
     }
 
     /// All of it in Prometheus' text format 0.0.4.
@@ -186,15 +230,71 @@ impl Metrics {
     }
 }
 
-// === impl CacheOutcome ===
+// === impl Method ===
 
-impl CacheOutcome {
-    fn attribute(self) -> KeyValue {
-        let outcome = match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Unavailable => "unavailable",
-        };
-        KeyValue::new("outcome", outcome)
+impl Method {
+    fn new(name: &str) -> Self {
+        let name = KeyValue::new("method", name.to_owned());
+        Self { name, seconds: OnceLock::new(), calls: [const { OnceLock::new() }; CODES] }
+    }
+
+    fn count(&self, metrics: &Metrics, code: Code, took: Option<Duration>) {
+        if let Some(took) = took {
+            let seconds = || metrics.call_seconds.bind(std::slice::from_ref(&self.name));
+            self.seconds.get_or_init(seconds).record(took.as_secs_f64());
+        }
+        if let Some(calls) = self.calls.get(code as usize) {
+            let bound = || metrics.calls.bind(&[self.name.clone(), KeyValue::new("code", code_name(code))]);
+            calls.get_or_init(bound).add(1);
+        }
+    }
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    fn new(name: &str, calls: &Counter<u64>, emails: &Counter<u64>) -> Self {
+        let name = [KeyValue::new("tenant", name.to_owned())];
+        Self { calls: calls.bind(&name), emails: emails.bind(&name) }
+    }
+}
+
+// === impl Outcomes ===
+
+impl Outcomes {
+    fn new(counter: &Counter<u64>) -> Self {
+        let bound = |outcome| counter.bind(&[KeyValue::new("outcome", outcome)]);
+        Self { hits: bound("hit"), misses: bound("miss"), unavailable: bound("unavailable") }
+    }
+
+    fn of(&self, outcome: CacheOutcome) -> &BoundCounter<u64> {
+        match outcome {
+            CacheOutcome::Hit => &self.hits,
+            CacheOutcome::Miss => &self.misses,
+            CacheOutcome::Unavailable => &self.unavailable,
+        }
+    }
+}
+
+/// A code, as the gRPC specification writes it.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

@@ -13,7 +13,7 @@ use tracing::Span;
 
 use crate::auth::Answered;
 use crate::call::Response;
-use crate::metrics::metrics;
+use crate::metrics::{code_name, metrics};
 use crate::telemetry;
 
 /// A call that has begun. Dropped before its end, it counts as cancelled.
@@ -73,8 +73,8 @@ impl Call {
         let took = (!self.is_stream).then(|| self.begun.elapsed());
         // A method that nobody knows can have any name; it gets no series of its own.
         let method = if code == Code::Unimplemented { "unknown" } else { &self.method };
-        metrics().call(method, name(code), took);
-        telemetry::end_call(&self.span, name(code));
+        metrics().call(method, code, took);
+        telemetry::end_call(&self.span, code_name(code));
     }
 }
 
@@ -122,27 +122,4 @@ impl HttpBody for Measured {
 /// The code that the headers or trailers of a response tell.
 fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
-}
-
-/// As the gRPC specification writes it.
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use herald::config::{Config, Layers};
 use herald::metrics::{CacheOutcome, metrics};
 use herald::tenant::TenantId;
+use tonic::Code;
 
 use crate::support::folder;
 
@@ -72,7 +73,7 @@ fn the_yaml_files_fit_their_schemas() {
 #[test]
 fn what_the_dashboard_the_alerts_and_the_manual_show_is_counted() {
     let m = metrics();
-    m.call("m", "OK", Some(Duration::ZERO));
+    m.call("m", Code::Ok, Some(Duration::ZERO));
     let tenant = TenantId::parse("user_a").expect("an id");
     m.tenant_call(&tenant);
     m.tenant_email(&tenant);

@@ -212,6 +212,10 @@ async fn what_is_no_method_is_unimplemented_and_a_page_is_told_what_this_is() {
     let app = TestApp::start().await;
     let answer = raw(&app, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("http/1.1 404") && answer.contains("grpc"), "{answer}");
+    let json = "POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let answer = raw(&app, json).await;
+    assert!(answer.starts_with("http/1.1 415") && answer.contains("grpc"), "{answer}");
     let call = |path: &str| {
         format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/grpc-web+proto\r\n\
