@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use herald::pb;
 use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey};
+use tempfile::TempDir;
 
 use crate::Args;
-use crate::data::{Data, Draws, FRAME_BYTES, Token, framed, prospect, prospect_json, signed};
+use crate::data::{Data, Draws, FRAME_BYTES, Tenant, Token, framed, prospect, prospect_json, signed};
 use crate::echo;
 use crate::generator::{Call, Grpc, Target, closed_loop, in_flight};
 use crate::h2load::{self, Load};
@@ -23,6 +25,8 @@ pub const LIST: &str = "/herald.v1.AgentService/ListProspects";
 pub const CREATE: &str = "/herald.v1.AgentService/BatchCreateProspects";
 const UPDATE: &str = "/herald.v1.AgentService/UpdateProspect";
 const GRPC: &str = "application/grpc";
+/// The list, as the Express server has it.
+const PAGE: &str = "/api/agent/prospects?limit=50";
 
 /// Settings that turn the read cache off.
 pub const COLD: (&str, &str) = ("HERALD_READ_CACHE_MEMORY_BYTES", "0");
@@ -33,162 +37,67 @@ struct Sample {
     answer: usize,
 }
 
+/// Who is loaded, each on its own copy of the same rows. All are up at once, and idle while another is loaded.
+struct Contestants {
+    data: Data,
+    time: Duration,
+    echo: Server,
+    herald: Server,
+    cold: Server,
+    rs256: Server,
+    express: Server,
+    cached: Server,
+    get: Sample,
+    list: Sample,
+    create: Sample,
+    /// Signed with the key that `rs256` knows.
+    long_token: Token,
+    database: PathBuf,
+    _redis: Server,
+    _copies: [TempDir; 6],
+}
+
 pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
-    let data = Data::of(100, 1_000).await?;
-    let (tenant, id) = (&data.tenants[0], &data.tenants[0].prospects[0]);
-    let seconds = args.seconds;
-    let time = Duration::from_secs(args.seconds);
-
-    // Every contestant has its own copy; all are up at once, and idle while another is loaded.
-    let (of_herald, of_cold, of_express, of_sqlite) = (data.copy()?, data.copy()?, data.copy()?, data.copy()?);
-    let of_rs256 = data.copy()?;
-    let key = of_rs256.path().join("key.pem");
-    let private = rsa_key(&key)?;
-    let herald = Server::herald(of_herald.path(), &[])?;
-    let cold = Server::herald(of_cold.path(), &[COLD])?;
-    let rs256 = Server::herald(of_rs256.path(), &[("HERALD_AUTH_PUBLIC_KEY_FILE", &key.display().to_string())])?;
-    let echo = Server::echo()?;
-    let redis = Server::redis()?;
-    let express = Server::express(&of_express.path().join("herald.db"), None)?;
-    let of_cached = data.copy()?;
-    let redis_url = format!("redis://127.0.0.1:{}", redis.port);
-    let cached = Server::express(&of_cached.path().join("herald.db"), Some(&redis_url))?;
-
-    let get = sample(&herald, &tenant.token, GET, framed(&get(id))).await?;
-    let list = sample(&herald, &tenant.token, LIST, framed(&pb::ListProspectsRequest::default())).await?;
-    let create = sample(&herald, &tenant.token, CREATE, created("sample")).await?;
-    println!("answers: get {}, list {}, create {} bytes", get.answer, list.answer, create.answer);
-
-    // What one body will do for.
-    let grpc = |server: &Server, path: &str, token: &Token, sample: &Sample, kind: &str| {
-        let load = h2load::Grpc { content_type: kind, body: &sample.frame };
-        h2load::run(&Load { url: server.url() + path, token, grpc: Some(load) }, seconds, sample.answer)
-    };
-    let echoed = |sample: &Sample| framed(&echo::request(sample.frame.len() - FRAME_BYTES, sample.answer));
-    let limit = |sample: &Sample| {
-        let body = echoed(sample);
-        let load = h2load::Grpc { content_type: GRPC, body: &body };
-        h2load::run(
-            &Load { url: echo.url() + echo::PATH, token: &tenant.token, grpc: Some(load) },
-            seconds,
-            sample.answer,
-        )
-    };
-    let http = |server: &Server, path: &str, answer: usize| {
-        h2load::run(&Load { url: server.url() + path, token: &tenant.token, grpc: None }, seconds, answer)
-    };
-    let one = format!("/api/agent/prospects/{id}");
-    let page = "/api/agent/prospects?limit=50";
+    let contestants = Contestants::start(args.seconds).await?;
     for round in 0..args.rounds {
         println!("round {} of {}", round + 1, args.rounds);
         if args.wants("get") {
-            report.note("get: echo", "calls/s", limit(&get)?);
-            report.note("get: herald", "calls/s", grpc(&herald, GET, &tenant.token, &get, GRPC)?);
-            report.note("get: herald, cache off", "calls/s", grpc(&cold, GET, &tenant.token, &get, GRPC)?);
-            report.note("get: express", "calls/s", http(&express, &one, 200)?);
-            report.note("get: express, redis", "calls/s", http(&cached, &one, 200)?);
+            contestants.get(report)?;
         }
         if args.wants("list") {
-            report.note("list: echo", "calls/s", limit(&list)?);
-            report.note("list: herald", "calls/s", grpc(&herald, LIST, &tenant.token, &list, GRPC)?);
-            report.note("list: herald, cache off", "calls/s", grpc(&cold, LIST, &tenant.token, &list, GRPC)?);
-            report.note("list: express", "calls/s", http(&express, page, 10_000)?);
-            report.note("list: express, redis", "calls/s", http(&cached, page, 10_000)?);
+            contestants.list(report)?;
         }
         if args.wants("web") {
-            let web = "application/grpc-web+proto";
-            report.note("web: grpc", "calls/s", grpc(&herald, GET, &tenant.token, &get, GRPC)?);
-            report.note("web: grpc-web", "calls/s", grpc(&herald, GET, &tenant.token, &get, web)?);
+            contestants.web(report)?;
         }
         if args.wants("token") {
-            let token = signed(&tenant.id, Algorithm::RS256, &private)?;
-            report.note("token: hs256", "calls/s", grpc(&herald, GET, &tenant.token, &get, GRPC)?);
-            report.note("token: rs256", "calls/s", grpc(&rs256, GET, &token, &get, GRPC)?);
-        }
-        if args.wants("create") {
-            let frame = echoed(&create);
-            let same = |_, _| Call::grpc(&tenant.token, echo::PATH, frame.clone());
-            let of_echo = closed_loop(Target::Grpc(echo.port), time, same).await?;
-            report.note("create: echo", "calls/s", of_echo.per_second);
-            let next = |caller: usize, n: u64| {
-                let token = &data.tenants[caller % data.tenants.len()].token;
-                Call::grpc(token, CREATE, created(&format!("r{round}.{caller}.{n}")))
-            };
-            let of_herald = closed_loop(Target::Grpc(herald.port), time, next).await?;
-            report.note("create: herald", "calls/s", of_herald.per_second);
-            let next = |caller: usize, n: u64| Call {
-                token: &data.tenants[caller % data.tenants.len()].token,
-                method: Method::POST,
-                path: Cow::Borrowed("/api/agent/prospects"),
-                body: prospect_json(&format!("r{round}.{caller}.{n}")).to_string().into(),
-            };
-            let of_express = closed_loop(Target::Http(express.port), time, next).await?;
-            report.note("create: express", "calls/s", of_express.per_second);
-        }
-        if args.wants("bulk") {
-            for callers in [1, 4] {
-                let next = |caller: usize, n: u64| {
-                    let frame = batch(&format!("b{round}.{callers}.{caller}.{n}"), 1_000);
-                    Call::grpc(&data.tenants[caller].token, CREATE, frame)
-                };
-                let of_herald = in_flight(Target::Grpc(herald.port), callers, time, next).await?;
-                report.note(&format!("bulk: herald, {callers} callers"), "rows/s", of_herald.per_second * 1_000.0);
-            }
-            report.note("bulk: sqlite", "rows/s", sqlite::run(&of_sqlite.path().join("herald.db"), time, round)?);
-        }
-        if args.wants("mixed") {
-            let draws = RefCell::new(Draws::new(round as u64));
-            let next = |_, _| {
-                let mut draws = draws.borrow_mut();
-                let (tenant, id) = data.draw(&mut draws);
-                let (path, frame) = match draws.below(10) {
-                    0 => (LIST, framed(&pb::ListProspectsRequest::default())),
-                    1 => (UPDATE, framed(&updated(id, draws.below(100)))),
-                    _ => (GET, framed(&self::get(id))),
-                };
-                Call::grpc(&tenant.token, path, frame)
-            };
-            let of_herald = closed_loop(Target::Grpc(herald.port), time, next).await?;
-            report.note("mixed: herald", "calls/s", of_herald.per_second);
-            let of_cold = closed_loop(Target::Grpc(cold.port), time, next).await?;
-            report.note("mixed: herald, cache off", "calls/s", of_cold.per_second);
-            for (name, server) in [("mixed: express", &express), ("mixed: express, redis", &cached)] {
-                let draws = RefCell::new(Draws::new(round as u64));
-                let next = |_, _| {
-                    let mut draws = draws.borrow_mut();
-                    let (tenant, id) = data.draw(&mut draws);
-                    let one = Cow::Owned(format!("/api/agent/prospects/{id}"));
-                    let (method, path, body) = match draws.below(10) {
-                        0 => (Method::GET, Cow::Borrowed(page), Bytes::new()),
-                        1 => {
-                            let (notes, priority) = change(draws.below(100));
-                            let body = serde_json::json!({ "notes": notes, "priorityScore": priority });
-                            (Method::PATCH, one, body.to_string().into())
-                        }
-                        _ => (Method::GET, one, Bytes::new()),
-                    };
-                    Call { token: &tenant.token, method, path, body }
-                };
-                let of_express = closed_loop(Target::Http(server.port), time, next).await?;
-                report.note(name, "calls/s", of_express.per_second);
-            }
+            contestants.token(report)?;
         }
         if args.wants("cross") {
-            // The generator against h2load, on the same call.
-            let same = |_, _| Call::grpc(&tenant.token, LIST, list.frame.clone());
-            let ours = closed_loop(Target::Grpc(cold.port), time, same).await?;
-            report.note("cross: list, cache off, generator", "calls/s", ours.per_second);
-            report.note("cross: list, cache off, h2load", "calls/s", grpc(&cold, LIST, &tenant.token, &list, GRPC)?);
-            let same = |_, _| Call::grpc(&tenant.token, GET, get.frame.clone());
-            let ours = closed_loop(Target::Grpc(herald.port), time, same).await?;
-            report.note("cross: get, generator", "calls/s", ours.per_second);
-            report.note("cross: get, h2load", "calls/s", grpc(&herald, GET, &tenant.token, &get, GRPC)?);
+            contestants.cross(report).await?;
+        }
+        if args.wants("mixed") {
+            contestants.mixed(report, round).await?;
         }
     }
-    report.note("memory: herald, after single calls", "KiB", herald.memory_kib()? as f64);
+    // Last, since whoever is faster has more rows after it.
+    for round in 0..args.rounds {
+        println!("round {} of {}, writes", round + 1, args.rounds);
+        if args.wants("create") {
+            contestants.create(report, round).await?;
+        }
+        if args.wants("bulk") {
+            contestants.bulk(report, round).await?;
+        }
+    }
+    report.note("memory: herald, after single calls", "KiB", contestants.herald.memory_kib()? as f64);
     // The read cache, and 120 MiB.
     report.ask("memory: herald, after single calls", Floor::AtMost((64.0 + 120.0) * 1024.0));
+    ratios(report);
+    Ok(())
+}
 
+fn ratios(report: &mut Report) {
     report.ratio("get_warm_echo", "get: herald", "get: echo", Floor::AtLeast(0.75));
     report.ratio("list_warm_echo", "list: herald", "list: echo", Floor::AtLeast(0.5));
     report.ratio("create_echo", "create: herald", "create: echo", Floor::AtLeast(0.2));
@@ -209,7 +118,196 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     report.ratio("grpcweb_grpc", "web: grpc-web", "web: grpc", Floor::AtLeast(0.85));
     report.ratio("mixed_express", "mixed: herald", &mixed, Floor::AtLeast(5.0));
     report.ratio("rs256_hs256", "token: rs256", "token: hs256", Floor::AtLeast(0.97));
-    Ok(())
+}
+
+// === impl Contestants ===
+
+impl Contestants {
+    async fn start(seconds: u64) -> anyhow::Result<Self> {
+        let data = Data::of(100, 1_000).await?;
+        let copies = [data.copy()?, data.copy()?, data.copy()?, data.copy()?, data.copy()?, data.copy()?];
+        let [of_herald, of_cold, of_rs256, of_express, of_cached, of_sqlite] = copies.each_ref().map(TempDir::path);
+        let database = |folder: &Path| folder.join("herald.db");
+        let key = of_rs256.join("key.pem");
+        let private = rsa_key(&key)?;
+        let herald = Server::herald(of_herald, &[])?;
+        let redis = Server::redis()?;
+        let redis_url = format!("redis://127.0.0.1:{}", redis.port);
+        let tenant = &data.tenants[0];
+        let get = sample(&herald, &tenant.token, GET, framed(&get(&tenant.prospects[0]))).await?;
+        let list = sample(&herald, &tenant.token, LIST, framed(&pb::ListProspectsRequest::default())).await?;
+        let create = sample(&herald, &tenant.token, CREATE, created("sample")).await?;
+        println!("answers: get {}, list {}, create {} bytes", get.answer, list.answer, create.answer);
+        Ok(Self {
+            time: Duration::from_secs(seconds),
+            echo: Server::echo()?,
+            herald,
+            cold: Server::herald(of_cold, &[COLD])?,
+            rs256: Server::herald(of_rs256, &[("HERALD_AUTH_PUBLIC_KEY_FILE", &key.display().to_string())])?,
+            express: Server::express(&database(of_express), None)?,
+            cached: Server::express(&database(of_cached), Some(&redis_url))?,
+            get,
+            list,
+            create,
+            long_token: signed(&tenant.id, Algorithm::RS256, &private)?,
+            database: database(of_sqlite),
+            _redis: redis,
+            data,
+            _copies: copies,
+        })
+    }
+
+    fn get(&self, report: &mut Report) -> anyhow::Result<()> {
+        let path = format!("/api/agent/prospects/{}", self.tenant().prospects[0]);
+        report.note("get: echo", "calls/s", self.limit(&self.get)?);
+        report.note("get: herald", "calls/s", self.grpc(&self.herald, GET, &self.get)?);
+        report.note("get: herald, cache off", "calls/s", self.grpc(&self.cold, GET, &self.get)?);
+        report.note("get: express", "calls/s", self.http(&self.express, &path, 200)?);
+        report.note("get: express, redis", "calls/s", self.http(&self.cached, &path, 200)?);
+        Ok(())
+    }
+
+    fn list(&self, report: &mut Report) -> anyhow::Result<()> {
+        report.note("list: echo", "calls/s", self.limit(&self.list)?);
+        report.note("list: herald", "calls/s", self.grpc(&self.herald, LIST, &self.list)?);
+        report.note("list: herald, cache off", "calls/s", self.grpc(&self.cold, LIST, &self.list)?);
+        report.note("list: express", "calls/s", self.http(&self.express, PAGE, 10_000)?);
+        report.note("list: express, redis", "calls/s", self.http(&self.cached, PAGE, 10_000)?);
+        Ok(())
+    }
+
+    fn web(&self, report: &mut Report) -> anyhow::Result<()> {
+        let web = "application/grpc-web+proto";
+        report.note("web: grpc", "calls/s", self.grpc(&self.herald, GET, &self.get)?);
+        let of_web = self.load(&self.herald, GET, &self.get, &self.tenant().token, web)?;
+        report.note("web: grpc-web", "calls/s", of_web);
+        Ok(())
+    }
+
+    fn token(&self, report: &mut Report) -> anyhow::Result<()> {
+        report.note("token: hs256", "calls/s", self.grpc(&self.herald, GET, &self.get)?);
+        report.note("token: rs256", "calls/s", self.load(&self.rs256, GET, &self.get, &self.long_token, GRPC)?);
+        Ok(())
+    }
+
+    /// The generator against h2load, on the same call.
+    async fn cross(&self, report: &mut Report) -> anyhow::Result<()> {
+        let token = &self.tenant().token;
+        let same = |_, _| Call::grpc(token, LIST, self.list.frame.clone());
+        let ours = closed_loop(Target::Grpc(self.cold.port), self.time, same).await?;
+        report.note("cross: list, cache off, generator", "calls/s", ours.per_second);
+        report.note("cross: list, cache off, h2load", "calls/s", self.grpc(&self.cold, LIST, &self.list)?);
+        let same = |_, _| Call::grpc(token, GET, self.get.frame.clone());
+        let ours = closed_loop(Target::Grpc(self.herald.port), self.time, same).await?;
+        report.note("cross: get, generator", "calls/s", ours.per_second);
+        report.note("cross: get, h2load", "calls/s", self.grpc(&self.herald, GET, &self.get)?);
+        Ok(())
+    }
+
+    async fn create(&self, report: &mut Report, round: usize) -> anyhow::Result<()> {
+        let token = |caller: usize| &self.data.tenants[caller % self.data.tenants.len()].token;
+        let frame = framed(&echoed(&self.create));
+        let next = |caller, _| Call::grpc(token(caller), echo::PATH, frame.clone());
+        let of_echo = closed_loop(Target::Grpc(self.echo.port), self.time, next).await?;
+        report.note("create: echo", "calls/s", of_echo.per_second);
+        let next = |caller, n| Call::grpc(token(caller), CREATE, created(&format!("r{round}.{caller}.{n}")));
+        let of_herald = closed_loop(Target::Grpc(self.herald.port), self.time, next).await?;
+        report.note("create: herald", "calls/s", of_herald.per_second);
+        let next = |caller, n| Call {
+            token: token(caller),
+            method: Method::POST,
+            path: Cow::Borrowed("/api/agent/prospects"),
+            body: prospect_json(&format!("r{round}.{caller}.{n}")).to_string().into(),
+        };
+        let of_express = closed_loop(Target::Http(self.express.port), self.time, next).await?;
+        report.note("create: express", "calls/s", of_express.per_second);
+        Ok(())
+    }
+
+    async fn bulk(&self, report: &mut Report, round: usize) -> anyhow::Result<()> {
+        for callers in [1, 4] {
+            let next = |caller: usize, n: u64| {
+                let frame = batch(&format!("b{round}.{callers}.{caller}.{n}"), 1_000);
+                Call::grpc(&self.data.tenants[caller].token, CREATE, frame)
+            };
+            let of_herald = in_flight(Target::Grpc(self.herald.port), callers, self.time, next).await?;
+            report.note(&format!("bulk: herald, {callers} callers"), "rows/s", of_herald.per_second * 1_000.0);
+        }
+        report.note("bulk: sqlite", "rows/s", sqlite::run(&self.database, self.time, round)?);
+        Ok(())
+    }
+
+    async fn mixed(&self, report: &mut Report, round: usize) -> anyhow::Result<()> {
+        for (name, server) in [("mixed: herald", &self.herald), ("mixed: herald, cache off", &self.cold)] {
+            let draws = RefCell::new(Draws::new(round as u64));
+            let next = |_, _| {
+                let mut draws = draws.borrow_mut();
+                let (tenant, id) = self.data.draw(&mut draws);
+                let (path, frame) = match draws.below(10) {
+                    0 => (LIST, framed(&pb::ListProspectsRequest::default())),
+                    1 => (UPDATE, framed(&updated(id, draws.below(100)))),
+                    _ => (GET, framed(&get(id))),
+                };
+                Call::grpc(&tenant.token, path, frame)
+            };
+            let outcome = closed_loop(Target::Grpc(server.port), self.time, next).await?;
+            report.note(name, "calls/s", outcome.per_second);
+        }
+        for (name, server) in [("mixed: express", &self.express), ("mixed: express, redis", &self.cached)] {
+            let draws = RefCell::new(Draws::new(round as u64));
+            let next = |_, _| {
+                let mut draws = draws.borrow_mut();
+                let (tenant, id) = self.data.draw(&mut draws);
+                let one = Cow::Owned(format!("/api/agent/prospects/{id}"));
+                let (method, path, body) = match draws.below(10) {
+                    0 => (Method::GET, Cow::Borrowed(PAGE), Bytes::new()),
+                    1 => {
+                        let (notes, priority) = change(draws.below(100));
+                        let body = serde_json::json!({ "notes": notes, "priorityScore": priority });
+                        (Method::PATCH, one, body.to_string().into())
+                    }
+                    _ => (Method::GET, one, Bytes::new()),
+                };
+                Call { token: &tenant.token, method, path, body }
+            };
+            let outcome = closed_loop(Target::Http(server.port), self.time, next).await?;
+            report.note(name, "calls/s", outcome.per_second);
+        }
+        Ok(())
+    }
+
+    /// Whose token calls that are always the same carry.
+    fn tenant(&self) -> &Tenant {
+        &self.data.tenants[0]
+    }
+
+    /// What the server answers of one call, sent by h2load.
+    fn grpc(&self, server: &Server, path: &str, sample: &Sample) -> anyhow::Result<f64> {
+        self.load(server, path, sample, &self.tenant().token, GRPC)
+    }
+
+    /// What the echo answers of calls of that size.
+    fn limit(&self, sample: &Sample) -> anyhow::Result<f64> {
+        let sample = Sample { frame: framed(&echoed(sample)), answer: sample.answer };
+        self.grpc(&self.echo, echo::PATH, &sample)
+    }
+
+    fn load(&self, server: &Server, path: &str, sample: &Sample, token: &Token, kind: &str) -> anyhow::Result<f64> {
+        let grpc = h2load::Grpc { content_type: kind, body: &sample.frame };
+        let load = Load { url: server.url() + path, token, grpc: Some(grpc) };
+        h2load::run(&load, self.time.as_secs(), sample.answer)
+    }
+
+    /// The same of an Express server.
+    fn http(&self, server: &Server, path: &str, answer: usize) -> anyhow::Result<f64> {
+        let load = Load { url: server.url() + path, token: &self.tenant().token, grpc: None };
+        h2load::run(&load, self.time.as_secs(), answer)
+    }
+}
+
+/// What asks the echo for as much.
+fn echoed(sample: &Sample) -> echo::pb::EchoRequest {
+    echo::request(sample.frame.len() - FRAME_BYTES, sample.answer)
 }
 
 /// The request with the size that its answer has.

@@ -408,9 +408,12 @@ mod tests {
     use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
+    use crate::domain::clock::Timestamp;
     use crate::domain::id::ProspectId;
     use crate::domain::mask::Mask;
     use crate::domain::prospect::ProspectFields;
+    use crate::store::idempotency::RequestId;
+    use crate::store::system::PurgeIdempotency;
     use crate::store::{CreateProspects, DeleteProspect, UpdateProspect};
     use crate::testing;
 
@@ -457,6 +460,18 @@ mod tests {
         fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
             tx.count("tests", i64::MAX);
             Ok(())
+        }
+    }
+
+    /// Fails when all of it is done.
+    struct Fails<W>(W);
+
+    impl<W: SystemWrite> SystemWrite for Fails<W> {
+        type Out = W::Out;
+
+        fn run(&self, tx: &mut SystemTx<'_>) -> Result<W::Out> {
+            self.0.run(tx)?;
+            Err(StoreError::Closed)
         }
     }
 
@@ -517,11 +532,32 @@ mod tests {
         let tenant = TenantId::parse("a").expect("an id");
         store.queue.write(&tenant, CountsTooMuch).await.expect("the first fits");
         let runs = Arc::new(AtomicU32::new(0));
-        let refused = store.queue.write(&tenant, CountsTooMuch).await;
+        let counted = || store.queue.write(&tenant, Counted(runs.clone()));
+        // While the first is written, the others come together.
+        let (first, second, refused, third) =
+            tokio::join!(counted(), counted(), store.queue.write(&tenant, CountsTooMuch), counted());
         assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
-        // The next group begins a transaction of its own.
-        store.queue.write(&tenant, Counted(runs.clone())).await.expect("written");
-        assert_eq!(runs.load(Ordering::Relaxed), 1);
+        assert!(first.is_ok() && second.is_ok() && third.is_ok(), "what was written alone is there");
+        assert!(runs.load(Ordering::Relaxed) > 3, "the group was tried again");
+        // The next begins a transaction of its own.
+        counted().await.expect("written");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_write_across_tenants_that_fails_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = testing::store(&folder.path().join("herald.db")).await;
+        let tenant = TenantId::parse("a").expect("an id");
+        let create = || {
+            let fields = ProspectFields { email: "p@a.example".to_owned(), ..Default::default() };
+            let request_id = RequestId { id: "once".to_owned(), method: "m", hash: [1; 32] };
+            store.queue.write(&tenant, CreateProspects::new(vec![fields], Some(request_id), store.ids()))
+        };
+        let created = create().await.expect("written");
+        let failed = store.queue.write_system(Fails(PurgeIdempotency { before: Timestamp(i64::MAX) })).await;
+        assert!(matches!(failed, Err(StoreError::Closed)), "{failed:?}");
+        assert_eq!(create().await.expect("answered"), created, "the request id is known still");
         store.close().await;
     }
 
