@@ -1,5 +1,6 @@
 //! A gRPC call as HTTP has it.
 
+use futures_util::future::BoxFuture;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service as _;
@@ -7,10 +8,14 @@ use tower::Service as _;
 pub(crate) type Request = http::Request<Body>;
 pub(crate) type Response = http::Response<Body>;
 
-/// What the service that is asked for answers.
-pub(crate) async fn served(services: &Routes, request: Request) -> Response {
-    match services.clone().call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
+/// What the service that is asked for answers. In a box, so that a call whose answer is kept is not moved about with the
+/// room for this.
+pub(crate) fn served(services: &Routes, request: Request) -> BoxFuture<'static, Response> {
+    let answer = services.clone().call(request);
+    Box::pin(async move {
+        match answer.await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    })
 }

@@ -106,7 +106,8 @@ impl Behind {
             } else {
                 served(&self.open, request).await
             }
-        });
-        call.answered(answered.await)
+        })
+        .await;
+        call.answered(answered)
     }
 }
