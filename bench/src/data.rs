@@ -50,7 +50,7 @@ pub struct Draws(u64);
 impl Token {
     fn new(token: &str) -> anyhow::Result<Self> {
         let mut header = HeaderValue::try_from(format!("{BEARER}{token}"))?;
-        // Sent as it is with every call, as h2load does.
+        // Sent in full with every call, as h2load does.
         header.set_sensitive(true);
         Ok(Self(header))
     }
@@ -58,6 +58,13 @@ impl Token {
     /// For the authorization header.
     pub fn header(&self) -> HeaderValue {
         self.0.clone()
+    }
+
+    /// For a client that sends it in full once, and names it by its place in HTTP/2's table from then on.
+    pub fn indexed(&self) -> Self {
+        let mut header = self.header();
+        header.set_sensitive(false);
+        Self(header)
     }
 
     /// Without the scheme.

@@ -2,6 +2,7 @@
 //! figure means.
 
 mod campaigns;
+mod collector;
 mod data;
 mod echo;
 mod flood;
@@ -19,6 +20,10 @@ use clap::{Parser, Subcommand};
 
 use report::Report;
 
+/// Herald's, so that the echo is the limit of what both are made of.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Parser)]
 #[command(about = "Measures Herald beside what it is compared with")]
 struct Args {
@@ -35,10 +40,10 @@ struct Args {
     only: Vec<String>,
 }
 
-const PARTS: [&str; 11] =
-    ["get", "list", "web", "token", "create", "bulk", "mixed", "cross", "growth", "flood", "campaigns"];
+const PARTS: [&str; 12] =
+    ["get", "list", "web", "token", "otlp", "cross", "mixed", "create", "bulk", "growth", "flood", "campaigns"];
 /// Those that share the servers of `single`.
-const SINGLE: &[&str] = PARTS.split_at(8).0;
+const SINGLE: &[&str] = PARTS.split_at(9).0;
 /// The rounds of a whole run, which is written down.
 const WHOLE: usize = 5;
 

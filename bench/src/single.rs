@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use herald::pb;
@@ -12,6 +12,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use tempfile::TempDir;
 
 use crate::Args;
+use crate::collector::Collector;
 use crate::data::{Data, Draws, FRAME_BYTES, Tenant, Token, framed, prospect, prospect_json, signed};
 use crate::echo;
 use crate::generator::{Call, Grpc, Target, closed_loop, in_flight};
@@ -45,6 +46,8 @@ struct Contestants {
     herald: Server,
     cold: Server,
     rs256: Server,
+    traced: Server,
+    collector: Collector,
     express: Server,
     cached: Server,
     get: Sample,
@@ -54,7 +57,7 @@ struct Contestants {
     long_token: Token,
     database: PathBuf,
     _redis: Server,
-    _copies: [TempDir; 6],
+    _copies: [TempDir; 7],
 }
 
 pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
@@ -71,7 +74,10 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
             contestants.web(report)?;
         }
         if args.wants("token") {
-            contestants.token(report)?;
+            contestants.token(report).await?;
+        }
+        if args.wants("otlp") {
+            contestants.otlp(report)?;
         }
         if args.wants("cross") {
             contestants.cross(report).await?;
@@ -125,14 +131,18 @@ fn ratios(report: &mut Report) {
 impl Contestants {
     async fn start(seconds: u64) -> anyhow::Result<Self> {
         let data = Data::of(100, 1_000).await?;
-        let copies = [data.copy()?, data.copy()?, data.copy()?, data.copy()?, data.copy()?, data.copy()?];
-        let [of_herald, of_cold, of_rs256, of_express, of_cached, of_sqlite] = copies.each_ref().map(TempDir::path);
+        let copy = || data.copy();
+        let copies = [copy()?, copy()?, copy()?, copy()?, copy()?, copy()?, copy()?];
+        let [of_herald, of_cold, of_rs256, of_traced, of_express, of_cached, of_sqlite] =
+            copies.each_ref().map(TempDir::path);
         let database = |folder: &Path| folder.join("herald.db");
         let key = of_rs256.join("key.pem");
         let private = rsa_key(&key)?;
         let herald = Server::herald(of_herald, &[])?;
         let redis = Server::redis()?;
         let redis_url = format!("redis://127.0.0.1:{}", redis.port);
+        let collector = Collector::start()?;
+        let endpoint = format!("http://127.0.0.1:{}", collector.port);
         let tenant = &data.tenants[0];
         let get = sample(&herald, &tenant.token, GET, framed(&get(&tenant.prospects[0]))).await?;
         let list = sample(&herald, &tenant.token, LIST, framed(&pb::ListProspectsRequest::default())).await?;
@@ -144,6 +154,8 @@ impl Contestants {
             herald,
             cold: Server::herald(of_cold, &[COLD])?,
             rs256: Server::herald(of_rs256, &[("HERALD_AUTH_PUBLIC_KEY_FILE", &key.display().to_string())])?,
+            traced: Server::herald(of_traced, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)])?,
+            collector,
             express: Server::express(&database(of_express), None)?,
             cached: Server::express(&database(of_cached), Some(&redis_url))?,
             get,
@@ -184,23 +196,42 @@ impl Contestants {
         Ok(())
     }
 
-    fn token(&self, report: &mut Report) -> anyhow::Result<()> {
+    async fn token(&self, report: &mut Report) -> anyhow::Result<()> {
         report.note("token: hs256", "calls/s", self.grpc(&self.herald, GET, &self.get)?);
         report.note("token: rs256", "calls/s", self.load(&self.rs256, GET, &self.get, &self.long_token, GRPC)?);
+        for (name, server, token) in
+            [("hs256", &self.herald, &self.tenant().token), ("rs256", &self.rs256, &self.long_token)]
+        {
+            let token = token.indexed();
+            let same = |_, _| Call::grpc(&token, GET, self.get.frame.clone());
+            let outcome = closed_loop(Target::Grpc(server.port), self.time, same).await?;
+            report.note(&format!("token: {name}, sent once per connection"), "calls/s", outcome.per_second);
+        }
+        Ok(())
+    }
+
+    /// Spans and metrics that a collector is sent too.
+    fn otlp(&self, report: &mut Report) -> anyhow::Result<()> {
+        report.note("otlp: herald", "calls/s", self.grpc(&self.herald, GET, &self.get)?);
+        let (begun, before) = (Instant::now(), self.collector.spans());
+        report.note("otlp: herald, with a collector", "calls/s", self.grpc(&self.traced, GET, &self.get)?);
+        let spans = (self.collector.spans() - before) as f64;
+        report.note("otlp: spans that the collector was sent", "spans/s", spans / begun.elapsed().as_secs_f64());
         Ok(())
     }
 
     /// The generator against h2load, on the same call.
     async fn cross(&self, report: &mut Report) -> anyhow::Result<()> {
-        let token = &self.tenant().token;
-        let same = |_, _| Call::grpc(token, LIST, self.list.frame.clone());
-        let ours = closed_loop(Target::Grpc(self.cold.port), self.time, same).await?;
-        report.note("cross: list, cache off, generator", "calls/s", ours.per_second);
-        report.note("cross: list, cache off, h2load", "calls/s", self.grpc(&self.cold, LIST, &self.list)?);
-        let same = |_, _| Call::grpc(token, GET, self.get.frame.clone());
-        let ours = closed_loop(Target::Grpc(self.herald.port), self.time, same).await?;
-        report.note("cross: get, generator", "calls/s", ours.per_second);
-        report.note("cross: get, h2load", "calls/s", self.grpc(&self.herald, GET, &self.get)?);
+        for (name, server, path, sample) in [
+            ("list, cache off", &self.cold, LIST, &self.list),
+            ("get, cache off", &self.cold, GET, &self.get),
+            ("get", &self.herald, GET, &self.get),
+        ] {
+            let same = |_, _| Call::grpc(&self.tenant().token, path, sample.frame.clone());
+            let ours = closed_loop(Target::Grpc(server.port), self.time, same).await?;
+            report.note(&format!("cross: {name}, generator"), "calls/s", ours.per_second);
+            report.note(&format!("cross: {name}, h2load"), "calls/s", self.grpc(server, path, sample)?);
+        }
         Ok(())
     }
 
