@@ -104,3 +104,39 @@ impl Drop for Tail {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::Timestamp;
+    use crate::domain::event::EventKind;
+
+    fn event(seq: i64) -> Event {
+        let kind = EventKind::StateChanged { from: String::new(), to: "RUNNING".to_owned(), reason: String::new() };
+        Event { seq, time: Timestamp(seq), kind }
+    }
+
+    #[test]
+    fn a_tail_keeps_the_newest_events_without_gaps_and_is_gone_with_its_last_watcher() {
+        let tails = Arc::new(Tails::default());
+        let tenant = TenantId::parse("user_a").expect("an id");
+        let campaign = CampaignId::parse("c").expect("an id");
+        let (tail, receiver) = tails.watch(&tenant, &campaign);
+        let (again, _) = tails.watch(&tenant, &campaign);
+        assert!(Arc::ptr_eq(&tail, &again), "watchers of one campaign share its tail");
+        assert!(tail.from(1).is_none(), "there is nothing yet");
+
+        let last = 300;
+        tails.publish((1..=last).map(|seq| (tenant.clone(), campaign.clone(), event(seq))).collect());
+        assert_eq!(*receiver.borrow(), last);
+        assert!(tail.from(44).is_none(), "older ones are in the table");
+        let kept = tail.from(45).expect("kept");
+        assert!(kept.iter().map(|event| event.seq).eq(45..=last));
+        assert_eq!(tail.from(last + 1).expect("behind the newest").len(), 0);
+
+        drop(tail);
+        assert_eq!(lock(&tails.watched).len(), 1, "somebody watches still");
+        drop(again);
+        assert_eq!(lock(&tails.watched).len(), 0);
+    }
+}
