@@ -13,10 +13,13 @@ use prost::Message;
 
 use crate::generator::{Call, Grpc};
 use crate::servers::{Server, root};
-use crate::single::CREATE;
 
 /// Signs the tokens of the bench.
 pub const SECRET: &str = "the secret of the bench, forty bytes long";
+
+pub const GET: &str = "/herald.v1.AgentService/GetProspect";
+pub const LIST: &str = "/herald.v1.AgentService/ListProspects";
+pub const CREATE: &str = "/herald.v1.AgentService/BatchCreateProspects";
 
 const BEARER: &str = "Bearer ";
 
@@ -173,6 +176,10 @@ fn ids(database: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
         }
     }
     Ok(tenants)
+}
+
+pub fn get(id: &str) -> pb::GetProspectRequest {
+    pb::GetProspectRequest { prospect_id: id.to_owned(), view: 0 }
 }
 
 /// A prospect as tenants have them; `name` makes its address.

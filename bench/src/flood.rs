@@ -7,11 +7,10 @@ use herald::pb;
 use tonic::Code;
 
 use crate::Args;
-use crate::data::{Data, Draws, framed, token};
+use crate::data::{Data, Draws, GET, LIST, framed, get, token};
 use crate::generator::{Call, Grpc, Outcome};
 use crate::report::{Floor, Report};
 use crate::servers::Server;
-use crate::single::{GET, LIST, get};
 
 const CONNECTIONS: usize = 64;
 /// The calls that each of the flood's connections keeps in flight.

@@ -150,7 +150,7 @@ impl Grpc {
         let exchanged = self.exchange(request, call.body.clone()).await;
         let (told, frame) = exchanged.map_err(|error| Status::unavailable(error.to_string()))?;
         let status = Status::from_header_map(&told).ok_or_else(|| Status::unknown("no grpc-status"))?;
-        if status.code() == tonic::Code::Ok { Ok(frame - FRAME_BYTES) } else { Err(status) }
+        if status.code() == tonic::Code::Ok { Ok(frame.saturating_sub(FRAME_BYTES)) } else { Err(status) }
     }
 
     fn request(&mut self, call: &Call<'_>) -> http::Result<http::Request<()>> {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use herald::pb;
 
 use crate::Args;
-use crate::data::{Data, Draws, framed};
+use crate::data::{Data, Draws, GET, LIST, framed, get};
 use crate::generator::{Call, Grpc, Target, in_flight};
 use crate::report::{Floor, Report};
 use crate::servers::Server;
-use crate::single::{COLD, GET, LIST, get};
+use crate::single::COLD;
 
 /// Few, so that a call's time is its own and not that of a queue.
 const CALLERS: usize = 2;

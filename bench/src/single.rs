@@ -13,7 +13,9 @@ use tempfile::TempDir;
 
 use crate::Args;
 use crate::collector::Collector;
-use crate::data::{Data, Draws, FRAME_BYTES, Tenant, Token, framed, prospect, prospect_json, signed};
+use crate::data::{
+    CREATE, Data, Draws, FRAME_BYTES, GET, LIST, Tenant, Token, framed, get, prospect, prospect_json, signed,
+};
 use crate::echo;
 use crate::generator::{Call, Grpc, Target, closed_loop, in_flight};
 use crate::h2load::{self, Load};
@@ -21,9 +23,6 @@ use crate::report::{Floor, Report};
 use crate::servers::Server;
 use crate::sqlite;
 
-pub const GET: &str = "/herald.v1.AgentService/GetProspect";
-pub const LIST: &str = "/herald.v1.AgentService/ListProspects";
-pub const CREATE: &str = "/herald.v1.AgentService/BatchCreateProspects";
 const UPDATE: &str = "/herald.v1.AgentService/UpdateProspect";
 const GRPC: &str = "application/grpc";
 /// The list, as the Express server has it.
@@ -86,13 +85,16 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
             contestants.mixed(report, round).await?;
         }
     }
-    // Last, since whoever is faster has more rows after it.
+    // Last, and the batches after all else: whoever is faster has more rows after them.
     for round in 0..args.rounds {
-        println!("round {} of {}, writes", round + 1, args.rounds);
         if args.wants("create") {
+            println!("creates, round {} of {}", round + 1, args.rounds);
             contestants.create(report, round).await?;
         }
+    }
+    for round in 0..args.rounds {
         if args.wants("bulk") {
+            println!("batches, round {} of {}", round + 1, args.rounds);
             contestants.bulk(report, round).await?;
         }
     }
@@ -345,10 +347,6 @@ fn echoed(sample: &Sample) -> echo::pb::EchoRequest {
 async fn sample(server: &Server, token: &Token, path: &'static str, frame: Bytes) -> anyhow::Result<Sample> {
     let answer = Grpc::connect(server.port).await?.call(&Call::grpc(token, path, frame.clone())).await?;
     Ok(Sample { frame, answer })
-}
-
-pub fn get(id: &str) -> pb::GetProspectRequest {
-    pb::GetProspectRequest { prospect_id: id.to_owned(), view: 0 }
 }
 
 fn created(name: &str) -> Bytes {
