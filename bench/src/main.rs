@@ -29,13 +29,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How often each contestant is loaded; with fewer than 5 rounds, nothing is written down.
+    /// How often each contestant is loaded; with fewer than 5 rounds, nothing is written down
     #[arg(long, default_value = "5", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     rounds: usize,
-    /// How long each load lasts, in seconds.
+    /// How long each load lasts, in seconds; with less than 2, nothing is written down
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Only these parts; then nothing is written down.
+    /// Only these parts; then nothing is written down
     #[arg(long, value_delimiter = ',', value_parser = PARTS)]
     only: Vec<String>,
 }
@@ -44,8 +44,9 @@ const PARTS: [&str; 12] =
     ["get", "list", "web", "token", "otlp", "cross", "mixed", "create", "bulk", "growth", "flood", "campaigns"];
 /// Those that share the servers of `single`.
 const SINGLE: &[&str] = PARTS.split_at(9).0;
-/// The rounds of a whole run, which is written down.
+/// The rounds of a whole run, which is written down, and the seconds of its loads.
 const WHOLE: usize = 5;
+const LONG: u64 = 2;
 
 #[derive(Subcommand)]
 enum Command {
@@ -88,7 +89,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     if args.wants("campaigns") {
         campaigns::run(args, &mut report).await?;
     }
-    report.write(args.only.is_empty() && args.rounds >= WHOLE)
+    report.write(args.only.is_empty() && args.rounds >= WHOLE && args.seconds >= LONG)
 }
 
 impl Args {

@@ -74,7 +74,7 @@ impl Report {
         }
         text.push_str("\n## Ratios\n\n| ratio | measured | asked for | |\n| --- | ---: | ---: | --- |\n");
         for Ratio { key, value, floor } in &self.ratios {
-            writeln!(text, "| {key} | {value:.2} | {} |", floor.judged(*value))?;
+            writeln!(text, "| {key} | {value:.3} | {} |", floor.judged(*value))?;
         }
         text.push_str("\n## Figures\n\n| | median | least | most | rounds | asked for | |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
         for (name, Figure { unit, rounds, asked }) in &self.figures {
@@ -94,6 +94,9 @@ impl Report {
             std::fs::write(root().join("bench/results.json"), serde_json::to_string_pretty(&json)? + "\n")?;
         }
         println!("\n{text}");
+        if !is_whole {
+            println!("Not written down: only a run of all parts is, with five rounds or more of two seconds or more.");
+        }
         Ok(())
     }
 }
