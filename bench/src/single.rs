@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use bytes::Bytes;
 use herald::pb;
 use http::Method;
@@ -218,6 +219,7 @@ impl Contestants {
         let (begun, before) = (Instant::now(), self.collector.spans());
         report.note("otlp: herald, with a collector", "calls/s", self.grpc(&self.traced, GET, &self.get)?);
         let spans = (self.collector.spans() - before) as f64;
+        ensure!(spans > 0.0, "the collector was sent nothing");
         report.note("otlp: spans that the collector was sent", "spans/s", spans / begun.elapsed().as_secs_f64());
         Ok(())
     }

@@ -533,11 +533,18 @@ mod tests {
         store.queue.write(&tenant, CountsTooMuch).await.expect("the first fits");
         let runs = Arc::new(AtomicU32::new(0));
         let counted = || store.queue.write(&tenant, Counted(runs.clone()));
+        let rows = (0..1_000).map(|n| ProspectFields { email: format!("{n}@a.example"), ..Default::default() });
+        let large = CreateProspects::new(rows.collect(), None, store.ids());
         // While the first is written, the others come together.
-        let (first, second, refused, third) =
-            tokio::join!(counted(), counted(), store.queue.write(&tenant, CountsTooMuch), counted());
+        let (large, first, second, refused, third) = tokio::join!(
+            store.queue.write(&tenant, large),
+            counted(),
+            counted(),
+            store.queue.write(&tenant, CountsTooMuch),
+            counted(),
+        );
         assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
-        assert!(first.is_ok() && second.is_ok() && third.is_ok(), "what was written alone is there");
+        assert!(large.is_ok() && first.is_ok() && second.is_ok() && third.is_ok(), "what is not at fault is there");
         assert!(runs.load(Ordering::Relaxed) > 3, "the group was tried again");
         // The next begins a transaction of its own.
         counted().await.expect("written");

@@ -100,6 +100,7 @@ impl Service<Request> for Calls {
 impl Behind {
     async fn answer(&self, request: Request) -> Response {
         let call = Call::begin(request.uri().path());
+        // Awaited at once: a future that is kept in a variable first has its room twice in the one around it.
         let answered = authenticate(&self.guard, request, |request| async move {
             if request.uri().path().starts_with(OURS) {
                 self.gate.call(request).await
