@@ -1,5 +1,6 @@
 //! The port and the process: health, limits, CORS, the graceful stop, the data folder's lock, the start's refusals.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use herald::pb;
@@ -13,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus}
 
 use crate::support::process::{herald as binary, serve};
 use crate::support::site::{self, Answer};
-use crate::support::{TestApp, config, folder, reason, seams, start_campaign};
+use crate::support::{TestApp, add_prospects, config, folder, reason, seams, start_campaign};
 
 #[tokio::test]
 async fn health_says_not_serving_until_the_store_is_ready_and_calls_are_told_to_wait() {
@@ -97,6 +98,25 @@ async fn a_stop_with_open_streams_and_calls_under_way_ends_within_its_deadline()
     let took = begun.elapsed();
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(6), "it took {took:?}");
+}
+
+#[tokio::test]
+async fn an_application_that_has_stopped_holds_none_of_its_files_open() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    add_prospects(&mut api, 3).await;
+    let request = pb::ListProspectsRequest { page_size: 2, ..Default::default() };
+    api.agent.list_prospects(request).await.expect("a page");
+    let folder = app.data.path().to_owned();
+    let open = || {
+        let links = std::fs::read_dir("/proc/self/fd").expect("this process's files");
+        let paths = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        paths.filter(|path| path.starts_with(&folder)).collect::<Vec<_>>()
+    };
+    assert!(!open().is_empty());
+    let (data, _) = app.stop().await;
+    assert_eq!(open(), Vec::<PathBuf>::new());
+    drop(data);
 }
 
 #[tokio::test]

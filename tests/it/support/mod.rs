@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
@@ -38,7 +38,8 @@ pub struct TestApp {
     pub ready: Ready,
     pub data: TempDir,
     config: Config,
-    stop: CancellationToken,
+    /// Dropped with it, so that an application that a test is done with ends.
+    stop: DropGuard,
     served: JoinHandle<Result<(), AppError>>,
 }
 
@@ -154,7 +155,7 @@ impl TestApp {
         });
         let served = tokio::spawn(run);
         let ready = told.await.expect("the server becomes ready");
-        Self { address, ready, data, config, stop, served }
+        Self { address, ready, data, config, stop: stop.drop_guard(), served }
     }
 
     /// The services, as the development user `user`.
@@ -184,7 +185,7 @@ impl TestApp {
 
     /// Stops, and gives back the folder.
     pub async fn stop(self) -> (TempDir, Config) {
-        self.stop.cancel();
+        drop(self.stop);
         self.served.await.expect("no panic").expect("a clean stop");
         (self.data, self.config)
     }
