@@ -63,13 +63,6 @@ impl Token {
         self.0.clone()
     }
 
-    /// For a client that sends it in full once, and names it by its place in HTTP/2's table from then on.
-    pub fn indexed(&self) -> Self {
-        let mut header = self.header();
-        header.set_sensitive(false);
-        Self(header)
-    }
-
     /// Without the scheme.
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default().trim_start_matches(BEARER)
@@ -222,13 +215,36 @@ pub fn prospect_json(name: &str) -> serde_json::Value {
 
 /// A token of the tenant's owner, good for a day.
 pub fn token(tenant: &str) -> anyhow::Result<Token> {
-    signed(tenant, Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()))
+    signed(&claims(tenant), Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()))
 }
 
-pub fn signed(tenant: &str, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<Token> {
+/// The same signed with an RSA key.
+pub fn rs256_token(tenant: &str, key: &EncodingKey) -> anyhow::Result<Token> {
+    signed(&claims(tenant), Algorithm::RS256, key)
+}
+
+/// The same signed as all are, with a claim that makes it at least that long.
+pub fn long_token(tenant: &str, length: usize) -> anyhow::Result<Token> {
+    let (mut draws, mut padding) = (Draws::new(0), String::new());
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    loop {
+        let mut claims = claims(tenant);
+        claims["padding"] = padding.as_str().into();
+        let token = signed(&claims, Algorithm::HS256, &key)?;
+        if token.as_str().len() >= length {
+            return Ok(token);
+        }
+        padding.extend(char::from_digit(draws.below(36) as u32, 36));
+    }
+}
+
+fn claims(tenant: &str) -> serde_json::Value {
     let expiry = SystemClock.now().plus_seconds(24 * 60 * 60).seconds();
-    let claims = serde_json::json!({ "sub": tenant, "exp": expiry });
-    Token::new(&encode(&Header::new(algorithm), &claims, key).context("a token")?)
+    serde_json::json!({ "sub": tenant, "exp": expiry })
+}
+
+fn signed(claims: &serde_json::Value, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<Token> {
+    Token::new(&encode(&Header::new(algorithm), claims, key).context("a token")?)
 }
 
 /// The message in gRPC's frame: not compressed, its length, itself.
