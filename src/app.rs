@@ -24,7 +24,7 @@ use crate::publish::{Places, publish_states};
 use crate::read_cache::ReadCache;
 use crate::rpc;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
-use crate::transport::{self, Front, Gate, Readiness, ServeError};
+use crate::transport::{self, Front, Gate, Readiness, TlsError};
 
 /// The seams: what tests put in place of the real world.
 #[derive(Clone)]
@@ -63,7 +63,9 @@ pub enum AppError {
     #[error("admin.listen: cannot listen on {address}")]
     Admin { address: String, source: std::io::Error },
     #[error(transparent)]
-    Serve(#[from] ServeError),
+    Tls(#[from] TlsError),
+    #[error("the port is no longer served")]
+    Port(#[from] tokio::task::JoinError),
 }
 
 /// What is there once the server is ready; for tests and for those who embed it.
@@ -135,7 +137,8 @@ pub async fn run(
     let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
 
     let gate = Gate::new(&config.fairness);
-    let front = Front::new(open.routes(), gate.clone(), guard);
+    let longest = Duration::from_secs(config.server.request_timeout_seconds);
+    let front = Front::new(open.routes(), gate.clone(), guard, longest);
     let served_until = CancellationToken::new();
     let mut serving = {
         let (settings, dev, until) = (config.server.clone(), config.dev, served_until.clone());
@@ -196,8 +199,7 @@ pub async fn run(
         // It ends within a moment; a client that keeps its connection is not waited for.
         let _ = tokio::time::timeout(ADMIN_STOP, admin).await;
     }
-    ended.unwrap_or(Ok(()))?;
-    Ok(())
+    Ok(ended?)
 }
 
 /// The admin port, if one is configured.

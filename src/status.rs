@@ -108,6 +108,13 @@ pub fn too_many_streams() -> Status {
     retry(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, Duration::from_secs(5))
 }
 
+/// DEADLINE_EXCEEDED: the call took longer than its client or the server allows.
+pub fn deadline_exceeded() -> Status {
+    let message = "the call took longer than it may; what it was to change may have been changed: look, or send the same \
+                   request_id again";
+    status(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+}
+
 /// UNAVAILABLE: the server stops.
 pub fn shutting_down() -> Status {
     retry(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping; try again", Duration::from_secs(1))

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use http::{Extensions, HeaderMap, HeaderValue};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span};
 
@@ -91,9 +91,7 @@ async fn identify(
 
 /// The address at the other end of the connection.
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    let plain = extensions.get::<TcpConnectInfo>();
-    let info = plain.or_else(|| extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref))?;
-    info.remote_addr().map(|address| address.ip())
+    extensions.get::<TcpConnectInfo>()?.remote_addr().map(|address| address.ip())
 }
 
 fn refuse(path: &str, status: Status) -> Response {

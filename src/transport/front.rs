@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::{Either, Ready, ready};
 use http::header::CONTENT_TYPE;
@@ -16,10 +17,12 @@ use tonic::service::Routes;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
 
+use super::deadline;
 use super::gate::Gate;
 use super::measure::Call;
 use crate::auth::{Guard, authenticate};
 use crate::call::{Request, Response, served};
+use crate::status;
 
 /// Everything that the port serves; cheap to clone.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ struct Behind {
     gate: Gate,
     /// Health and reflection, which are there before the application is.
     open: Routes,
+    /// How long a call may take.
+    longest: Duration,
 }
 
 /// Where the methods of the application are; those of others are open to everybody.
@@ -47,8 +52,9 @@ const NO_SUCH_PAGE: &str =
 // === impl Front ===
 
 impl Front {
-    pub(crate) fn new(open: Routes, gate: Gate, guard: Guard) -> Self {
-        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(Behind { guard, gate, open: open.prepare() }))) }
+    pub(crate) fn new(open: Routes, gate: Gate, guard: Guard, longest: Duration) -> Self {
+        let behind = Behind { guard, gate, open: open.prepare(), longest };
+        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(behind))) }
     }
 }
 
@@ -100,13 +106,18 @@ impl Service<Request> for Calls {
 impl Behind {
     async fn answer(&self, request: Request) -> Response {
         let call = Call::begin(request.uri().path());
+        let time = deadline::of(request.headers(), self.longest);
         // Awaited at once: a future that is kept in a variable first has its room twice in the one around it.
         let answered = authenticate(&self.guard, request, |request| async move {
-            if request.uri().path().starts_with(OURS) {
-                self.gate.call(request).await
-            } else {
-                served(&self.open, request).await
-            }
+            let answer = async {
+                if request.uri().path().starts_with(OURS) {
+                    self.gate.call(request).await
+                } else {
+                    served(&self.open, request).await
+                }
+            };
+            let answered = tokio::time::timeout(time, answer).await;
+            answered.unwrap_or_else(|_| status::deadline_exceeded().into_http())
         })
         .await;
         call.answered(answered)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use herald::pb;
+use prost::Message as _;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -117,6 +118,58 @@ async fn an_application_that_has_stopped_holds_none_of_its_files_open() {
     let (data, _) = app.stop().await;
     assert_eq!(open(), Vec::<PathBuf>::new());
     drop(data);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_past_its_time_is_told_so_and_one_that_waits_holds_up_no_other_of_its_connection() {
+    let data = folder();
+    let mut config = config(&data);
+    config.server.request_timeout_seconds = 2;
+    let app = TestApp::with(data, config, seams()).await;
+    let mut api = app.user("user_a").await;
+    let id = add_prospects(&mut api, 1).await.remove(0);
+    // Writes wait for whoever holds the database.
+    let url = format!("sqlite://{}", app.data.path().join("herald.db").display());
+    let mut blocker = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.expect("the database");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut blocker).await.expect("locked");
+
+    let write = |name: &str| {
+        let prospects = vec![pb::Prospect { email: format!("{name}@example.com"), ..Default::default() }];
+        pb::BatchCreateProspectsRequest { prospects, ..Default::default() }
+    };
+    // By hand, since a client of tonic's gives up by itself.
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let url = format!("http://{}/herald.v1.AgentService/BatchCreateProspects", app.address);
+    let mut late = Vec::new();
+    for (time, allowed) in [("300m", 300), ("1H", 2_000), ("soon", 2_000)] {
+        let message = write(time).encode_to_vec();
+        let frame = [&[0, 0, 0, 0, u8::try_from(message.len()).expect("short")][..], &message].concat();
+        let call = client.post(&url).header("content-type", "application/grpc").header("te", "trailers");
+        let call = call.header("x-user-id", "user_a").header("grpc-timeout", time).body(frame);
+        late.push(tokio::spawn(async move {
+            let begun = Instant::now();
+            let answer = call.send().await.expect("answered");
+            let refused = Status::from_header_map(answer.headers()).expect("a status");
+            (refused, begun.elapsed(), Duration::from_millis(allowed))
+        }));
+    }
+    let (mut agent, request) = (api.agent.clone(), write("beside"));
+    let beside = tokio::spawn(async move { agent.batch_create_prospects(request).await });
+    let begun = Instant::now();
+    for _ in 0..20 {
+        let request = pb::GetProspectRequest { prospect_id: id.clone(), ..Default::default() };
+        api.agent.get_prospect(request).await.expect("read beside those that wait, on the same connection");
+    }
+    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    for late in late {
+        let (refused, took, allowed) = late.await.expect("no panic");
+        assert_eq!((refused.code(), reason(&refused)), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
+        assert!((allowed..allowed + Duration::from_millis(900)).contains(&took), "{took:?} of {allowed:?}");
+    }
+    let refused = beside.await.expect("no panic").expect_err("it waits for longer than it may");
+    assert_eq!(refused.code(), Code::DeadlineExceeded);
+    sqlx::query("COMMIT").execute(&mut blocker).await.expect("unlocked");
+    api.agent.batch_create_prospects(write("after")).await.expect("written");
 }
 
 #[tokio::test]

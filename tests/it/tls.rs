@@ -80,3 +80,52 @@ async fn a_client_authority_asks_for_a_certificate_and_identity_still_comes_from
     assert_eq!(grpc_js(&app, &files, true).await.as_deref(), Ok("user_a"));
     grpc_js(&app, &files, false).await.expect_err("no certificate");
 }
+
+#[tokio::test]
+async fn a_browser_without_http_2_is_answered_too() {
+    let files = Authority::new();
+    let app = start(&files, false).await;
+    let authority = std::fs::read(files.path("ca.pem")).expect("a certificate");
+    let client = reqwest::Client::builder()
+        .http1_only()
+        .tls_certs_only([reqwest::Certificate::from_pem(&authority).expect("PEM")])
+        .build()
+        .expect("a client");
+    let url = format!("https://localhost:{}/herald.v1.TenantService/GetCaller", app.address.port());
+    let call = client.post(url).header("content-type", "application/grpc-web+proto").header("x-user-id", "user_a");
+    let answer = call.body(vec![0; 5]).send().await.expect("answered");
+    assert_eq!(
+        (answer.version(), answer.headers()["x-tenant-id"].as_bytes()),
+        (http::Version::HTTP_11, &b"user_a"[..])
+    );
+    assert!(String::from_utf8_lossy(&answer.bytes().await.expect("a body")).contains("user_a"));
+}
+
+#[tokio::test]
+async fn files_that_are_no_certificate_and_key_stop_the_start() {
+    let (files, others, scraps) = (Authority::new(), Authority::new(), folder());
+    let scrap = |name: &str, text: &str| {
+        let path = scraps.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let nonsense = scrap("nonsense.pem", "nonsense");
+    let (certificate, key) = (files.file("server.pem"), files.file("server.key"));
+    for (certificate, key, authority, told) in [
+        ("/nowhere.pem", key.as_str(), "", "tls.certificate_file /nowhere.pem: no certificate in PEM can be read"),
+        (&nonsense, &key, "", "nonsense.pem: no certificate in PEM can be read"),
+        (&certificate, &nonsense, "", "nonsense.pem: no private key in PEM can be read"),
+        (&certificate, &others.file("server.key"), "", "tls.certificate_file and tls.key_file do not fit each other"),
+        (&certificate, &key, &nonsense, "tls.client_ca_file"),
+    ] {
+        let data = folder();
+        let mut config = config(&data);
+        config.tls.certificate_file = certificate.to_owned();
+        config.tls.key_file = key.to_owned();
+        config.tls.client_ca_file = authority.to_owned();
+        let listener = tokio::net::TcpListener::bind(config.listen).await.expect("a port");
+        let stop = tokio_util::sync::CancellationToken::new();
+        let error = herald::app::run(config, seams(), listener, stop, |_| ()).await.expect_err("no start").to_string();
+        assert!(error.contains(told), "{told}: {error}");
+    }
+}

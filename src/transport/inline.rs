@@ -1,0 +1,225 @@
+//! Answers calls on the task of their connection, where that takes no waiting.
+//!
+//! hyper gives each call to an executor, and a task for each costs more than a kept answer does: it moves to another
+//! thread, which then waits for the connection's lock and wakes the connection's task again. So a call is polled once where its
+//! request was read, after all that has come has been read. If that does not answer it, it goes on in a task of its own;
+//! `call::served` makes sure that nothing which a service does is done here, where the connection's other calls wait for it.
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+use hyper::rt::Executor;
+
+/// The executor of one connection; cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Inline {
+    begun: Arc<Mutex<Vec<Call>>>,
+}
+
+type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Wakes the connection's task; while that is at work, has it look once more: a task that is woken while it works is
+/// handed to another thread.
+#[derive(Default)]
+struct ConnectionWaker {
+    task: AtomicWaker,
+    at_work: AtomicBool,
+    woken: AtomicBool,
+}
+
+/// How often the connection is polled before others have their turn: once for what has come, once for the answers.
+const TURNS: usize = 3;
+
+// === impl Inline ===
+
+impl Inline {
+    /// Polls the connection until it has ended, and each of its calls once.
+    pub(super) async fn run<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+        let connection_waker = Arc::new(ConnectionWaker::default());
+        let waker = Waker::from(connection_waker.clone());
+        let mut calls = Vec::new();
+        std::future::poll_fn(|cx| {
+            connection_waker.task.register(cx.waker());
+            for _ in 0..TURNS {
+                connection_waker.begin();
+                let polled = connection.as_mut().poll(&mut Context::from_waker(&waker));
+                if polled.is_ready() {
+                    return polled;
+                }
+                mem::swap(&mut calls, &mut *self.begun());
+                for mut call in calls.drain(..) {
+                    if !has_ended(&mut call) {
+                        tokio::spawn(call);
+                    }
+                }
+                if !connection_waker.end() {
+                    return Poll::Pending;
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn begun(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Inline {
+    fn execute(&self, call: F) {
+        self.begun().push(Box::pin(call));
+    }
+}
+
+/// Polls the call. Nothing wakes it: if it has not ended, its task polls it again. One that panics has ended, alone, as it
+/// would in a task.
+fn has_ended(call: &mut Call) -> bool {
+    let poll = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    catch_unwind(AssertUnwindSafe(poll)).map_or(true, |polled| polled.is_ready())
+}
+
+// === impl ConnectionWaker ===
+
+impl ConnectionWaker {
+    fn begin(&self) {
+        self.at_work.store(true, Ordering::SeqCst);
+        self.woken.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody has woken it since `begin`; from here on, that wakes the task.
+    fn end(&self) -> bool {
+        self.at_work.store(false, Ordering::SeqCst);
+        self.woken.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for ConnectionWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+        if !self.at_work.load(Ordering::SeqCst) {
+            self.task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A connection that gives its calls to the executor when it is first polled, and ends when `end` says so.
+    async fn connection(calls: Inline, begin: impl FnOnce(&Inline), end: oneshot::Receiver<()>) {
+        begin(&calls);
+        let _ = end.await;
+    }
+
+    /// Runs it until all `expected` calls have ended; how many of them ended on its own task.
+    async fn run(expected: usize, begin: impl FnOnce(&Inline, &Ended)) -> usize {
+        let (calls, ended) = (Inline::default(), Ended::default());
+        let (end, ending) = oneshot::channel();
+        *ended.0.own.lock().expect("no panic") = Some(tokio::task::id());
+        let connection = pin!(connection(calls.clone(), |calls| begin(calls, &ended), ending));
+        let all = async {
+            while ended.0.all.load(Ordering::SeqCst) < expected {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            end.send(()).expect("the connection waits");
+        };
+        tokio::join!(calls.run(connection), all);
+        ended.0.inline.load(Ordering::SeqCst)
+    }
+
+    #[derive(Clone, Default)]
+    struct Ended(Arc<Counts>);
+
+    #[derive(Default)]
+    struct Counts {
+        own: Mutex<Option<tokio::task::Id>>,
+        all: AtomicUsize,
+        inline: AtomicUsize,
+    }
+
+    impl Ended {
+        fn count(&self) {
+            let own = *self.0.own.lock().expect("no panic");
+            let own = own == Some(tokio::task::id());
+            self.0.inline.fetch_add(usize::from(own), Ordering::SeqCst);
+            self.0.all.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// On a task, so that there is one that calls can be told to be on.
+    async fn on_a_task<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+        let ended = tokio::time::timeout(Duration::from_secs(20), tokio::spawn(future)).await;
+        ended.expect("it ends").expect("no panic")
+    }
+
+    #[tokio::test]
+    async fn what_need_not_wait_ends_on_the_connections_task_and_what_waits_in_its_own() {
+        let inline = on_a_task(run(4, |calls, ended| {
+            for waits in [false, true, false, true] {
+                let ended = ended.clone();
+                calls.execute(async move {
+                    if waits {
+                        tokio::task::yield_now().await;
+                    }
+                    ended.count();
+                });
+            }
+        }));
+        assert_eq!(inline.await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_ends_alone() {
+        let inline = on_a_task(run(2, |calls, ended| {
+            let (before, after) = (ended.clone(), ended.clone());
+            calls.execute(async move { before.count() });
+            calls.execute(async { panic!("as it is to be") });
+            calls.execute(async move { after.count() });
+        }));
+        assert_eq!(inline.await, 2);
+    }
+
+    /// Wakes that come from other threads, at whatever moment, are never lost.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_connection_that_is_woken_at_any_moment_is_polled() {
+        const WAKES: usize = 20_000;
+        let sent = Arc::new(AtomicUsize::new(0));
+        let waker = Arc::new(AtomicWaker::new());
+        let (seen, told) = (sent.clone(), waker.clone());
+        let connection = std::future::poll_fn(move |cx| {
+            told.register(cx.waker());
+            if seen.load(Ordering::SeqCst) == WAKES { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let calls = Inline::default();
+        let running = tokio::spawn(async move { calls.run(pin!(connection)).await });
+        let waking = std::thread::spawn(move || {
+            for n in 1..=WAKES {
+                sent.store(n, Ordering::SeqCst);
+                waker.wake();
+                if n % 64 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(20), running).await.expect("it was woken").expect("no panic");
+        waking.join().expect("no panic");
+    }
+}

@@ -1,0 +1,56 @@
+//! The certificate of the port, and whose certificates its clients show.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config;
+
+/// What the settings name cannot be served with.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("{setting} {path}: no {what} in PEM can be read: {source}")]
+    Pem { setting: &'static str, path: String, what: &'static str, source: pem::Error },
+    #[error("tls.certificate_file and tls.key_file do not fit each other: {0}")]
+    Pair(#[source] rustls::Error),
+    #[error("tls.client_ca_file {path}: {source}")]
+    Authority { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+/// What accepts connections over TLS; None for plain text.
+pub fn tls(settings: &config::Tls) -> Result<Option<TlsAcceptor>, TlsError> {
+    if !settings.is_on() {
+        return Ok(None);
+    }
+    let certificates = certificates("tls.certificate_file", &settings.certificate_file)?;
+    let key = PrivateKeyDer::from_pem_file(&settings.key_file)
+        .map_err(|source| no_pem("tls.key_file", &settings.key_file, "private key", source))?;
+    let builder = ServerConfig::builder();
+    let builder = if settings.client_ca_file.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let path = &settings.client_ca_file;
+        let mut authorities = RootCertStore::empty();
+        authorities.add_parsable_certificates(self::certificates("tls.client_ca_file", path)?);
+        let verifier = WebPkiClientVerifier::builder(authorities.into()).build();
+        let refused = |source| TlsError::Authority { path: path.clone(), source: Box::new(source) };
+        builder.with_client_cert_verifier(verifier.map_err(refused)?)
+    };
+    let mut config = builder.with_single_cert(certificates, key).map_err(TlsError::Pair)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+fn certificates(setting: &'static str, path: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = found.and_then(|found| if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) });
+    found.map_err(|source| no_pem(setting, path, "certificate", source))
+}
+
+fn no_pem(setting: &'static str, path: &str, what: &'static str, source: pem::Error) -> TlsError {
+    TlsError::Pem { setting, path: path.to_owned(), what, source }
+}
