@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::server::{Connected as _, TcpConnectInfo};
 use tower::ServiceExt as _;
@@ -37,6 +38,7 @@ pub(super) struct Connection {
 pub(super) struct Port {
     pub service: Cors<Front>,
     pub tls: Option<TlsAcceptor>,
+    pub stop: CancellationToken,
     pub max_streams: u32,
     pub max_header_bytes: u32,
     pub keepalive: Duration,
@@ -70,13 +72,15 @@ impl Port {
     /// Serves the connection until it ends, or has answered its calls after `watcher` was told to stop.
     pub(super) async fn serve(self, connection: Connection, watcher: Watcher) {
         let peer = connection.stream.connect_info();
-        match self.tls.clone() {
-            None => self.speak(connection, peer, watcher).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(connection)).await {
-                Ok(Ok(stream)) => self.speak(stream, peer, watcher).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
-            },
+        let (Some(tls), stop) = (self.tls.clone(), self.stop.clone()) else {
+            return self.speak(connection, peer, watcher).await;
+        };
+        let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(connection));
+        match stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => self.speak(stream, peer, watcher).await,
+            Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
+            None => {}
         }
     }
 

@@ -1,9 +1,9 @@
 //! Answers calls on the task of their connection, where that takes no waiting.
 //!
 //! hyper gives each call to an executor, and a task for each costs more than a kept answer does: it moves to another
-//! thread, which then waits for the connection's lock and wakes the connection's task again. So a call is polled once where its
-//! request was read, after all that has come has been read. If that does not answer it, it goes on in a task of its own;
-//! `call::served` makes sure that nothing which a service does is done here, where the connection's other calls wait for it.
+//! thread, which then waits for the connection's lock and wakes the connection's task again. So a call is polled once where
+//! its request was read, after all that has come has been read. If that does not answer it, it goes on in a task of its own;
+//! `call::served` makes sure that whatever a service does is done there, where no other call of the connection waits for it.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,8 @@ struct ConnectionWaker {
     woken: AtomicBool,
 }
 
-/// How often the connection is polled before others have their turn: once for what has come, once for the answers.
+/// How often the connection is polled before others have their turn: for what has come, for the answers to that, and for
+/// what has come meanwhile.
 const TURNS: usize = 3;
 
 // === impl Inline ===

@@ -47,6 +47,7 @@ pub(crate) async fn serve(
     let port = Port {
         service: cors(&settings.cors_origins, dev).layer(front),
         tls,
+        stop: stop.clone(),
         max_streams: settings.max_streams_per_connection,
         max_header_bytes: settings.max_header_bytes,
         keepalive: Duration::from_secs(settings.keepalive_seconds),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use herald::cli::{Api, Connection, Tls};
 use herald::pb;
@@ -99,6 +100,16 @@ async fn a_browser_without_http_2_is_answered_too() {
         (http::Version::HTTP_11, &b"user_a"[..])
     );
     assert!(String::from_utf8_lossy(&answer.bytes().await.expect("a body")).contains("user_a"));
+}
+
+#[tokio::test]
+async fn a_connection_that_has_said_nothing_does_not_keep_the_server_from_stopping() {
+    let app = start(&Authority::new(), false).await;
+    let _silent = tokio::net::TcpStream::connect(app.address).await.expect("connected");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    app.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
