@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 use tower_http::cors::Cors;
 
 use super::front::Front;
-use super::inline::Inline;
+use super::inline::Calls;
 
 /// A connection that must speak before its deadline.
 pub(super) struct Connection {
@@ -94,8 +94,8 @@ impl Port {
             request.extensions_mut().insert(peer.clone());
             request
         });
-        let calls = Inline::default();
-        let mut builder = auto::Builder::new(calls.clone());
+        let calls = Calls::default();
+        let mut builder = auto::Builder::new(calls.executor());
         builder.http1().timer(TokioTimer::new());
         builder
             .http2()

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-/// What the client allows (gRPC over HTTP/2, `grpc-timeout`), and no more than `longest`. What cannot be read allows
-/// everything.
-pub(super) fn of(headers: &HeaderMap, longest: Duration) -> Duration {
+/// What the client allows (gRPC over HTTP/2, `grpc-timeout`), and no more than `longest`. What cannot be read counts as
+/// nothing told.
+pub(super) fn allowed(headers: &HeaderMap, longest: Duration) -> Duration {
     let told = headers.get("grpc-timeout").and_then(|value| parse(value.as_bytes()));
     told.map_or(longest, |told| told.min(longest))
 }
@@ -36,13 +36,13 @@ mod tests {
     #[test]
     fn the_shorter_of_the_clients_and_our_own_counts() {
         let longest = Duration::from_secs(30);
-        let of = |value: &'static str| {
+        let told = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-timeout", http::HeaderValue::from_static(value));
-            of(&headers, longest)
+            allowed(&headers, longest)
         };
-        assert_eq!(super::of(&HeaderMap::new(), longest), longest);
-        for (value, told) in [
+        assert_eq!(allowed(&HeaderMap::new(), longest), longest);
+        for (value, time) in [
             ("20m", Duration::from_millis(20)),
             ("7S", Duration::from_secs(7)),
             ("00000012u", Duration::from_micros(12)),
@@ -57,7 +57,7 @@ mod tests {
             ("-5S", longest),
             ("100000000n", longest),
         ] {
-            assert_eq!(of(value), told, "{value:?}");
+            assert_eq!(told(value), time, "{value:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::{Either, Ready, ready};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
@@ -20,7 +21,7 @@ use tower::{Layer as _, Service};
 use super::deadline;
 use super::gate::Gate;
 use super::measure::Call;
-use crate::auth::{Guard, authenticate};
+use crate::auth::{Answered, Guard, authenticate};
 use crate::call::{Request, Response, served};
 use crate::status;
 
@@ -46,6 +47,9 @@ struct Behind {
 /// Where the methods of the application are; those of others are open to everybody.
 const OURS: &str = "/herald.v1.";
 
+/// More than that cannot be added to every clock.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 const NO_SUCH_PAGE: &str =
     "Herald speaks gRPC and gRPC-Web on this port. List what it offers with server reflection.\n";
 
@@ -53,7 +57,7 @@ const NO_SUCH_PAGE: &str =
 
 impl Front {
     pub(crate) fn new(open: Routes, gate: Gate, guard: Guard, longest: Duration) -> Self {
-        let behind = Behind { guard, gate, open: open.prepare(), longest };
+        let behind = Behind { guard, gate, open: open.prepare(), longest: longest.min(FOREVER) };
         Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(behind))) }
     }
 }
@@ -106,20 +110,28 @@ impl Service<Request> for Calls {
 impl Behind {
     async fn answer(&self, request: Request) -> Response {
         let call = Call::begin(request.uri().path());
-        let time = deadline::of(request.headers(), self.longest);
+        let until = Instant::now() + deadline::allowed(request.headers(), self.longest);
         // Awaited at once: a future that is kept in a variable first has its room twice in the one around it.
-        let answered = authenticate(&self.guard, request, |request| async move {
-            let answer = async {
-                if request.uri().path().starts_with(OURS) {
-                    self.gate.call(request).await
-                } else {
-                    served(&self.open, request).await
-                }
-            };
-            let answered = tokio::time::timeout(time, answer).await;
-            answered.unwrap_or_else(|_| status::deadline_exceeded().into_http())
-        })
+        let answered = timeout_at(
+            until,
+            authenticate(&self.guard, request, |request| async move {
+                let answer = async {
+                    if request.uri().path().starts_with(OURS) {
+                        self.gate.call(request).await
+                    } else {
+                        served(&self.open, request).await
+                    }
+                };
+                // Within, so that it is stamped as every answer to this caller is.
+                timeout_at(until, answer).await.unwrap_or_else(|_| too_late())
+            }),
+        )
         .await;
+        let answered = answered.unwrap_or_else(|_| Answered { response: too_late(), caller: None });
         call.answered(answered)
     }
+}
+
+fn too_late() -> Response {
+    status::deadline_exceeded().into_http()
 }

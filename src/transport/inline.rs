@@ -9,18 +9,21 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
 
-/// The executor of one connection; cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct Inline {
-    begun: Arc<Mutex<Vec<Call>>>,
-}
+/// The calls of one connection that have come and were not polled yet.
+#[derive(Default)]
+pub(super) struct Calls(Arc<Waiting>);
 
+/// The executor of a connection. Each of its calls has one, so none of them may keep the others.
+#[derive(Clone)]
+pub(super) struct Inline(Weak<Waiting>);
+
+type Waiting = Mutex<Vec<Call>>;
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Wakes the connection's task; while that is at work, has it look once more: a task that is woken while it works is
@@ -36,27 +39,37 @@ struct ConnectionWaker {
 /// what has come meanwhile.
 const TURNS: usize = 3;
 
-// === impl Inline ===
+/// The calls that are polled in that time. Those beyond get a task at once, so that the thread's other connections need not
+/// wait for long.
+const IN_A_ROW: usize = 64;
 
-impl Inline {
-    /// Polls the connection until it has ended, and each of its calls once.
-    pub(super) async fn run<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+// === impl Calls ===
+
+impl Calls {
+    pub(super) fn executor(&self) -> Inline {
+        Inline(Arc::downgrade(&self.0))
+    }
+
+    /// Polls the connection until it has ended, and each of its calls once. What comes with the end is dropped.
+    pub(super) async fn run<C: Future>(self, mut connection: Pin<&mut C>) -> C::Output {
         let connection_waker = Arc::new(ConnectionWaker::default());
         let waker = Waker::from(connection_waker.clone());
         let mut calls = Vec::new();
         std::future::poll_fn(|cx| {
             connection_waker.task.register(cx.waker());
+            let mut left = IN_A_ROW;
             for _ in 0..TURNS {
                 connection_waker.begin();
                 let polled = connection.as_mut().poll(&mut Context::from_waker(&waker));
                 if polled.is_ready() {
                     return polled;
                 }
-                mem::swap(&mut calls, &mut *self.begun());
+                mem::swap(&mut calls, &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
                 for mut call in calls.drain(..) {
-                    if !has_ended(&mut call) {
+                    if left == 0 || !has_ended(&mut call) {
                         tokio::spawn(call);
                     }
+                    left = left.saturating_sub(1);
                 }
                 if !connection_waker.end() {
                     return Poll::Pending;
@@ -67,15 +80,16 @@ impl Inline {
         })
         .await
     }
-
-    fn begun(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
+// === impl Inline ===
+
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Inline {
+    /// hyper has a call executed while its connection is polled, so nobody needs to be woken.
     fn execute(&self, call: F) {
-        self.begun().push(Box::pin(call));
+        if let Some(waiting) = self.0.upgrade() {
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(call));
+        }
     }
 }
 
@@ -91,7 +105,8 @@ fn has_ended(call: &mut Call) -> bool {
 impl ConnectionWaker {
     fn begin(&self) {
         self.at_work.store(true, Ordering::SeqCst);
-        self.woken.store(false, Ordering::SeqCst);
+        // Whoever has woken it has done so for what it finds now.
+        self.woken.swap(false, Ordering::SeqCst);
     }
 
     /// Whether somebody has woken it since `begin`; from here on, that wakes the task.
@@ -132,10 +147,10 @@ mod tests {
 
     /// Runs it until all `expected` calls have ended; how many of them ended on its own task.
     async fn run(expected: usize, begin: impl FnOnce(&Inline, &Ended)) -> usize {
-        let (calls, ended) = (Inline::default(), Ended::default());
+        let (calls, ended) = (Calls::default(), Ended::default());
         let (end, ending) = oneshot::channel();
         *ended.0.own.lock().expect("no panic") = Some(tokio::task::id());
-        let connection = pin!(connection(calls.clone(), |calls| begin(calls, &ended), ending));
+        let connection = pin!(connection(calls.executor(), |calls| begin(calls, &ended), ending));
         let all = async {
             while ended.0.all.load(Ordering::SeqCst) < expected {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -188,6 +203,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_very_many_calls_the_last_get_their_tasks_at_once() {
+        let inline = on_a_task(run(1_000, |calls, ended| {
+            for _ in 0..1_000 {
+                let ended = ended.clone();
+                calls.execute(async move { ended.count() });
+            }
+        }));
+        assert_eq!(inline.await, IN_A_ROW);
+    }
+
+    /// hyper gives each call the executor of its connection.
+    #[tokio::test]
+    async fn calls_that_come_with_the_end_of_their_connection_are_let_go() {
+        let held = Arc::new(());
+        let calls = Calls::default();
+        let (executor, in_the_call) = (calls.executor(), held.clone());
+        let connection = pin!(async move {
+            let own = executor.clone();
+            executor.execute(async move {
+                let _held = (own, in_the_call);
+                std::future::pending::<()>().await;
+            });
+        });
+        calls.run(connection).await;
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[tokio::test]
     async fn a_call_that_panics_ends_alone() {
         let inline = on_a_task(run(2, |calls, ended| {
             let (before, after) = (ended.clone(), ended.clone());
@@ -209,7 +252,7 @@ mod tests {
             told.register(cx.waker());
             if seen.load(Ordering::SeqCst) == WAKES { Poll::Ready(()) } else { Poll::Pending }
         });
-        let calls = Inline::default();
+        let calls = Calls::default();
         let running = tokio::spawn(async move { calls.run(pin!(connection)).await });
         let waking = std::thread::spawn(move || {
             for n in 1..=WAKES {

@@ -54,7 +54,6 @@ pub(crate) async fn serve(
     };
     let first_byte = Duration::from_secs(settings.first_byte_timeout_seconds);
     let graceful = GracefulShutdown::new();
-    // Cut when this is dropped.
     let mut connections = JoinSet::new();
     {
         let mut incoming = pin!(connection::incoming(listener, first_byte));
@@ -71,6 +70,8 @@ pub(crate) async fn serve(
     if tokio::time::timeout(Duration::from_secs(settings.stop_seconds), graceful.shutdown()).await.is_err() {
         tracing::warn!("calls had not ended when the server's time to stop was up; they were cut");
     }
+    // Their calls notice it, and end.
+    connections.shutdown().await;
 }
 
 /// Which browsers may call: the configured origins, and under `dev` any origin on this machine.

@@ -166,6 +166,25 @@ async fn a_caller_that_gives_up_does_not_break_off_the_reading_that_others_wait_
 }
 
 #[tokio::test]
+async fn waiting_for_the_keys_counts_to_a_calls_time() {
+    let issuer = Changing::serve(Answer::Silence).await;
+    let app = start(|config| {
+        config.auth.jwks_url = issuer.url.clone();
+        config.auth.jwks_timeout_seconds = 20;
+    })
+    .await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let token = SigningKey::new("k1", Algorithm::RS256).sign(&of("user_a"));
+    let call = client.post(format!("http://{}/herald.v1.TenantService/GetCaller", app.address)).bearer_auth(token);
+    let call = call.header("content-type", "application/grpc").header("te", "trailers").header("grpc-timeout", "300m");
+    let begun = Instant::now();
+    let answer = call.body(vec![0; 5]).send().await.expect("answered");
+    let refused = Status::from_header_map(answer.headers()).expect("a status");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn without_any_key_a_token_is_told_to_come_again() {
     let issuer = Changing::serve(Answer::Page(503, "text/plain", Vec::new())).await;
     let app = start_with_keys(&issuer.url, 600).await;

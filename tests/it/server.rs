@@ -141,30 +141,33 @@ async fn a_call_past_its_time_is_told_so_and_one_that_waits_holds_up_no_other_of
     let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
     let url = format!("http://{}/herald.v1.AgentService/BatchCreateProspects", app.address);
     let mut late = Vec::new();
-    for (time, allowed) in [("300m", 300), ("1H", 2_000), ("soon", 2_000)] {
+    let (native, web) = ("application/grpc", "application/grpc-web+proto");
+    for (time, allowed, kind) in [("300m", 300, native), ("1H", 2_000, native), ("soon", 2_000, web)] {
         let message = write(time).encode_to_vec();
         let frame = [&[0, 0, 0, 0, u8::try_from(message.len()).expect("short")][..], &message].concat();
-        let call = client.post(&url).header("content-type", "application/grpc").header("te", "trailers");
+        let call = client.post(&url).header("content-type", kind).header("te", "trailers");
         let call = call.header("x-user-id", "user_a").header("grpc-timeout", time).body(frame);
         late.push(tokio::spawn(async move {
             let begun = Instant::now();
             let answer = call.send().await.expect("answered");
+            assert_eq!(answer.headers()["content-type"], kind);
+            assert_eq!(answer.headers()["x-tenant-id"], "user_a");
             let refused = Status::from_header_map(answer.headers()).expect("a status");
             (refused, begun.elapsed(), Duration::from_millis(allowed))
         }));
     }
     let (mut agent, request) = (api.agent.clone(), write("beside"));
     let beside = tokio::spawn(async move { agent.batch_create_prospects(request).await });
-    let begun = Instant::now();
+    tokio::time::sleep(Duration::from_millis(100)).await;
     for _ in 0..20 {
         let request = pb::GetProspectRequest { prospect_id: id.clone(), ..Default::default() };
-        api.agent.get_prospect(request).await.expect("read beside those that wait, on the same connection");
+        api.agent.get_prospect(request).await.expect("read beside one that waits, on the same connection");
     }
-    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert!(!beside.is_finished());
     for late in late {
         let (refused, took, allowed) = late.await.expect("no panic");
         assert_eq!((refused.code(), reason(&refused)), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
-        assert!((allowed..allowed + Duration::from_millis(900)).contains(&took), "{took:?} of {allowed:?}");
+        assert!((allowed..allowed + Duration::from_millis(1_500)).contains(&took), "{took:?} of {allowed:?}");
     }
     let refused = beside.await.expect("no panic").expect_err("it waits for longer than it may");
     assert_eq!(refused.code(), Code::DeadlineExceeded);
