@@ -215,7 +215,7 @@ pub fn prospect_json(name: &str) -> serde_json::Value {
 
 /// A token of the tenant's owner, good for a day.
 pub fn token(tenant: &str) -> anyhow::Result<Token> {
-    signed(&claims(tenant), Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()))
+    hs256(&claims(tenant))
 }
 
 /// The same signed with an RSA key.
@@ -226,11 +226,10 @@ pub fn rs256_token(tenant: &str, key: &EncodingKey) -> anyhow::Result<Token> {
 /// The same signed as all are, with a claim that makes it at least that long.
 pub fn long_token(tenant: &str, length: usize) -> anyhow::Result<Token> {
     let (mut draws, mut padding) = (Draws::new(0), String::new());
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
     loop {
         let mut claims = claims(tenant);
         claims["padding"] = padding.as_str().into();
-        let token = signed(&claims, Algorithm::HS256, &key)?;
+        let token = hs256(&claims)?;
         if token.as_str().len() >= length {
             return Ok(token);
         }
@@ -241,6 +240,10 @@ pub fn long_token(tenant: &str, length: usize) -> anyhow::Result<Token> {
 fn claims(tenant: &str) -> serde_json::Value {
     let expiry = SystemClock.now().plus_seconds(24 * 60 * 60).seconds();
     serde_json::json!({ "sub": tenant, "exp": expiry })
+}
+
+fn hs256(claims: &serde_json::Value) -> anyhow::Result<Token> {
+    signed(claims, Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()))
 }
 
 fn signed(claims: &serde_json::Value, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<Token> {

@@ -1,4 +1,4 @@
-//! Accepted connections, each with a deadline for its first byte: one that never speaks is closed.
+//! Accepts connections and serves them. Each has a deadline for its first byte: one that never speaks is closed.
 
 use std::io;
 use std::pin::{Pin, pin};

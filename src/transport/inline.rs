@@ -132,6 +132,7 @@ impl Wake for ConnectionWaker {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::OnceLock;
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
@@ -149,7 +150,7 @@ mod tests {
     async fn run(expected: usize, begin: impl FnOnce(&Inline, &Ended)) -> usize {
         let (calls, ended) = (Calls::default(), Ended::default());
         let (end, ending) = oneshot::channel();
-        *ended.0.own.lock().expect("no panic") = Some(tokio::task::id());
+        ended.0.own.set(tokio::task::id()).expect("the first");
         let connection = pin!(connection(calls.executor(), |calls| begin(calls, &ended), ending));
         let all = async {
             while ended.0.all.load(Ordering::SeqCst) < expected {
@@ -166,15 +167,14 @@ mod tests {
 
     #[derive(Default)]
     struct Counts {
-        own: Mutex<Option<tokio::task::Id>>,
+        own: OnceLock<tokio::task::Id>,
         all: AtomicUsize,
         inline: AtomicUsize,
     }
 
     impl Ended {
         fn count(&self) {
-            let own = *self.0.own.lock().expect("no panic");
-            let own = own == Some(tokio::task::id());
+            let own = self.0.own.get() == Some(&tokio::task::id());
             self.0.inline.fetch_add(usize::from(own), Ordering::SeqCst);
             self.0.all.fetch_add(1, Ordering::SeqCst);
         }

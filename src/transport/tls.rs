@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
@@ -13,12 +13,12 @@ use crate::config;
 /// What the settings name cannot be served with.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("{setting} {path}: no {what} in PEM can be read: {source}")]
+    #[error("{setting} {path}: no {what} in PEM can be read")]
     Pem { setting: &'static str, path: String, what: &'static str, source: pem::Error },
-    #[error("tls.certificate_file and tls.key_file do not fit each other: {0}")]
+    #[error("tls.certificate_file and tls.key_file do not fit each other")]
     Pair(#[source] rustls::Error),
-    #[error("tls.client_ca_file {path}: {source}")]
-    Authority { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("tls.client_ca_file {path}: no client can be verified with it")]
+    Authority { path: String, source: VerifierBuilderError },
 }
 
 /// What accepts connections over TLS; None for plain text.
@@ -37,8 +37,8 @@ pub fn tls(settings: &config::Tls) -> Result<Option<TlsAcceptor>, TlsError> {
         let mut authorities = RootCertStore::empty();
         authorities.add_parsable_certificates(self::certificates("tls.client_ca_file", path)?);
         let verifier = WebPkiClientVerifier::builder(authorities.into()).build();
-        let refused = |source| TlsError::Authority { path: path.clone(), source: Box::new(source) };
-        builder.with_client_cert_verifier(verifier.map_err(refused)?)
+        let verifier = verifier.map_err(|source| TlsError::Authority { path: path.clone(), source })?;
+        builder.with_client_cert_verifier(verifier)
     };
     let mut config = builder.with_single_cert(certificates, key).map_err(TlsError::Pair)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

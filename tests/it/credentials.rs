@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use crate::support::site::{Answer, Changing};
 use crate::support::token::{SigningKey, key_set, now, production};
-use crate::support::{TestApp, config, folder, reason, seams};
+use crate::support::{TestApp, config, folder, reason, refused_start, seams};
 
 async fn start(change: impl FnOnce(&mut Config)) -> TestApp {
     let data = folder();
@@ -89,9 +89,7 @@ async fn a_key_that_cannot_verify_stops_the_start() {
         let data = folder();
         let mut config = production(config(&data));
         config.auth.public_key_file = path.display().to_string();
-        let listener = tokio::net::TcpListener::bind(config.listen).await.expect("a port");
-        let stop = tokio_util::sync::CancellationToken::new();
-        let error = herald::app::run(config, seams(), listener, stop, |_| ()).await.expect_err("no key").to_string();
+        let error = refused_start(config).await;
         assert!(error.contains("key.pem") && error.contains("RS256"), "{error}");
     }
 }
@@ -173,10 +171,9 @@ async fn waiting_for_the_keys_counts_to_a_calls_time() {
         config.auth.jwks_timeout_seconds = 20;
     })
     .await;
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
     let token = SigningKey::new("k1", Algorithm::RS256).sign(&of("user_a"));
-    let call = client.post(format!("http://{}/herald.v1.TenantService/GetCaller", app.address)).bearer_auth(token);
-    let call = call.header("content-type", "application/grpc").header("te", "trailers").header("grpc-timeout", "300m");
+    let call = app.by_hand("TenantService/GetCaller", "application/grpc").bearer_auth(token);
+    let call = call.header("grpc-timeout", "300m");
     let begun = Instant::now();
     let answer = call.body(vec![0; 5]).send().await.expect("answered");
     let refused = Status::from_header_map(answer.headers()).expect("a status");

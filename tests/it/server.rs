@@ -138,14 +138,12 @@ async fn a_call_past_its_time_is_told_so_and_one_that_waits_holds_up_no_other_of
         pb::BatchCreateProspectsRequest { prospects, ..Default::default() }
     };
     // By hand, since a client of tonic's gives up by itself.
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
-    let url = format!("http://{}/herald.v1.AgentService/BatchCreateProspects", app.address);
     let mut late = Vec::new();
     let (native, web) = ("application/grpc", "application/grpc-web+proto");
     for (time, allowed, kind) in [("300m", 300, native), ("1H", 2_000, native), ("soon", 2_000, web)] {
         let message = write(time).encode_to_vec();
         let frame = [&[0, 0, 0, 0, u8::try_from(message.len()).expect("short")][..], &message].concat();
-        let call = client.post(&url).header("content-type", kind).header("te", "trailers");
+        let call = app.by_hand("AgentService/BatchCreateProspects", kind);
         let call = call.header("x-user-id", "user_a").header("grpc-timeout", time).body(frame);
         late.push(tokio::spawn(async move {
             let begun = Instant::now();
@@ -198,9 +196,7 @@ async fn a_message_over_the_limit_is_refused() {
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
     // What is no message of the method at all.
     let garbage = [0, 0, 0, 0, 3, 0x0a, 0xff, 0xff];
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
-    let url = format!("http://{}/herald.v1.AgentService/GetProspect", app.address);
-    let call = client.post(url).header("content-type", "application/grpc").header("te", "trailers");
+    let call = app.by_hand("AgentService/GetProspect", "application/grpc");
     let answer = call.header("x-user-id", "user_a").body(garbage.to_vec()).send().await.expect("answered");
     let refused = Status::from_header_map(answer.headers()).expect("a status");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "MESSAGE_INVALID"));

@@ -8,7 +8,7 @@ use herald::cli::{Api, Connection, Tls};
 use herald::pb;
 
 use crate::support::token::Authority;
-use crate::support::{TestApp, config, folder, seams};
+use crate::support::{TestApp, config, folder, refused_start, seams};
 
 async fn start(files: &Authority, mutual: bool) -> TestApp {
     let data = folder();
@@ -134,9 +134,7 @@ async fn files_that_are_no_certificate_and_key_stop_the_start() {
         config.tls.certificate_file = certificate.to_owned();
         config.tls.key_file = key.to_owned();
         config.tls.client_ca_file = authority.to_owned();
-        let listener = tokio::net::TcpListener::bind(config.listen).await.expect("a port");
-        let stop = tokio_util::sync::CancellationToken::new();
-        let error = herald::app::run(config, seams(), listener, stop, |_| ()).await.expect_err("no start").to_string();
+        let error = refused_start(config).await;
         assert!(error.contains(told), "{told}: {error}");
     }
 }

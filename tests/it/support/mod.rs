@@ -138,6 +138,13 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
+/// Why no server starts with these settings.
+pub async fn refused_start(config: Config) -> String {
+    let listener = TcpListener::bind(config.listen).await.expect("a free port");
+    let run = app::run(config, seams(), listener, CancellationToken::new(), |_| ());
+    run.await.expect_err("it starts").to_string()
+}
+
 impl TestApp {
     pub async fn start() -> Self {
         let data = folder();
@@ -181,6 +188,13 @@ impl TestApp {
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
         endpoint.connect().await.expect("the server can be reached")
+    }
+
+    /// A call whose headers and body are made by hand, of a method such as `AgentService/GetProspect`.
+    pub fn by_hand(&self, method: &str, content_type: &str) -> reqwest::RequestBuilder {
+        let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+        let call = client.post(format!("http://{}/herald.v1.{method}", self.address));
+        call.header("content-type", content_type).header("te", "trailers")
     }
 
     /// Stops, and gives back the folder.
