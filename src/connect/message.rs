@@ -1,11 +1,14 @@
 //! Makes the message that a mail server or a mail program takes (RFC 5322) out of an e-mail.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lettre::message::Mailbox as LettreMailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::{Address, Message};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::email::{Email, Mailbox};
+use crate::domain::text;
 
 /// Why an e-mail cannot be made into a message.
 #[derive(Debug, thiserror::Error)]
@@ -24,20 +27,43 @@ pub fn message(email: &Email, date: Timestamp) -> Result<Vec<u8>, MessageError> 
     let built = Message::builder()
         .from(mailbox(&email.from)?)
         .to(mailbox(&email.to)?)
-        .subject(email.subject.clone())
+        .raw_header(subject(&email.subject))
         .date(date)
         .message_id(Some(format!("<{}>", email.message_id)))
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("List-Unsubscribe"), unsubscribe))
         .header(ContentType::TEXT_PLAIN)
-        .body(format!("{}\n", email.body.trim_end()))?;
+        .body(format!("{}\n", text::clean(&email.body).trim_end()))?;
     Ok(built.formatted())
 }
 
 fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, MessageError> {
     let address: Address = mailbox.address.parse().map_err(|_| MessageError::Address(mailbox.address.clone()))?;
-    let name = mailbox.name.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Nobody is called so; a mail program would take it for an encoded word and show what that holds.
+    let name = text::tame(&mailbox.name).replace("=?", "= ?");
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
     Ok(LettreMailbox::new((!name.is_empty()).then_some(name), address))
 }
+
+/// The subject, shown as it stands: what looks like an encoded word (RFC 2047) is encoded itself, for it could decode to
+/// line breaks and headers.
+fn subject(subject: &str) -> HeaderValue {
+    let (name, subject) = (HeaderName::new_from_ascii_str("Subject"), text::tame(subject).into_owned());
+    if !subject.contains("=?") {
+        return HeaderValue::new(name, subject);
+    }
+    let mut words = Vec::new();
+    let mut rest = subject.as_str();
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.floor_char_boundary(ENCODED_WORD));
+        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
+        rest = after;
+    }
+    let encoded = words.join("\r\n ");
+    HeaderValue::dangerous_new_pre_encoded(name, subject, encoded)
+}
+
+/// The bytes of an encoded word, which has 75 characters at most (RFC 2047, 2).
+const ENCODED_WORD: usize = 45;
 
 /// As a mailto URL (RFC 6068) writes an address: what is special in a URL is percent-encoded.
 fn escape(address: &str) -> String {

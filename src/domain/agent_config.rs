@@ -210,6 +210,7 @@ impl AgentSettings {
             }
         }
         if mask.has("template_data") {
+            out.template_data = checked_data(v, out.template_data);
             let size = serde_json::to_string(&out.template_data).map_or(usize::MAX, |text| text.len());
             if size > MAX_TEMPLATE_DATA {
                 v.add(
@@ -225,7 +226,6 @@ impl AgentSettings {
             }
         }
         out.website_analysis = checked_analysis(v, out.website_analysis);
-        v.only_of("config.", mask);
         if mask.has("controls.max_emails_per_hour") && out.controls.max_emails_per_hour > MAX_PER_HOUR {
             v.add("config.controls.max_emails_per_hour", format!("must be between 0 and {MAX_PER_HOUR}"));
         }
@@ -287,6 +287,21 @@ impl AgentSettings {
             "controls.working_hours" => controls.working_hours;
             "controls.time_zone" => controls.time_zone;
         }
+    }
+}
+
+/// What templates may use, its texts checked as all are: they are written into letters.
+fn checked_data(v: &mut Violations, data: Map<String, Value>) -> Map<String, Value> {
+    let mut text = |text: String| text::bounded(v, "config.template_data", &text, MAX_TEMPLATE_DATA);
+    data.into_iter().map(|(name, value)| (text(name), checked_value(&mut text, value))).collect()
+}
+
+fn checked_value(text: &mut impl FnMut(String) -> String, value: Value) -> Value {
+    match value {
+        Value::String(value) => Value::String(text(value)),
+        Value::Array(items) => items.into_iter().map(|item| checked_value(text, item)).collect(),
+        Value::Object(map) => map.into_iter().map(|(name, value)| (text(name), checked_value(text, value))).collect(),
+        other => other,
     }
 }
 

@@ -13,28 +13,46 @@ pub struct Violation {
 }
 
 /// The bad fields of one request, gathered so that a caller hears of all of them at once.
-#[derive(Debug, Default)]
+///
+/// A request can have millions; the first [`MAX_VIOLATIONS`] are kept, and the rest counted, while they are gathered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Violations {
     list: Vec<Violation>,
+    more: usize,
+    /// What is said of fields beyond these is not heard: the prefix of their names, and the mask that names them.
+    within: Option<(&'static str, Mask)>,
 }
 
 /// A rule's refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("{}", describe(.0))]
-    Invalid(Vec<Violation>),
+    #[error("{}", .0.describe())]
+    Invalid(Violations),
     #[error("a page token of another query, or none of ours")]
     PageToken,
 }
 
-/// How many bad fields one error names; a batch of 1,000 rows may have more, and headers have a limit.
-const MOST_REPORTED: usize = 50;
+/// How many bad fields one error names; headers have a limit.
+pub const MAX_VIOLATIONS: usize = 50;
 
 // === impl Violations ===
 
 impl Violations {
-    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.list.push(Violation { field: field.into(), description: description.into() });
+    /// Hears only of fields that the mask names; `prefix` stands before their names.
+    pub fn within(prefix: &'static str, mask: &Mask) -> Self {
+        Self { within: Some((prefix, mask.clone())), ..Self::default() }
+    }
+
+    /// Notes a bad field. The texts are made only where they are kept.
+    pub fn add(&mut self, field: impl AsRef<str>, description: impl Into<String>) {
+        if !self.hears_of(field.as_ref()) {
+            return;
+        }
+        if self.list.len() < MAX_VIOLATIONS {
+            self.list.push(Violation { field: field.as_ref().to_owned(), description: description.into() });
+        } else {
+            self.more += 1;
+        }
     }
 
     /// The value, or a violation noted for it.
@@ -42,21 +60,39 @@ impl Violations {
         result.map_err(|error| self.add(field, error.to_string())).ok()
     }
 
-    /// Forgets what was noted of fields that the mask does not name; `prefix` stands before their names.
-    pub fn only_of(&mut self, prefix: &str, mask: &Mask) {
-        self.list.retain(|violation| {
-            let path = violation.field.strip_prefix(prefix);
-            path.is_none_or(|path| mask.has(path.split('[').next().unwrap_or(path)))
-        });
-    }
-
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
+    /// Those that are kept.
+    pub fn list(&self) -> &[Violation] {
+        &self.list
+    }
+
+    /// How many more there are.
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
     /// Ok if nothing was noted.
     pub fn done(self) -> Result<(), Error> {
-        if self.list.is_empty() { Ok(()) } else { Err(Error::Invalid(self.list)) }
+        if self.list.is_empty() { Ok(()) } else { Err(Error::Invalid(self)) }
+    }
+
+    fn hears_of(&self, field: &str) -> bool {
+        let Some((prefix, mask)) = &self.within else { return true };
+        let path = field.strip_prefix(prefix);
+        path.is_none_or(|path| mask.has(path.split('[').next().unwrap_or(path)))
+    }
+
+    fn describe(&self) -> String {
+        match self.list.as_slice() {
+            [] => "invalid request".to_owned(),
+            [one] => format!("{} {}", one.field, one.description),
+            [first, rest @ ..] => {
+                format!("{} {} (and {} more)", first.field, first.description, rest.len() + self.more)
+            }
+        }
     }
 }
 
@@ -64,8 +100,10 @@ impl Violations {
 
 impl Error {
     /// One bad field.
-    pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
+    pub fn field(field: impl AsRef<str>, description: impl Into<String>) -> Self {
+        let mut violations = Violations::default();
+        violations.add(field, description);
+        Self::Invalid(violations)
     }
 
     /// An id field that holds no id.
@@ -74,16 +112,28 @@ impl Error {
     }
 }
 
-/// What one error tells of its violations: the first fifty, and how many more there are.
-pub fn reported(violations: &[Violation]) -> (&[Violation], usize) {
-    let shown = violations.len().min(MOST_REPORTED);
-    (&violations[..shown], violations.len() - shown)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn describe(violations: &[Violation]) -> String {
-    match violations {
-        [] => "invalid request".to_owned(),
-        [one] => format!("{} {}", one.field, one.description),
-        [first, rest @ ..] => format!("{} {} (and {} more)", first.field, first.description, rest.len()),
+    #[test]
+    fn of_very_many_the_first_are_kept_and_the_rest_counted() {
+        let mut violations = Violations::default();
+        (0..1_000_000).for_each(|i| violations.add(format!("rows[{i}]"), "is bad"));
+        assert_eq!((violations.list().len(), violations.more()), (50, 999_950));
+        let error = violations.done().expect_err("there are some");
+        assert_eq!(error.to_string(), "rows[0] is bad (and 999999 more)");
+    }
+
+    #[test]
+    fn what_the_mask_does_not_name_takes_no_place() {
+        const KNOWN: &[&str] = &["goal", "tags"];
+        let mask = Mask::parse(&["tags".to_owned()], KNOWN, Vec::new()).expect("known");
+        let mut violations = Violations::within("config.", &mask);
+        (0..100).for_each(|_| violations.add("config.goal", "is bad"));
+        violations.add("config.tags[3]", "is bad");
+        violations.add("request_id", "is bad");
+        let fields: Vec<_> = violations.list().iter().map(|v| v.field.as_str()).collect();
+        assert_eq!((fields, violations.more()), (vec!["config.tags[3]", "request_id"], 0));
     }
 }

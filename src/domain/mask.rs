@@ -24,7 +24,10 @@ impl Mask {
             chosen.extend(known.iter().copied().filter(under));
             if chosen.len() == before {
                 let path = text::cut(path, 100);
-                violations.add("update_mask", format!("has no field {path:?}; known are: {}", known.join(", ")));
+                // The known ones once: a mask can name millions that are not.
+                let hint =
+                    if violations.is_empty() { format!("; known are: {}", known.join(", ")) } else { String::new() };
+                violations.add("update_mask", format!("has no field {path:?}{hint}"));
             }
         }
         violations.done()?;

@@ -1,5 +1,6 @@
 //! Texts from callers: their limits, and the words that say so.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use url::Url;
@@ -13,24 +14,94 @@ pub const URL_MAX: usize = 2_000;
 /// The most entries of a list of short texts.
 pub const LIST_MAX: usize = 50;
 
-/// The text, trimmed, if it has at most `most` characters and no control characters other than line breaks and tabs.
+/// The text, trimmed and [`clean`], if it has at most `most` characters and no control characters other than line breaks
+/// and tabs.
 pub fn bounded(v: &mut Violations, field: &str, text: &str, most: usize) -> String {
-    let text = text.trim();
-    if text.chars().count() > most {
+    let text = clean(text.trim());
+    // A character has four bytes at most; nobody counts the characters of megabytes.
+    if text.len() > 4 * most || text.chars().count() > most {
         v.add(field, format!("must be at most {most} characters"));
-    } else if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+    } else if text.chars().any(is_refused) {
         v.add(field, "must not contain control characters");
     }
-    text.to_owned()
+    text.into_owned()
 }
 
 /// The same for a text of one line.
 pub fn line(v: &mut Violations, field: &str, text: &str, most: usize) -> String {
     let text = bounded(v, field, text, most);
-    if text.contains(['\n', '\r']) {
+    if text.contains('\n') {
         v.add(field, "must be a single line");
     }
     text
+}
+
+/// Whether a character is refused in every text that is not opaque: control characters (C0, DEL, C1) other than line breaks
+/// and tabs. A terminal obeys them, and a header of a mail ends with them.
+pub fn is_refused(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
+}
+
+/// The text with `\n` for whatever breaks its lines (CRLF, a bare CR, U+2028, U+2029), and with every bidirectional control
+/// closed on its line (UAX #9): what stands after the text is not turned around by it.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    let breaks = |c| matches!(c, '\r' | '\u{2028}' | '\u{2029}');
+    if !text.contains(|c| breaks(c) || is_bidi_control(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut open = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' if chars.peek() == Some(&'\n') => {}
+            c if c == '\n' || breaks(c) => {
+                close(&mut out, &mut open);
+                out.push('\n');
+            }
+            c if is_bidi_control(c) => bidi_control(c, &mut out, &mut open),
+            c => out.push(c),
+        }
+    }
+    close(&mut out, &mut open);
+    Cow::Owned(out)
+}
+
+/// A text of somebody who asked for nothing, such as a website: clean, on one line, its control characters left out.
+pub fn tame(text: &str) -> Cow<'_, str> {
+    match clean(text) {
+        text if !text.contains(char::is_control) => text,
+        text => Cow::Owned(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()),
+    }
+}
+
+/// Embeddings, overrides and isolates, and their ends.
+pub fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+const POP_FORMAT: char = '\u{202c}';
+const POP_ISOLATE: char = '\u{2069}';
+/// Deeper ones have no effect in any case (UAX #9, BD2: 125).
+const MAX_BIDI: usize = 60;
+
+/// Writes the control if it belongs to one of the text's own; `open` holds the ends of those that are open.
+fn bidi_control(c: char, out: &mut String, open: &mut Vec<char>) {
+    match c {
+        POP_FORMAT if open.last() == Some(&POP_FORMAT) => {
+            open.pop();
+        }
+        POP_ISOLATE if open.contains(&POP_ISOLATE) => while open.pop().is_some_and(|end| end != POP_ISOLATE) {},
+        POP_FORMAT | POP_ISOLATE => return,
+        _ if open.len() >= MAX_BIDI => return,
+        '\u{2066}'..='\u{2068}' => open.push(POP_ISOLATE),
+        _ => open.push(POP_FORMAT),
+    }
+    out.push(c);
+}
+
+fn close(out: &mut String, open: &mut Vec<char>) {
+    out.extend(open.drain(..).rev());
 }
 
 /// At most fifty lines of at most two hundred characters; empty ones are left out.
@@ -49,6 +120,10 @@ pub fn web_url(text: &str) -> Result<Url, &'static str> {
     let text = text.trim();
     if text.chars().count() > URL_MAX {
         return Err("must be at most 2000 characters");
+    }
+    // Parsing leaves out tabs and line breaks, wherever they are; we would keep them.
+    if text.contains(char::is_control) {
+        return Err("must not contain control characters");
     }
     let url = Url::parse(text).map_err(|_| EXPECTED)?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
@@ -176,6 +251,43 @@ mod tests {
             assert!(web_url(bad).is_err(), "{bad}");
         }
         assert!(web_url(&format!("https://example.com/{}", "a".repeat(2_000))).is_err());
+        for control in ['\0', '\r', '\n', '\t', '\u{1b}', '\u{9b}'] {
+            assert!(web_url(&format!("https://example.com/{control}a")).is_err(), "{control:?}");
+        }
+    }
+
+    #[test]
+    fn line_breaks_are_one_and_bidirectional_controls_end_with_their_line() {
+        for (text, right) in [
+            ("a\r\nb\rc\u{2028}d\ne", "a\nb\nc\nd\ne"),
+            ("plain", "plain"),
+            ("\u{202e}evil", "\u{202e}evil\u{202c}"),
+            ("\u{2067}a\u{202b}b", "\u{2067}a\u{202b}b\u{202c}\u{2069}"),
+            ("\u{2067}a\u{202b}b\u{2069}c", "\u{2067}a\u{202b}b\u{2069}c"),
+            ("a\u{2069}b\u{202c}c", "abc"),
+            ("\u{202e}a\nb", "\u{202e}a\u{202c}\nb"),
+        ] {
+            assert_eq!(clean(text), right, "{text:?}");
+            assert_eq!(clean(right), right, "it stays as it is");
+        }
+        assert_eq!(clean(&"\u{202e}".repeat(1_000)).chars().count(), 2 * MAX_BIDI);
+        assert_eq!(tame("\u{1b}[31mred\u{9b}1m\0"), " [31mred 1m ");
+    }
+
+    #[test]
+    fn control_characters_are_refused_and_a_text_of_one_line_has_one() {
+        let refused = |check: fn(&mut Violations, &str, &str, usize) -> String, text: &str| {
+            let mut v = Violations::default();
+            check(&mut v, "f", text, 20);
+            !v.is_empty()
+        };
+        for text in ["a\0b", "a\u{1b}[0m", "a\u{7f}", "a\u{9b}31m", "a\u{85}b"] {
+            assert!(refused(bounded, text), "{text:?}");
+        }
+        for text in ["a\nb", "a\rb", "a\r\nb", "a\u{2028}b", "a\u{2029}b"] {
+            assert!(!refused(bounded, text) && refused(line, text), "{text:?}");
+        }
+        assert!(!refused(line, "a\tb") && !refused(line, &"用".repeat(20)) && refused(line, &"a".repeat(21)));
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub fn faults(row: pb::Prospect) -> Vec<Violation> {
     let mut v = Violations::default();
     fields(row, &mut v, "").check(&mut v, "", &Mask::all(FIELDS));
     match v.done() {
-        Err(Error::Invalid(faults)) => faults,
+        Err(Error::Invalid(faults)) => faults.list().to_vec(),
         _ => Vec::new(),
     }
 }
@@ -135,9 +135,8 @@ pub fn faults(row: pb::Prospect) -> Vec<Violation> {
 /// The masked fields of an update, checked.
 pub(in crate::rpc) fn update(row: pb::Prospect, paths: &[String]) -> Result<(ProspectFields, Mask), Error> {
     let mask = Mask::parse(paths, FIELDS, set_fields(&row))?;
-    let mut v = Violations::default();
+    let mut v = Violations::within("prospect.", &mask);
     let fields = fields(row, &mut v, "prospect.").check(&mut v, "prospect.", &mask);
-    v.only_of("prospect.", &mask);
     v.done().map(|()| (fields, mask))
 }
 
