@@ -48,3 +48,16 @@ pub fn point(name: &'static str) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
+
+/// Dies of reading a page whose address holds what `HERALD_CRASH_ON` names.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn poison(_url: &str) {}
+
+/// Dies of reading a page whose address holds what `HERALD_CRASH_ON` names.
+#[cfg(feature = "crash-points")]
+pub fn poison(url: &str) {
+    if std::env::var("HERALD_CRASH_ON").is_ok_and(|poison| !poison.is_empty() && url.contains(&poison)) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}

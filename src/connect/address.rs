@@ -40,8 +40,48 @@ const NOT_PUBLIC_V6: [(Ipv6Addr, u8); 5] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
+/// Addresses that are refused whatever the settings allow: link-local ones, under which clouds serve the credentials of their
+/// machines, and the clouds' others of that kind.
+const NEVER_V4: [(Ipv4Addr, u8); 2] = [
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    // Alibaba Cloud's metadata.
+    (Ipv4Addr::new(100, 100, 100, 200), 32),
+];
+const NEVER_V6: [(Ipv6Addr, u8); 2] = [
+    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+    // Amazon's metadata and its other services of the machine.
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32),
+];
+/// Networks whose addresses end with one of IPv4 (NAT64 of RFC 6052, and IPv4-compatible ones of RFC 4291).
+const WITH_V4: [(Ipv6Addr, u8); 2] =
+    [(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96), (Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96)];
+
+/// Whether a website may have the address; `private`: one that is not on the public internet, too.
+pub(super) fn is_allowed(address: IpAddr, private: bool) -> bool {
+    !is_never(address) && (private || is_public(address))
+}
+
+fn is_never(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => NEVER_V4.iter().any(|net| in_v4(v4, *net)),
+        IpAddr::V6(v6) => {
+            let carried = WITH_V4.iter().any(|net| in_v6(v6, *net)).then(|| {
+                let [.., a, b, c, d] = v6.octets();
+                Ipv4Addr::new(a, b, c, d)
+            });
+            let of_6to4 = (v6.segments()[0] == 0x2002).then(|| {
+                let [_, _, a, b, c, d, ..] = v6.octets();
+                Ipv4Addr::new(a, b, c, d)
+            });
+            let v4 = carried.or(of_6to4);
+            NEVER_V6.iter().any(|net| in_v6(v6, *net))
+                || v4.is_some_and(|v4| NEVER_V4.iter().any(|net| in_v4(v4, *net)))
+        }
+    }
+}
+
 /// Whether the address is on the public internet.
-pub(super) fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => !NOT_PUBLIC_V4.iter().any(|net| in_v4(v4, *net)),
         IpAddr::V6(v6) => in_v6(v6, GLOBAL_V6) && !NOT_PUBLIC_V6.iter().any(|net| in_v6(v6, *net)),
@@ -93,6 +133,28 @@ mod tests {
             "100::1",
         ] {
             assert!(!is_public(private.parse().expect("an address")), "{private}");
+        }
+    }
+
+    #[test]
+    fn the_machines_own_credentials_are_never_read() {
+        for never in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "::169.254.169.254",
+            "2002:a9fe:a9fe::1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+        ] {
+            let address = never.parse().expect("an address");
+            assert!(!is_allowed(address, true) && !is_allowed(address, false), "{never}");
+        }
+        for private in ["127.0.0.1", "::1", "10.0.0.1", "fd00::1", "100.100.100.201"] {
+            let address = private.parse().expect("an address");
+            assert!(is_allowed(address, true) && !is_allowed(address, false), "{private}");
         }
     }
 }

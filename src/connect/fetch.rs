@@ -4,6 +4,7 @@
 //! Addresses are checked where names are resolved: what is connected to is what was checked.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,10 +12,12 @@ use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Client, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
 
-use super::address::is_public;
+use super::address::is_allowed;
 use super::{ConnectError, Fetch, Fetched};
+use crate::budget;
 use crate::config;
 
 /// How many redirects are followed; browsers follow 20, honest websites need two.
@@ -27,15 +30,23 @@ pub struct WebFetch {
     timeout: Duration,
     max_bytes: usize,
     allow_private: bool,
+    /// What the pages that were fetched may take together, in units of [`UNIT`] bytes.
+    room: Arc<Semaphore>,
 }
 
-/// Resolves names as the system does, and refuses those that lead into private networks.
-struct PublicOnly;
+/// Resolves names as the system does, and refuses what they must not lead to.
+struct Allowed {
+    private: bool,
+}
 
-/// A name that leads to no public address; kept as a type so that it is told from other failures.
+/// A name that leads nowhere that may be read, whether or not it leads anywhere; kept as a type so that it is told from
+/// other failures. Who asks must not learn which names there are inside.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} leads to an address that is not on the public internet")]
+#[error("{0} leads to no address on the public internet")]
 struct NotPublic(String);
+
+/// What room is counted in.
+const UNIT: usize = 64 * 1024;
 
 // === impl WebFetch ===
 
@@ -50,13 +61,14 @@ impl WebFetch {
                 .no_proxy()
                 .pool_max_idle_per_host(1)
                 .pool_idle_timeout(Duration::from_secs(10));
-            if settings.allow_private { builder } else { builder.dns_resolver(PublicOnly) }
+            builder.dns_resolver(Allowed { private: settings.allow_private })
         })?;
         Ok(Self {
             client,
             timeout: Duration::from_secs(settings.timeout_seconds),
             max_bytes: settings.max_bytes,
             allow_private: settings.allow_private,
+            room: Arc::new(Semaphore::new(budget::PAGES / UNIT)),
         })
     }
 
@@ -88,7 +100,7 @@ impl WebFetch {
             _ => None,
         };
         match literal {
-            Some(address) if !self.allow_private && !is_public(address) => {
+            Some(address) if !is_allowed(address, self.allow_private) => {
                 Err(ConnectError::Final(NotPublic(address.to_string()).to_string()))
             }
             _ => Ok(()),
@@ -109,15 +121,29 @@ impl WebFetch {
         }
         let mut bytes = Vec::new();
         let mut cut = false;
+        let mut room = self.take_room(UNIT).await;
         while let Some(chunk) = response.chunk().await.map_err(|error| failure(&url, &error))? {
-            let room = self.max_bytes - bytes.len();
-            bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if chunk.len() > room {
+            let left = self.max_bytes - bytes.len();
+            let taken = &chunk[..chunk.len().min(left)];
+            let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * UNIT;
+            if bytes.len() + taken.len() > held
+                && let (Some(room), Some(more)) = (&mut room, self.take_room(bytes.len() + taken.len() - held).await)
+            {
+                room.merge(more);
+            }
+            bytes.extend_from_slice(taken);
+            if chunk.len() > left {
                 cut = true;
                 break;
             }
         }
-        Ok(Fetched { html: decode(&bytes, &content_type, cut), url, cut })
+        Ok(Fetched { html: decode(&bytes, &content_type, cut), size: bytes.len(), url, cut, room })
+    }
+
+    /// Room for so many bytes, once there is some; the page's time goes on meanwhile.
+    async fn take_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        self.room.clone().acquire_many_owned(units).await.ok()
     }
 }
 
@@ -129,18 +155,20 @@ impl Fetch for WebFetch {
     }
 }
 
-// === impl PublicOnly ===
+// === impl Allowed ===
 
-impl Resolve for PublicOnly {
+impl Resolve for Allowed {
     fn resolve(&self, name: Name) -> Resolving {
+        let private = self.private;
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let public: Vec<SocketAddr> = found.into_iter().filter(|a| is_public(a.ip())).collect();
-            if public.is_empty() {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await;
+            let found = found.map(Iterator::collect::<Vec<SocketAddr>>).unwrap_or_default();
+            let allowed: Vec<_> = found.into_iter().filter(|a| is_allowed(a.ip(), private)).collect();
+            if allowed.is_empty() {
                 return Err(NotPublic(host).into());
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }

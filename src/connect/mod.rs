@@ -12,6 +12,7 @@ pub mod page;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 pub use fetch::WebFetch;
@@ -35,11 +36,15 @@ pub trait Fetch: Send + Sync {
 }
 
 /// A page as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Fetched {
     /// After redirects.
     pub url: Url,
     pub html: String,
+    /// As it came, in bytes.
+    pub size: usize,
+    /// The room that it takes among all pages that were fetched.
+    pub room: Option<OwnedSemaphorePermit>,
     /// True if the page is longer than what is read of one.
     pub cut: bool,
 }

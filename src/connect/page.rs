@@ -1,94 +1,103 @@
 //! Reads what an HTML page says into a [`Page`]: titles, meta elements, Open Graph, JSON-LD, headings with the text that
 //! follows, paragraphs, list items, links of the same site.
 //!
-//! Any page must do: broken markup, none of the metadata, or nothing else. Everything is bounded, so that a hostile page
-//! costs little; judging what was read is `domain::website`'s.
+//! Any page must do: broken markup, none of the metadata, or nothing else. And whatever a page holds, what is made of it is
+//! bounded in number, bytes and depth, and all of it has one deadline ([`effort`]); judging what was read is
+//! `domain::website`'s.
 
-use std::time::{Duration, Instant};
+mod effort;
+mod tree;
 
 use ego_tree::NodeRef;
 use ego_tree::iter::Edge;
-use html5ever::tendril::{StrTendril, TendrilSink};
-use scraper::{ElementRef, Html, HtmlTreeSink, Node};
+use scraper::{ElementRef, Html, Node};
 use serde_json::Value;
 use url::Url;
 
-use crate::domain::text::cut;
+use crate::domain::json;
+use crate::domain::text::{self, cut};
 use crate::domain::website::{Entity, Link, Page, Section};
+use effort::Effort;
 
 /// The most pieces of each kind, and the longest piece in characters.
 const MOST: usize = 500;
 const LONGEST: usize = 2_000;
 const SECTION_TEXT: usize = 600;
+/// The bytes of all pieces.
+const ALL_TEXT: usize = 512 * 1024;
 /// The most nodes that one piece of text is gathered from.
 const PIECE_NODES: usize = 4_000;
-/// Parsing takes time quadratic in the depth of a page, so a page that takes longer is read up to there.
-const PARSE_TIME: Duration = Duration::from_secs(2);
-const PARSE_CHUNK: usize = 16 * 1_024;
-/// How deep JSON-LD is looked into.
+/// The values of all JSON-LD of a page, and how deep it is looked into.
+const JSON_ELEMENTS: usize = 20_000;
 const JSON_DEPTH: usize = 6;
+/// The types, names and audiences of a thing in JSON-LD.
+const JSON_TEXTS: usize = 8;
 
 /// What is never text.
 const INVISIBLE: [&str; 7] = ["script", "style", "noscript", "template", "svg", "iframe", "head"];
 /// What stands around the content: its links count, its text does not.
 const AROUND: [&str; 5] = ["nav", "footer", "aside", "form", "button"];
 
-/// What the page at `url` says.
-pub fn read_page(url: &Url, html: &str) -> Page {
-    let document = parse(html, Instant::now() + PARSE_TIME);
-    let mut reader = Reader::new(url);
+/// What the page at `url` says, as far as the bounds allow. Broken off where `ended` says so.
+pub fn read_page(url: &Url, html: &str, ended: &dyn Fn() -> bool) -> Page {
+    let mut effort = Effort::new(ended);
+    let document = tree::parse(html, &mut effort);
+    let mut reader = Reader::new(url, effort);
     reader.read_head(&document);
     reader.read_body(&document);
     reader.page
 }
 
-/// The document, up to where the parser came before the deadline.
-fn parse(html: &str, deadline: Instant) -> Html {
-    let mut parser =
-        html5ever::parse_document(HtmlTreeSink::new(Html::new_document()), html5ever::ParseOpts::default());
-    let mut rest = html;
-    while !rest.is_empty() && Instant::now() < deadline {
-        let (chunk, after) = rest.split_at(rest.floor_char_boundary(PARSE_CHUNK));
-        parser.process(StrTendril::from_slice(chunk));
-        rest = after;
-    }
-    parser.finish()
-}
-
-struct Reader {
+struct Reader<'a> {
     base: Url,
     host: String,
     page: Page,
+    effort: Effort<'a>,
+    /// The bytes of text that there is room for.
+    room: usize,
+    json_elements: usize,
 }
 
 // === impl Reader ===
 
-impl Reader {
-    fn new(url: &Url) -> Self {
-        let page = Page { url: url.to_string(), ..Page::default() };
-        Self { base: url.clone(), host: plain_host(url), page }
+impl<'a> Reader<'a> {
+    fn new(url: &Url, effort: Effort<'a>) -> Self {
+        let page = Page { url: cut(url.as_str(), LONGEST).to_owned(), ..Page::default() };
+        let (base, host) = (url.clone(), plain_host(url));
+        Self { base, host, page, effort, room: ALL_TEXT, json_elements: JSON_ELEMENTS }
     }
 
     /// Titles, meta elements and JSON-LD, wherever in the document they are.
     fn read_head(&mut self, document: &Html) {
         let mut icon = String::new();
         for element in document.tree.nodes().filter_map(ElementRef::wrap) {
+            if !self.effort.spend(1) {
+                break;
+            }
             let tag = element.value();
             match tag.name() {
-                "html" => self.page.language = tag.attr("lang").unwrap_or_default().trim().to_owned(),
+                "html" => self.page.language = cut(tag.attr("lang").unwrap_or_default().trim(), 35).to_owned(),
                 "base" => {
-                    if let Some(base) = tag.attr("href").and_then(|href| self.base.join(href).ok()) {
+                    // A long one would be copied for every link.
+                    let href = tag.attr("href").filter(|href| href.len() <= LONGEST);
+                    if let Some(base) = href.and_then(|href| self.base.join(href).ok()) {
                         self.base = base;
                     }
                 }
-                "title" if self.page.title.is_empty() && !in_svg(element) => self.page.title = text_of(element),
+                "title" if self.page.title.is_empty() && !in_svg(element) => self.page.title = self.text_of(element),
                 "meta" => self.read_meta(element),
-                "link" if icon.is_empty() && tag.attr("rel").is_some_and(|rel| rel.to_lowercase().contains("icon")) => {
+                "link" if icon.is_empty() && tag.attr("rel").is_some_and(is_icon) => {
                     icon = self.absolute(tag.attr("href").unwrap_or_default());
                 }
                 "script" if tag.attr("type").is_some_and(|t| t.trim().eq_ignore_ascii_case("application/ld+json")) => {
                     let text: String = element.text().collect();
-                    if let Ok(value) = serde_json::from_str(text.trim()) {
+                    // Counted first: as a tree it takes many times its bytes.
+                    let elements = json::elements(text.trim().as_bytes());
+                    if elements <= self.json_elements
+                        && self.effort.spend(text.len() / 16)
+                        && let Ok(value) = serde_json::from_str(text.trim())
+                    {
+                        self.json_elements -= elements;
                         self.read_json(&value, 0);
                     }
                 }
@@ -102,8 +111,9 @@ impl Reader {
 
     fn read_meta(&mut self, element: ElementRef<'_>) {
         let tag = element.value();
-        let name = tag.attr("property").or_else(|| tag.attr("name")).unwrap_or_default().to_lowercase();
-        let content = tidy(tag.attr("content").unwrap_or_default());
+        let name = tag.attr("property").or_else(|| tag.attr("name")).unwrap_or_default();
+        let name = cut(name, 40).to_lowercase();
+        let content = tidy(cut(tag.attr("content").unwrap_or_default(), 4 * LONGEST));
         if content.is_empty() {
             return;
         }
@@ -119,25 +129,13 @@ impl Reader {
 
     /// Organisations and products, at any depth of a JSON-LD value.
     fn read_json(&mut self, value: &Value, depth: usize) {
-        if depth > JSON_DEPTH {
+        if depth > JSON_DEPTH || !self.effort.spend(1) {
             return;
         }
         match value {
             Value::Array(list) => list.iter().take(MOST).for_each(|value| self.read_json(value, depth + 1)),
             Value::Object(map) => {
-                for kind in texts(map.get("@type")) {
-                    let entity = self.entity(&kind, value);
-                    let list = match kind.as_str() {
-                        "Product" | "Service" | "SoftwareApplication" | "WebApplication" | "MobileApplication" => {
-                            &mut self.page.products
-                        }
-                        _ if is_organization(&kind, value) => &mut self.page.organizations,
-                        _ => continue,
-                    };
-                    if list.len() < MOST {
-                        list.push(entity);
-                    }
-                }
+                self.read_entity(value);
                 for key in [
                     "@graph",
                     "publisher",
@@ -158,16 +156,39 @@ impl Reader {
         }
     }
 
-    fn entity(&self, kind: &str, value: &Value) -> Entity {
+    /// The thing, once, if it is of a kind that is looked for.
+    fn read_entity(&mut self, value: &Value) {
+        let is_product = |kind: &str| {
+            matches!(kind, "Product" | "Service" | "SoftwareApplication" | "WebApplication" | "MobileApplication")
+        };
+        let kinds = texts(value.get("@type"));
+        let Some(kind) = kinds.into_iter().find(|kind| is_product(kind) || is_organization(kind, value)) else {
+            return;
+        };
+        let list = if is_product(&kind) { &self.page.products } else { &self.page.organizations };
+        if list.len() >= MOST {
+            return;
+        }
+        let product = is_product(&kind);
+        let entity = self.entity(kind, value);
+        let size =
+            entity.name.len() + entity.description.len() + entity.audiences.iter().map(String::len).sum::<usize>();
+        if self.has_room(size) {
+            let list = if product { &mut self.page.products } else { &mut self.page.organizations };
+            list.push(entity);
+        }
+    }
+
+    fn entity(&self, kind: String, value: &Value) -> Entity {
         let text = |key: &str| texts(value.get(key)).into_iter().next().unwrap_or_default();
         let logo = text("logo");
         let audiences = match value.get("audience") {
-            Some(Value::Array(list)) => list.iter().flat_map(audience).collect(),
+            Some(Value::Array(list)) => list.iter().take(JSON_TEXTS).flat_map(audience).take(JSON_TEXTS).collect(),
             Some(one) => audience(one),
             None => Vec::new(),
         };
         Entity {
-            kind: kind.to_owned(),
+            kind,
             name: text("name"),
             description: text("description"),
             logo: if logo.is_empty() { logo } else { self.absolute(&logo) },
@@ -175,10 +196,19 @@ impl Reader {
         }
     }
 
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let left = self.room.checked_sub(bytes);
+        self.room = left.unwrap_or(self.room);
+        left.is_some()
+    }
+
     fn read_body(&mut self, document: &Html) {
         let (mut hidden, mut around) = (0_usize, 0_usize);
         let mut in_heading = 0_usize;
         for edge in document.tree.root().traverse() {
+            if !self.effort.spend(1) {
+                break;
+            }
             match edge {
                 Edge::Open(node) => match node.value() {
                     Node::Element(_) => {
@@ -212,7 +242,8 @@ impl Reader {
         }
         // A page of another time, without paragraphs or headings: all its text is one.
         if self.page.paragraphs.is_empty() && self.page.sections.is_empty() {
-            push_text(&mut self.page.paragraphs, text_of(document.root_element()));
+            let text = self.text_of(document.root_element());
+            self.push(|page| &mut page.paragraphs, text);
         }
     }
 
@@ -225,14 +256,16 @@ impl Reader {
             return;
         }
         if let Some(level) = level(*element) {
-            let heading = text_of(element);
-            if !heading.is_empty() && self.page.sections.len() < MOST {
+            let heading = self.text_of(element);
+            if !heading.is_empty() && self.page.sections.len() < MOST && self.has_room(heading.len() + SECTION_TEXT) {
                 self.page.sections.push(Section { level, heading, text: String::new() });
             }
         } else if name == "p" && self.page.paragraphs.len() < MOST {
-            push_text(&mut self.page.paragraphs, text_of(element));
+            let text = self.text_of(element);
+            self.push(|page| &mut page.paragraphs, text);
         } else if name == "li" && self.page.list_items.len() < MOST {
-            push_text(&mut self.page.list_items, text_of(element));
+            let text = self.text_of(element);
+            self.push(|page| &mut page.list_items, text);
         }
     }
 
@@ -246,17 +279,63 @@ impl Reader {
     }
 
     fn link(&mut self, element: ElementRef<'_>) {
-        let Some(mut url) = element.value().attr("href").and_then(|href| self.base.join(href.trim()).ok()) else {
+        let href = element.value().attr("href").map(str::trim).filter(|href| href.len() <= LONGEST);
+        if self.page.links.len() >= MOST || !self.effort.spend(16) {
             return;
-        };
+        }
+        let Some(mut url) = href.and_then(|href| self.base.join(href).ok()) else { return };
         let same_site = matches!(url.scheme(), "http" | "https") && plain_host(&url) == self.host;
-        if same_site && self.page.links.len() < MOST && url.as_str().len() <= LONGEST {
+        if same_site && url.as_str().len() <= LONGEST {
             url.set_fragment(None);
-            self.page.links.push(Link { url: url.to_string(), text: text_of(element) });
+            let text = cut(&self.text_of(element), 200).to_owned();
+            if self.has_room(url.as_str().len() + text.len()) {
+                self.page.links.push(Link { url: url.to_string(), text });
+            }
         }
     }
 
+    fn push(&mut self, list: impl Fn(&mut Page) -> &mut Vec<String>, text: String) {
+        if !text.is_empty() && self.has_room(text.len()) {
+            list(&mut self.page).push(text);
+        }
+    }
+
+    /// The visible text of an element, as much of it as is kept; stops early in a huge one.
+    fn text_of(&mut self, element: ElementRef<'_>) -> String {
+        let mut out = String::new();
+        let mut hidden = 0_usize;
+        for edge in element.traverse().take(PIECE_NODES) {
+            if !self.effort.spend(1) {
+                break;
+            }
+            match edge {
+                Edge::Open(node) => match node.value() {
+                    // Inside a heading that was never closed, the next one.
+                    Node::Element(_) if node != *element && level(*element).is_some() && level(node).is_some() => break,
+                    Node::Element(_) => {
+                        hidden += usize::from(node != *element && ElementRef::wrap(node).is_some_and(is_hidden))
+                    }
+                    Node::Text(text) if hidden == 0 => {
+                        out.push_str(cut(text, 4 * LONGEST));
+                        out.push(' ');
+                        if out.len() > 4 * LONGEST {
+                            break;
+                        }
+                    }
+                    _ => {}
+                },
+                Edge::Close(node) => {
+                    hidden -= usize::from(node != *element && ElementRef::wrap(node).is_some_and(is_hidden))
+                }
+            }
+        }
+        tidy(&out)
+    }
+
     fn absolute(&self, href: &str) -> String {
+        if href.len() > LONGEST {
+            return String::new();
+        }
         let url = self.base.join(href.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         url.filter(|url| url.as_str().len() <= LONGEST).map(String::from).unwrap_or_default()
     }
@@ -288,39 +367,10 @@ fn level(node: NodeRef<'_, Node>) -> Option<u8> {
     }
 }
 
-/// The visible text of an element, as much of it as is kept; stops early in a huge one.
-fn text_of(element: ElementRef<'_>) -> String {
-    let mut out = String::new();
-    let mut hidden = 0_usize;
-    for edge in element.traverse().take(PIECE_NODES) {
-        match edge {
-            Edge::Open(node) => match node.value() {
-                // Inside a heading that was never closed, the next one.
-                Node::Element(_) if node != *element && level(*element).is_some() && level(node).is_some() => break,
-                Node::Element(_) => {
-                    hidden += usize::from(node != *element && ElementRef::wrap(node).is_some_and(is_hidden))
-                }
-                Node::Text(text) if hidden == 0 => {
-                    out.push_str(text);
-                    out.push(' ');
-                    if out.len() > 4 * LONGEST {
-                        break;
-                    }
-                }
-                _ => {}
-            },
-            Edge::Close(node) => {
-                hidden -= usize::from(node != *element && ElementRef::wrap(node).is_some_and(is_hidden))
-            }
-        }
-    }
-    tidy(&out)
-}
-
-/// With single spaces, none before punctuation, cut to the longest piece.
+/// With single spaces, none before punctuation, without control characters, cut to the longest piece.
 fn tidy(text: &str) -> String {
     let mut out = String::new();
-    for word in text.split_whitespace() {
+    for word in text::tame(text).split_whitespace() {
         let joins = out.is_empty() || word.starts_with(['.', ',', ';', '!', '?', ')', '。', '，', '、']);
         if !joins {
             out.push(' ');
@@ -330,19 +380,25 @@ fn tidy(text: &str) -> String {
     cut(&out, LONGEST).to_owned()
 }
 
-fn push_text(list: &mut Vec<String>, text: String) {
-    if !text.is_empty() {
-        list.push(text);
-    }
+/// The texts of a JSON-LD value: itself, a list's, or an object's name, URL or identifier; eight in all.
+fn texts(value: Option<&Value>) -> Vec<String> {
+    let mut out = Vec::new();
+    gather(value, &mut out, 0);
+    out
 }
 
-/// The texts of a JSON-LD value: itself, a list's, or an object's name, URL or identifier.
-fn texts(value: Option<&Value>) -> Vec<String> {
+fn gather(value: Option<&Value>, out: &mut Vec<String>, depth: usize) {
+    if out.len() >= JSON_TEXTS || depth > JSON_DEPTH {
+        return;
+    }
     match value {
-        Some(Value::String(text)) => vec![tidy(text)],
-        Some(Value::Array(list)) => list.iter().take(8).flat_map(|v| texts(Some(v))).collect(),
-        Some(Value::Object(map)) => texts(map.get("name").or_else(|| map.get("url")).or_else(|| map.get("@value"))),
-        _ => Vec::new(),
+        Some(Value::String(text)) => out.push(tidy(cut(text, 4 * LONGEST))),
+        Some(Value::Array(list)) => list.iter().take(JSON_TEXTS).for_each(|item| gather(Some(item), out, depth + 1)),
+        Some(Value::Object(map)) => {
+            let told = map.get("name").or_else(|| map.get("url")).or_else(|| map.get("@value"));
+            gather(told, out, depth + 1);
+        }
+        _ => {}
     }
 }
 
@@ -351,6 +407,10 @@ fn audience(value: &Value) -> Vec<String> {
         Some(kind) => texts(Some(kind)),
         None => texts(Some(value)),
     }
+}
+
+fn is_icon(rel: &str) -> bool {
+    cut(rel, 100).to_lowercase().contains("icon")
 }
 
 /// Types that tell who is behind a page: organisations, businesses, places of business. Not articles, pages or people.
@@ -386,7 +446,7 @@ mod tests {
     use crate::domain::website::{WebsiteAnalysis, analyse, pages_to_read};
 
     fn read(html: &str) -> Page {
-        read_page(&Url::parse("https://www.acme-tools.example/").expect("a URL"), html)
+        read_page(&Url::parse("https://www.acme-tools.example/").expect("a URL"), html, &|| false)
     }
 
     fn analysis(html: &str) -> WebsiteAnalysis {
@@ -468,7 +528,7 @@ mod tests {
         let found =
             analysis("<center><font size=7>Joe's Diner</font><br>The best pancakes in Tulsa since 1961.</center>");
         assert_eq!(found.introduction, "Joe's Diner The best pancakes in Tulsa since 1961.");
-        let found = read_page(&Url::parse("http://127.0.0.1/").expect("a URL"), "<h1>Joe's Diner</h1>");
+        let found = read_page(&Url::parse("http://127.0.0.1/").expect("a URL"), "<h1>Joe's Diner</h1>", &|| false);
         assert_eq!(analyse(&[found]).business_name, "Joe's Diner");
     }
 

@@ -3,10 +3,12 @@
 //! Tenants take turns, and a campaign has one turn at a time in this process: one that is claimed anew while a turn of
 //! it has not ended (its lease ran out, say) waits for that end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::domain::campaign::StepId;
@@ -25,6 +27,8 @@ pub(super) struct Job {
     pub tries: u32,
     /// The step that is being worked on, and its span, which lasts until the step ends or the campaign is released.
     pub step: Option<(StepId, Span)>,
+    /// Cancelled when the campaign has ended.
+    pub ended: CancellationToken,
 }
 
 #[derive(Default)]
@@ -36,8 +40,8 @@ pub(super) struct Board {
 #[derive(Default)]
 struct State {
     ready: FairQueue<TenantId, Job>,
-    /// Those with a turn that has not ended.
-    at_work: HashSet<Key>,
+    /// Those with a turn that has not ended; cancelled if there is no more to be done for the campaign.
+    at_work: HashMap<Key, CancellationToken>,
     /// Claimed anew meanwhile.
     parked: HashMap<Key, Job>,
 }
@@ -46,7 +50,7 @@ struct State {
 
 impl Job {
     pub(super) fn new(claim: Claim) -> Self {
-        Self { claim, tries: 0, step: None }
+        Self { claim, tries: 0, step: None, ended: CancellationToken::new() }
     }
 
     pub(super) fn key(&self) -> Key {
@@ -78,10 +82,13 @@ impl Board {
         while let Some((_, job)) = pop(&mut state.ready) {
             metrics().waiting_campaigns(-1);
             let key = job.key();
-            if state.at_work.insert(key.clone()) {
-                return Some(job);
-            }
-            state.parked.insert(key, job);
+            match state.at_work.entry(key.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(job.ended.clone());
+                    return Some(job);
+                }
+                Entry::Occupied(_) => state.parked.insert(key, job),
+            };
         }
         None
     }
@@ -93,6 +100,13 @@ impl Board {
                 return job;
             }
             self.put.notified().await;
+        }
+    }
+
+    /// The campaign has ended: what its turn waits for or computes is of no use any more.
+    pub(super) fn end(&self, key: &Key) {
+        if let Some(turn) = self.lock().at_work.get(key) {
+            turn.cancel();
         }
     }
 
@@ -117,14 +131,14 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Lease;
+    use crate::store::{Lease, Suspicion};
     use crate::tenant::{Origin, Scope};
 
     #[expect(clippy::disallowed_methods, reason = "a scope for a test of the board, which opens no door")]
     fn job(tenant: &str, campaign: &str, fence: i64) -> Job {
         let scope = Scope::mint(TenantId::parse(tenant).expect("an id"), Origin::Claim);
         let campaign = CampaignId::parse(campaign).expect("an id");
-        Job::new(Claim { scope, lease: Lease { campaign, fence } })
+        Job::new(Claim { scope, lease: Lease { campaign, fence }, suspicion: Suspicion::default() })
     }
 
     #[test]

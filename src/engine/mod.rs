@@ -10,6 +10,7 @@
 
 mod board;
 mod holds;
+mod reading;
 mod steps;
 mod turn;
 
@@ -23,12 +24,14 @@ use tracing::{Instrument as _, Span};
 
 use crate::config;
 use crate::connect::Connectors;
-use crate::domain::campaign::StepId;
+use crate::domain::campaign::{Campaign, StepId};
 use crate::domain::id::CampaignId;
 use crate::store::{Claim, Store, StoreError};
 use crate::tenant::TenantId;
+use crate::turns::Turns;
 use board::{Board, Job};
 use holds::Holds;
+use reading::Reading;
 use turn::{Turn, Verdict};
 
 /// The engine of one process.
@@ -43,7 +46,8 @@ pub struct Engine {
     /// Something may be there to claim.
     due: Notify,
     workers: Arc<Semaphore>,
-    outside: Semaphore,
+    outside: Turns,
+    reading: Reading,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -53,6 +57,7 @@ pub struct Engine {
 pub struct Settings {
     pub workers: usize,
     pub max_outside_calls: usize,
+    pub max_outside_calls_per_tenant: usize,
     pub lease: Duration,
     pub tries: u32,
     pub retry: Duration,
@@ -72,6 +77,7 @@ impl Settings {
         Self {
             workers: engine.workers,
             max_outside_calls: engine.max_outside_calls,
+            max_outside_calls_per_tenant: engine.max_outside_calls_per_tenant,
             lease: Duration::from_secs(engine.lease_seconds),
             tries: engine.tries,
             retry: Duration::from_millis(engine.retry_millis),
@@ -89,7 +95,8 @@ impl Engine {
         Arc::new(Self {
             worker: name.iter().map(|b| format!("{b:02x}")).collect(),
             workers: Arc::new(Semaphore::new(settings.workers)),
-            outside: Semaphore::new(settings.max_outside_calls),
+            outside: Turns::new(settings.max_outside_calls, settings.max_outside_calls_per_tenant, true),
+            reading: Reading::default(),
             store,
             connectors,
             settings,
@@ -104,6 +111,14 @@ impl Engine {
     /// Says that a campaign may have become runnable.
     pub fn wake(&self) {
         self.due.notify_one();
+    }
+
+    /// A caller has changed a campaign: it may have become runnable, and if it has ended, what is under way for it ends.
+    pub fn changed(&self, tenant: &TenantId, campaign: &Campaign) {
+        if !campaign.state.is_live() {
+            self.board.end(&(tenant.clone(), campaign.id.clone()));
+        }
+        self.wake();
     }
 
     /// Why a campaign stands still although it is running.
@@ -125,6 +140,10 @@ impl Engine {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Err(error) = self.store.unsuspect(&self.worker).await {
+            // Then they read alone at the next start.
+            tracing::warn!(%error, "what campaigns were reading cannot be noted as harmless");
+        }
     }
 
     /// Claims what is due; how many campaigns that were.

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
+use url::Url;
 
 use super::Engine;
 use super::board::Job;
-use crate::connect::{ConnectError, Connectors};
+use crate::connect::{ConnectError, Connectors, Fetched, page};
 use crate::crash;
 use crate::domain::campaign::{Campaign, CampaignState, StepId, StepStatus};
+use crate::domain::website::Page;
 use crate::metrics::metrics;
-use crate::store::{Advance, CampaignRef, Lease, Next, Scoped, StoreError, Work};
+use crate::store::{Advance, CampaignRef, Lease, MAX_DEATHS, Next, ReadsAlone, Scoped, StoreError, Work};
 use crate::tenant::Scope;
 
 /// The turn of a claimed campaign.
@@ -75,6 +78,10 @@ impl<'a> Turn<'a> {
         if campaign.state != CampaignState::Running {
             return Err(Verdict::Release);
         }
+        if self.job.claim.suspicion.deaths >= MAX_DEATHS {
+            let reason = "reading the website has stopped the server three times: have its pages looked at; Resume tries once more";
+            return Err(self.fail_with(&campaign, |reason| Next::FailSuspect { reason }, reason.to_owned()).await);
+        }
         Ok(campaign)
     }
 
@@ -121,7 +128,7 @@ impl<'a> Turn<'a> {
         let ended = match &next {
             Next::Done { status, .. } => Some(*status),
             Next::DoneThenWait { .. } => Some(StepStatus::Completed),
-            Next::Fail { .. } => Some(StepStatus::Failed),
+            Next::Fail { .. } | Next::FailSuspect { .. } => Some(StepStatus::Failed),
             _ => None,
         };
         self.store().write(Advance { lease: self.lease().clone(), step, work, log, next }).await?;
@@ -138,13 +145,42 @@ impl<'a> Turn<'a> {
         self.place = None;
         let result = tokio::select! {
             () = self.engine.stop.cancelled() => Err(StepError::Stopping),
+            () = self.job.ended.cancelled() => Err(StepError::Store(StoreError::NotRunning)),
             result = async {
-                let _permit = self.engine.outside.acquire().await;
+                let _turn = self.engine.outside.take(self.scope().tenant()).await;
                 call.await
             } => Ok(result),
         };
         self.place = self.engine.workers.clone().acquire_owned().await.ok();
         result
+    }
+
+    /// Has a page fetched and read, alone if it must be (`engine::reading`). Broken off when the campaign ends.
+    pub(super) async fn read_page(&mut self, url: &Url) -> Result<Result<(Fetched, Page), ConnectError>, StepError> {
+        let alone = self.job.claim.suspicion.reads_alone;
+        let fetch = self.connectors().fetch.clone();
+        let (engine, ended) = (self.engine, self.job.ended.clone());
+        let lease = self.lease().clone();
+        let store = self.store();
+        self.outside(async {
+            if !alone {
+                let mut fetched = match fetch.fetch(url).await {
+                    Ok(fetched) => fetched,
+                    Err(error) => return Ok(Err(error)),
+                };
+                let _right = engine.reading.right(false).await;
+                return Ok(Ok(read(&mut fetched, ended).await.map(|page| (fetched, page))?));
+            }
+            let _right = engine.reading.right(true).await;
+            store.write(ReadsAlone { lease: lease.clone(), begins: true }).await?;
+            let read = match fetch.fetch(url).await {
+                Ok(mut fetched) => read(&mut fetched, ended).await.map(|page| Ok((fetched, page))),
+                Err(error) => Ok(Err(error)),
+            };
+            store.write(ReadsAlone { lease, begins: false }).await?;
+            read
+        })
+        .await?
     }
 
     async fn failed(&mut self, campaign: Option<&Campaign>, error: StepError) -> Verdict {
@@ -207,8 +243,12 @@ impl<'a> Turn<'a> {
 
     async fn fail(&self, campaign: Option<&Campaign>, reason: String) -> Verdict {
         let Some(campaign) = campaign else { return Verdict::Later(self.wait()) };
+        self.fail_with(campaign, |reason| Next::Fail { reason }, reason).await
+    }
+
+    async fn fail_with(&self, campaign: &Campaign, next: impl FnOnce(String) -> Next, reason: String) -> Verdict {
         let log = vec![reason.clone()];
-        match self.advance(campaign.current_step, Work::None, log, Next::Fail { reason }).await {
+        match self.advance(campaign.current_step, Work::None, log, next(reason)).await {
             Ok(()) => Verdict::Release,
             Err(StepError::Store(StoreError::StaleLease | StoreError::Closed)) => Verdict::Drop,
             Err(StepError::Store(StoreError::NotRunning)) => Verdict::Release,
@@ -229,6 +269,16 @@ impl<'a> Turn<'a> {
         let doubled = self.engine.settings.retry.saturating_mul(1 << self.job.tries.min(10));
         doubled.min(LONGEST_WAIT)
     }
+}
+
+/// Reads a page on a thread that may be kept for as long as it takes.
+async fn read(fetched: &mut Fetched, ended: CancellationToken) -> Result<Page, StepError> {
+    let (url, html) = (fetched.url.clone(), std::mem::take(&mut fetched.html));
+    let read = tokio::task::spawn_blocking(move || {
+        crash::poison(url.as_str());
+        page::read_page(&url, &html, &|| ended.is_cancelled())
+    });
+    read.await.map_err(|_| StepError::Final("the page could not be read".to_owned()))
 }
 
 /// The crash point that is passed once the end of the step is on the disk.

@@ -1,6 +1,7 @@
 //! Campaigns: reading them, and what callers do with them. What the engine does with them is in `progress.rs`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::Scoped;
 use super::error::{Noun, Result, StoreError};
@@ -65,6 +66,13 @@ tenant_sql! {
          WHERE c.tenant_id = $1 AND c.campaign_id = $2
          ORDER BY c.position
          LIMIT +$3";
+    /// When the campaign was started that is so many behind the newest.
+    START_TIME =
+        "SELECT create_time
+         FROM campaigns
+         WHERE tenant_id = $1
+         ORDER BY create_time DESC, id DESC
+         LIMIT 1 OFFSET +$2";
     INSERT =
         "INSERT INTO campaigns (tenant_id, id, state, settings, current_step, create_time, update_time)
          VALUES ($1, $2, $3, $4, $5, $6, $6)";
@@ -127,7 +135,11 @@ pub struct StartCampaign {
     pub id: CampaignId,
     pub settings: Settings,
     pub request_id: Option<RequestId>,
+    /// The campaigns that may be started within a minute; 0: any number.
+    pub most_per_minute: u32,
 }
+
+const MINUTE: i64 = 60;
 
 /// Takes a campaign from one state to another, if its state allows it.
 pub struct Transition {
@@ -284,6 +296,7 @@ impl Write for StartCampaign {
             return get(tx, &CampaignRef::Id(before));
         }
         refuse_if_live(tx)?;
+        self.refuse_if_too_many(tx)?;
         let state = CampaignState::Running;
         let now = tx.now();
         let insert = tx.query(INSERT).bind(self.id.clone()).bind(state.as_str()).bind(json(&self.settings));
@@ -296,6 +309,21 @@ impl Write for StartCampaign {
             request_id.keep(tx, &self.id)?;
         }
         get(tx, &CampaignRef::Id(self.id.clone()))
+    }
+}
+
+impl StartCampaign {
+    fn refuse_if_too_many(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        let Some(behind) = self.most_per_minute.checked_sub(1) else { return Ok(()) };
+        let started: Option<(i64,)> = tx.query(START_TIME).bind(behind).optional()?;
+        let again = started.map(|(started,)| Timestamp(started).plus_seconds(MINUTE));
+        match again.map(|again| again.0 - tx.now().0) {
+            Some(wait) if wait > 0 => {
+                let retry = Duration::from_micros(wait.unsigned_abs());
+                Err(StoreError::TooManyStarts { most_per_minute: self.most_per_minute, retry })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong in the store.
 
+use std::time::Duration;
+
 use crate::domain;
 use crate::domain::id::CampaignId;
 use crate::tenant::TenantId;
@@ -53,6 +55,8 @@ pub enum StoreError {
     DiskFull,
     #[error("the tenant has too many writes waiting")]
     TooManyWrites,
+    #[error("the tenant has started {most_per_minute} campaigns within a minute, and may start no more")]
+    TooManyStarts { most_per_minute: u32, retry: Duration },
     #[error("the master key does not open the data key of the tenant {0}")]
     WrongMasterKey(TenantId),
     #[error("the store is closed")]

@@ -29,7 +29,6 @@ mod suppressions;
 mod system;
 mod tail;
 mod transaction;
-mod turns;
 mod tx;
 mod writer;
 
@@ -51,18 +50,19 @@ pub use events::Feed;
 pub use freshness::{Freshness, Reads, Tables, recorded};
 pub use idempotency::RequestId;
 pub use master_key::{MasterKey, MasterKeyError};
-pub use progress::{Advance, Begun, Next, Outcome, SendBegin, SendDone, Work, WrittenEmail};
+pub use progress::{Advance, Begun, MAX_DEATHS, Next, Outcome, ReadsAlone, SendBegin, SendDone, Work, WrittenEmail};
 pub use prospects::{CreateProspects, Created, DeleteProspect, UndeleteProspect, UpdateProspect};
 pub use replies::RecordReply;
 pub use reset::{Removed, Reset, ResetScope};
 pub use suppressions::{AddSuppressions, RemoveSuppression};
-pub use system::{Claim, Lease};
+pub use system::{Claim, Lease, Suspicion};
 pub use tx::ScopedTx;
 pub use writer::Write;
 
 use crate::domain::clock::{Random, Timestamp};
 use crate::domain::id::Ids;
 use crate::tenant::{Scope, TenantId};
+use crate::turns::Turns;
 use error::Result;
 use sql::{Query, TenantSql};
 
@@ -86,7 +86,7 @@ pub struct Store {
 struct Readers {
     rows: rows::Rows,
     pool: SqlitePool,
-    turns: turns::Turns,
+    turns: Turns,
 }
 
 /// One tenant's rows.
@@ -159,7 +159,7 @@ impl Store {
             .map_err(|error| failed(error.into()))?;
 
         let rows = rows::Rows::new(path.to_owned());
-        let readers = Readers { rows, pool, turns: turns::Turns::new(most, fair) };
+        let readers = Readers { rows, pool, turns: Turns::new(most, most - most / 4, fair) };
         let queue = Arc::new(writer::Queue::new());
         let tails = Arc::new(tail::Tails::default());
         let freshness = Freshness::new();
@@ -202,6 +202,11 @@ impl Store {
     pub async fn renew_leases(&self, worker: &str, lease: Duration) -> Result<()> {
         let (now, until) = self.lease_times(lease);
         self.queue.write_system(system::RenewLeases { worker: worker.to_owned(), now, until }).await
+    }
+
+    /// Takes back what would be held against the worker's campaigns if the process died now: it ends by itself.
+    pub async fn unsuspect(&self, worker: &str) -> Result<()> {
+        self.queue.write_system(system::Unsuspect { worker: worker.to_owned() }).await
     }
 
     /// Forgets the request ids that are older than a day.

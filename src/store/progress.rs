@@ -35,8 +35,17 @@ tenant_sql! {
          WHERE tenant_id = $1 AND id = $2";
     RELEASE =
         "UPDATE campaigns
-         SET lease_owner = NULL, lease_until = 0
+         SET lease_owner = NULL, lease_until = 0, suspicion = CASE suspicion WHEN 1 THEN 0 WHEN 3 THEN 2 ELSE suspicion END
          WHERE tenant_id = $1 AND id = $2 AND fence = $3";
+    /// Of a campaign that reads alone, that it begins to, or has ended.
+    SET_READS_ALONE =
+        "UPDATE campaigns
+         SET suspicion = $4
+         WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND suspicion > 1";
+    SET_SUSPICION =
+        "UPDATE campaigns
+         SET suspicion = $3, deaths = $4
+         WHERE tenant_id = $1 AND id = $2";
     SET_ANALYSIS =
         "UPDATE campaigns
          SET analysis = $3
@@ -151,7 +160,16 @@ pub enum Next {
     Wait { summary: String, state: CampaignState },
     /// The step failed for good.
     Fail { reason: String },
+    /// The process has died of it too often. Resumed, it has one try more, alone.
+    FailSuspect { reason: String },
 }
+
+/// How often the process may die of a campaign that reads alone, until that has failed.
+pub const MAX_DEATHS: u32 = 3;
+
+/// As the column `suspicion` has it.
+const SUSPECT: u32 = 2;
+const READS_ALONE: u32 = 3;
 
 /// An e-mail as it was written.
 #[derive(Debug, Clone)]
@@ -214,6 +232,13 @@ pub enum Outcome {
 /// Gives the lease back.
 pub(super) struct Release {
     lease: Lease,
+}
+
+/// Notes that a campaign that reads alone begins to read, or has ended; what was begun and not ended was the death of the
+/// process.
+pub struct ReadsAlone {
+    pub lease: Lease,
+    pub begins: bool,
 }
 
 /// A prospect with its place among those that a campaign has chosen.
@@ -291,7 +316,9 @@ impl Write for Advance {
         let standing = campaign.steps.iter().find(|s| s.id == self.step);
         let mut progress = standing.map_or(0, |s| s.progress);
         let mut events = Vec::new();
-        if standing.is_some_and(|s| s.status == StepStatus::Pending) && !matches!(self.next, Next::Fail { .. }) {
+        if standing.is_some_and(|s| s.status == StepStatus::Pending)
+            && !matches!(self.next, Next::Fail { .. } | Next::FailSuspect { .. })
+        {
             events.push(set_step(tx, &campaign.id, self.step, StepStatus::InProgress, progress, "")?);
         }
         events.extend(self.log.iter().map(|line| EventKind::log(self.step, line)));
@@ -354,6 +381,12 @@ impl Advance {
         events: &mut Vec<EventKind>,
     ) -> Result<()> {
         let id = &campaign.id;
+        if self.step == StepId::WebsiteAnalysis && !matches!(self.next, Next::Stay) {
+            // What was read has not killed the process; or has too often.
+            let kills = matches!(self.next, Next::FailSuspect { .. });
+            let (suspicion, deaths) = if kills { (SUSPECT, MAX_DEATHS - 1) } else { (0, 0) };
+            tx.query(SET_SUSPICION).bind(id.clone()).bind(suspicion).bind(deaths).execute_exactly(1)?;
+        }
         match &self.next {
             Next::Stay => {}
             Next::Done { status, summary } => {
@@ -374,7 +407,7 @@ impl Advance {
                 events.push(set_step(tx, id, self.step, StepStatus::InProgress, progress, summary)?);
                 events.push(set_state(tx, campaign, *state, "")?);
             }
-            Next::Fail { reason } => {
+            Next::Fail { reason } | Next::FailSuspect { reason } => {
                 events.push(set_step(tx, id, self.step, StepStatus::Failed, progress, reason)?);
                 events.push(set_state(tx, campaign, CampaignState::Failed, reason)?);
             }
@@ -548,5 +581,17 @@ impl Write for Release {
             release.bind(self.lease.fence).execute_exactly(1)?;
         }
         Ok(())
+    }
+}
+
+// === impl ReadsAlone ===
+
+impl Write for ReadsAlone {
+    type Out = ();
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        held_running(tx, &self.lease)?;
+        let query = tx.query(SET_READS_ALONE).bind(self.lease.campaign.clone()).bind(self.lease.fence);
+        query.bind(if self.begins { READS_ALONE } else { SUSPECT }).execute().map(|_| ())
     }
 }

@@ -14,19 +14,20 @@ use crate::tenant::{Origin, Scope, TenantId};
 system_sql! {
     CLAIM_DUE =
         "UPDATE campaigns
-         SET fence = fence + 1, lease_owner = $1, lease_until = $3
+         SET fence = fence + 1, lease_owner = $1, lease_until = $3,
+             suspicion = CASE WHEN suspicion = 0 AND current_step = 'website_analysis' THEN 1 ELSE suspicion END
          WHERE (tenant_id, id) IN (
              SELECT tenant_id, id
              FROM campaigns
              WHERE state = 'RUNNING' AND lease_until <= $2
              ORDER BY lease_until, update_time
              LIMIT +$4)
-         RETURNING tenant_id, id, fence";
+         RETURNING tenant_id, id, fence, suspicion, deaths";
     CLAIM_INTERRUPTED =
         "UPDATE campaigns
          SET fence = fence + 1, lease_owner = $1, lease_until = $2
          WHERE state != 'RUNNING' AND (tenant_id, id) IN (SELECT tenant_id, campaign_id FROM emails WHERE status = 'sending')
-         RETURNING tenant_id, id, fence";
+         RETURNING tenant_id, id, fence, suspicion, deaths";
     RENEW_LEASES =
         "UPDATE campaigns
          SET lease_until = $3
@@ -35,6 +36,20 @@ system_sql! {
         "UPDATE campaigns
          SET lease_owner = NULL, lease_until = 0
          WHERE lease_owner IS NOT NULL";
+    /// Whether a campaign read alone when the process died.
+    ONE_READ_ALONE = "SELECT EXISTS (SELECT 1 FROM campaigns WHERE suspicion = 3)";
+    /// $1: whether one read alone. It is what the process died of, then, and the others that had been claimed did not read;
+    /// otherwise each of them is a suspect.
+    SUSPECT =
+        "UPDATE campaigns
+         SET deaths = deaths + (suspicion = 3),
+             suspicion = CASE WHEN suspicion = 1 AND $1 THEN 0 ELSE 2 END
+         WHERE suspicion > 0";
+    /// What had been claimed when the process ends by itself has killed nobody.
+    UNSUSPECT =
+        "UPDATE campaigns
+         SET suspicion = CASE suspicion WHEN 1 THEN 0 ELSE 2 END
+         WHERE suspicion IN (1, 3) AND lease_owner = $1";
     /// What prospects' `INSERT` does for one write, for many: `$2` holds the writes' tenants, each with a row. The tenant is
     /// the scope's that the write was queued under.
     PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
@@ -64,6 +79,16 @@ system_sql! {
 pub struct Claim {
     pub scope: Scope,
     pub lease: Lease,
+    pub suspicion: Suspicion,
+}
+
+/// What is held against a campaign that reads a stranger's website.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Suspicion {
+    /// It was reading, maybe among others, when the process died: it reads alone.
+    pub reads_alone: bool,
+    /// How often the process died while it read alone.
+    pub deaths: u32,
 }
 
 /// The right to work on a campaign, until somebody else claims it.
@@ -94,8 +119,14 @@ pub(super) struct RenewLeases {
     pub until: Timestamp,
 }
 
-/// Frees every lease: for the process that has just taken the data folder's lock, whatever the clock says.
+/// Frees every lease: for the process that has just taken the data folder's lock, whatever the clock says. Suspects those
+/// that were reading websites when the one before died.
 pub(super) struct FreeLeases;
+
+/// Takes back what would be held against the worker's campaigns if the process died now: it ends by itself.
+pub(super) struct Unsuspect {
+    pub worker: String,
+}
 
 /// Forgets request ids from before `before`.
 pub(super) struct PurgeIdempotency {
@@ -115,6 +146,8 @@ row! {
         tenant_id: String,
         id: CampaignId,
         fence: i64,
+        suspicion: i64,
+        deaths: i64,
     }
 }
 
@@ -151,7 +184,17 @@ impl SystemWrite for FreeLeases {
     type Out = ();
 
     fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
-        tx.query(FREE_LEASES).execute().map(|_| ())
+        tx.query(FREE_LEASES).execute()?;
+        let alone: Option<(bool,)> = tx.query(ONE_READ_ALONE).optional()?;
+        tx.query(SUSPECT).bind(alone == Some((true,))).execute().map(|_| ())
+    }
+}
+
+impl SystemWrite for Unsuspect {
+    type Out = ();
+
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
+        tx.query(UNSUSPECT).bind(self.worker.clone()).execute().map(|_| ())
     }
 }
 
@@ -194,7 +237,9 @@ fn claims(rows: Vec<ClaimRow>) -> Result<Vec<Claim>> {
             let tenant = TenantId::parse(&row.tenant_id)
                 .map_err(|_| StoreError::Broken("a campaign of a tenant that cannot be".to_owned()))?;
             let lease = Lease { campaign: row.id, fence: row.fence };
-            Ok(Claim { scope: Scope::mint(tenant, Origin::Claim), lease })
+            let deaths = u32::try_from(row.deaths).unwrap_or(u32::MAX);
+            let suspicion = Suspicion { reads_alone: row.suspicion > 1, deaths };
+            Ok(Claim { scope: Scope::mint(tenant, Origin::Claim), lease, suspicion })
         })
         .collect()
 }

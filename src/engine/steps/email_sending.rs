@@ -10,7 +10,9 @@ use crate::crash;
 use crate::domain::campaign::{StepId, StepStatus};
 use crate::domain::email::Email;
 use crate::metrics::metrics;
-use crate::store::{Begun, CampaignRef, Claim, Next, Outcome, Scoped, SendBegin, SendDone, Store, StoreError, Work};
+use crate::store::{
+    Begun, CampaignRef, Claim, Next, Outcome, Scoped, SendBegin, SendDone, Store, StoreError, Suspicion, Work,
+};
 
 const STEP: StepId = StepId::EmailSending;
 /// The e-mails of one turn.
@@ -65,7 +67,7 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
 }
 
 async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
-    let claim = Claim { scope: turn.scope().clone(), lease: turn.lease().clone() };
+    let claim = Claim { scope: turn.scope().clone(), lease: turn.lease().clone(), suspicion: Suspicion::default() };
     settle(&turn.engine().store, turn.connectors(), &claim).await
 }
 

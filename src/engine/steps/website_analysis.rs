@@ -5,9 +5,10 @@
 use url::Url;
 
 use super::super::turn::{StepError, Turn};
-use crate::connect::{ConnectError, Fetched, page};
+use crate::connect::{ConnectError, Fetched};
 use crate::domain::campaign::{Campaign, StepId, StepStatus};
-use crate::domain::website::{Page, WebsiteAnalysis, analyse, pages_to_read};
+use crate::domain::website::{WebsiteAnalysis, analyse, pages_to_read};
+use crate::heavy::heavy;
 use crate::store::{Next, Work};
 
 const STEP: StepId = StepId::WebsiteAnalysis;
@@ -17,16 +18,18 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     turn.advance(STEP, Work::None, vec![format!("reading {url}")], Next::Stay).await?;
 
     let mut log = Vec::new();
-    let fetch = turn.connectors().fetch.clone();
-    let home = turn.outside(fetch.fetch(&url)).await?;
-    let home = home.map_err(|error| StepError::Connect { error, patient: false })?;
-    let mut pages = vec![read(home, &mut log).await?];
+    let (home, page) = turn.read_page(&url).await?.map_err(|error| StepError::Connect { error, patient: false })?;
+    log.push(told(&home));
+    let mut pages = vec![page];
 
     let others = turn.engine().settings.max_pages.saturating_sub(1);
     for link in pages_to_read(&pages[0], others) {
         let Ok(link) = Url::parse(&link) else { continue };
-        match turn.outside(fetch.fetch(&link)).await? {
-            Ok(fetched) => pages.push(read(fetched, &mut log).await?),
+        match turn.read_page(&link).await? {
+            Ok((fetched, page)) => {
+                log.push(told(&fetched));
+                pages.push(page);
+            }
             Err(ConnectError::Passing(why) | ConnectError::Unclear(why) | ConnectError::Final(why)) => {
                 log.push(format!("left out: {why}"))
             }
@@ -34,19 +37,16 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     }
 
     let stated = turn.store().agent_config().await?.settings.website_analysis;
-    let analysis = analyse(&pages).corrected_by(&stated);
+    let analysis = heavy(usize::MAX, || analyse(&pages)).corrected_by(&stated);
     log.extend(tell(&analysis));
     let summary = summary(&analysis);
     turn.advance(STEP, Work::Analysis(Box::new(analysis)), log, Next::Done { status: StepStatus::Completed, summary })
         .await
 }
 
-/// Parses a page away from the threads that serve calls: two megabytes of HTML take a while.
-async fn read(fetched: Fetched, log: &mut Vec<String>) -> Result<Page, StepError> {
+fn told(fetched: &Fetched) -> String {
     let cut = if fetched.cut { ", cut at the size limit" } else { "" };
-    log.push(format!("read {} ({} kB{cut})", fetched.url, fetched.html.len().div_ceil(1_000)));
-    let parsed = tokio::task::spawn_blocking(move || page::read_page(&fetched.url, &fetched.html)).await;
-    parsed.map_err(|_| StepError::Final("the page could not be parsed".to_owned()))
+    format!("read {} ({} kB{cut})", fetched.url, fetched.size.div_ceil(1_000))
 }
 
 fn tell(analysis: &WebsiteAnalysis) -> Vec<String> {

@@ -1,7 +1,7 @@
-//! Turns at the readers: when more reads wait than there are connections, tenants take turns.
+//! Places for which tenants take turns: the readers' connections, external calls, large pages.
 //!
 //! A tenant that asks for a thousand lists at once delays another's single read by the reads that run already and by one
-//! turn, not by a thousand. And it never has all connections: one in four is left for the others, who find it free.
+//! turn, not by a thousand. And it never has all places: some are left for the others, who find them free.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::domain::fair_queue::FairQueue;
 use crate::tenant::TenantId;
 
-pub(super) struct Turns {
+pub(crate) struct Turns {
     state: Mutex<State>,
     /// False: whoever came first is first, as if all were one tenant's.
     fair: bool,
@@ -29,8 +29,8 @@ struct State {
 /// None: as if all were one tenant's.
 type Key = Option<TenantId>;
 
-/// The right to one connection; it is given on when it is dropped.
-pub(super) struct Turn<'a> {
+/// The right to one place; it is given on when it is dropped.
+pub(crate) struct Turn<'a> {
     turns: &'a Turns,
     key: Key,
 }
@@ -45,14 +45,15 @@ struct Waiting<'a> {
 // === impl Turns ===
 
 impl Turns {
-    pub(super) fn new(connections: usize, fair: bool) -> Self {
-        let most = if fair { connections - connections / 4 } else { connections };
-        let state = State { free: connections, held: HashMap::new(), most, waiting: FairQueue::default() };
+    /// So many places, of which one tenant has at most `per_tenant`. Unless it is to be `fair`: whoever came first is first.
+    pub(crate) fn new(places: usize, per_tenant: usize, fair: bool) -> Self {
+        let most = if fair { per_tenant.clamp(1, places.max(1)) } else { places };
+        let state = State { free: places, held: HashMap::new(), most, waiting: FairQueue::default() };
         Self { state: Mutex::new(state), fair }
     }
 
     /// Waits for the tenant's turn.
-    pub(super) async fn take(&self, tenant: &TenantId) -> Turn<'_> {
+    pub(crate) async fn take(&self, tenant: &TenantId) -> Turn<'_> {
         let key = self.fair.then(|| tenant.clone());
         let mut waiting = {
             let mut state = self.lock();
@@ -98,7 +99,7 @@ impl State {
         *self.held.entry(key.clone()).or_default() += 1;
     }
 
-    /// Calls those whose turn it is, as long as there are connections. Whoever has given up is passed over, and so is for
+    /// Calls those whose turn it is, as long as there are places. Whoever has given up is passed over, and so is for
     /// now whoever has as many as it may.
     fn call_next(&mut self) {
         let mut passed = 0;
@@ -145,9 +146,9 @@ mod tests {
         TenantId::parse(name).expect("a tenant")
     }
 
-    /// Who gets the one connection, where `big` asks five times before `small` does once.
+    /// Who gets the one place, where `big` asks five times before `small` does once.
     async fn order(fair: bool) -> Vec<&'static str> {
-        let turns = Turns::new(1, fair);
+        let turns = Turns::new(1, 1, fair);
         let order = Mutex::new(Vec::new());
         let held = turns.take(&tenant("other")).await;
         let ask = |name: &'static str| {
@@ -172,8 +173,8 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn those_who_give_up_lose_no_connection() {
-        let turns = Arc::new(Turns::new(2, true));
+    async fn those_who_give_up_lose_no_place() {
+        let turns = Arc::new(Turns::new(2, 2, true));
         let tasks = (0..400).map(|n| {
             let turns = turns.clone();
             tokio::spawn(async move {
@@ -191,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_called_and_gone_before_it_hears_gives_its_turn_on() {
-        let (turns, b) = (Turns::new(1, true), tenant("b"));
+        let (turns, b) = (Turns::new(1, 1, true), tenant("b"));
         let held = turns.take(&tenant("a")).await;
         let mut called = Box::pin(turns.take(&b));
         assert!(futures_util::poll!(&mut called).is_pending());
@@ -202,8 +203,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_tenant_never_has_all_connections() {
-        let (turns, big) = (Turns::new(8, true), tenant("big"));
+    async fn one_tenant_never_has_all_places() {
+        let (turns, big) = (Turns::new(8, 6, true), tenant("big"));
         let mut held = Vec::new();
         for _ in 0..6 {
             held.push(turns.take(&big).await);
