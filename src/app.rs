@@ -23,8 +23,11 @@ use crate::pb;
 use crate::publish::{Places, publish_states};
 use crate::read_cache::ReadCache;
 use crate::rpc;
+use crate::status::MAX_OPEN_MESSAGE;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
+use crate::telemetry::CallIds;
 use crate::transport::{self, Front, Gate, Readiness, TlsError};
+use crate::wire::{ShapeError, Shapes};
 
 /// The seams: what tests put in place of the real world.
 #[derive(Clone)]
@@ -52,6 +55,8 @@ pub enum AppError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     #[error(transparent)]
     Cache(#[from] RedisError),
     #[error(transparent)]
@@ -117,9 +122,9 @@ pub async fn run(
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
     let mut open = Routes::builder();
-    open.add_service(health_service);
-    open.add_service(reflection().build_v1()?);
-    open.add_service(reflection().build_v1alpha()?);
+    open.add_service(health_service.max_decoding_message_size(MAX_OPEN_MESSAGE));
+    open.add_service(reflection().build_v1()?.max_decoding_message_size(MAX_OPEN_MESSAGE));
+    open.add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_MESSAGE));
 
     let guard = Guard {
         policy: Arc::new(Policy::load()?),
@@ -136,9 +141,10 @@ pub async fn run(
     let admin_until = CancellationToken::new();
     let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
 
-    let gate = Gate::new(&config.fairness);
+    let gate = Gate::new(&config.server, &config.fairness, Shapes::load()?);
     let longest = Duration::from_secs(config.server.request_timeout_seconds);
-    let front = Front::new(open.routes(), gate.clone(), guard, longest);
+    let call_ids = CallIds::new(&*seams.random);
+    let front = Front::new(open.routes(), gate.clone(), guard, longest, call_ids, config.dev);
     let served_until = CancellationToken::new();
     let mut serving = {
         let (settings, dev, until) = (config.server.clone(), config.dev, served_until.clone());
@@ -245,7 +251,14 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
     let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), most_out));
     let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant::new(store.clone(), files.clone()));
-    let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream, most_out);
+    let workflow = rpc::Workflow::new(
+        store.clone(),
+        engine.clone(),
+        stop.clone(),
+        max_stream,
+        config.fairness.starts_per_minute,
+        most_out,
+    );
     let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);
     let mut routes = Routes::builder();
     routes.add_service(agent.max_decoding_message_size(most_in).max_encoding_message_size(most_out));

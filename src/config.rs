@@ -117,8 +117,15 @@ pub struct Server {
     pub max_header_bytes: u32,
     /// How long a unary call may take, in seconds.
     pub request_timeout_seconds: u64,
-    /// How long a new connection may stay silent, in seconds.
-    pub first_byte_timeout_seconds: u64,
+    /// How long the head of a request may take, in seconds: the first one, TLS included, from the connection on; a later one
+    /// from its first byte on.
+    pub head_timeout_seconds: u64,
+    /// The connections that may be open at once; fewer where the process may not open so many files.
+    pub max_connections: u32,
+    /// The same for those of one address (IPv6: of one /64 network). 0: any number.
+    pub max_connections_per_address: u32,
+    /// The networks of load balancers and proxies, whose addresses stand for many clients, such as `10.0.0.0/8`.
+    pub balancers: Vec<IpNet>,
     /// How long an idle connection waits before it is asked whether it is alive, and for the answer, in seconds.
     pub keepalive_seconds: u64,
     /// How long a watch stream stays open, in seconds; the client then goes on with a new one.
@@ -135,6 +142,8 @@ pub struct Fairness {
     pub max_calls: u32,
     /// The watch streams of one tenant that may be open at once; more are refused. 0: any number.
     pub max_streams: u32,
+    /// The campaigns that one tenant may start within a minute; more are refused. 0: any number.
+    pub starts_per_minute: u32,
     /// Whether tenants take turns where reads wait for the database. Writes and campaigns always do.
     pub turns: bool,
 }
@@ -153,8 +162,10 @@ pub struct Admin {
 pub struct Engine {
     /// The turns that are worked on at once.
     pub workers: usize,
-    /// The calls to the outside that wait at once; a turn that waits for one is no worker's business.
+    /// The external calls that wait at once; a turn that waits for one is no worker's business.
     pub max_outside_calls: usize,
+    /// The same for one tenant's; tenants take turns.
+    pub max_outside_calls_per_tenant: usize,
     /// How long a claim on a campaign holds without being renewed, in seconds.
     pub lease_seconds: u64,
     /// How often a call to the outside is tried in all.
@@ -255,6 +266,7 @@ const NOT_SETTINGS: &[&str] = &[
     "HERALD_CLIENT_CERTIFICATE",
     "HERALD_CLIENT_KEY",
     "HERALD_CRASH_AT",
+    "HERALD_CRASH_ON",
     "HERALD_NEW_MASTER_KEY",
 ];
 
@@ -317,7 +329,10 @@ impl Default for Server {
             max_streams_per_connection: 256,
             max_header_bytes: 80 * 1024,
             request_timeout_seconds: 30,
-            first_byte_timeout_seconds: 10,
+            head_timeout_seconds: 10,
+            max_connections: 2_048,
+            max_connections_per_address: 256,
+            balancers: Vec::new(),
             keepalive_seconds: 20,
             max_stream_seconds: 15 * 60,
             stop_seconds: 10,
@@ -328,13 +343,20 @@ impl Default for Server {
 impl Default for Fairness {
     fn default() -> Self {
         // Beside a flood, fewer are worse: who is refused asks again, and who waits does not.
-        Self { max_calls: 512, max_streams: 1_000, turns: true }
+        Self { max_calls: 512, max_streams: 1_000, starts_per_minute: 10, turns: true }
     }
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { workers: 16, max_outside_calls: 256, lease_seconds: 30, tries: 3, retry_millis: 1_000 }
+        Self {
+            workers: 16,
+            max_outside_calls: 256,
+            max_outside_calls_per_tenant: 8,
+            lease_seconds: 30,
+            tries: 3,
+            retry_millis: 1_000,
+        }
     }
 }
 
@@ -438,11 +460,13 @@ impl Config {
         let positive = [
             ("engine.workers", self.engine.workers as u64),
             ("engine.max_outside_calls", self.engine.max_outside_calls as u64),
+            ("engine.max_outside_calls_per_tenant", self.engine.max_outside_calls_per_tenant as u64),
             ("engine.lease_seconds", self.engine.lease_seconds),
             ("engine.tries", u64::from(self.engine.tries)),
             ("server.max_streams_per_connection", u64::from(self.server.max_streams_per_connection)),
             ("server.request_timeout_seconds", self.server.request_timeout_seconds),
-            ("server.first_byte_timeout_seconds", self.server.first_byte_timeout_seconds),
+            ("server.head_timeout_seconds", self.server.head_timeout_seconds),
+            ("server.max_connections", u64::from(self.server.max_connections)),
             ("server.keepalive_seconds", self.server.keepalive_seconds),
             ("server.max_stream_seconds", self.server.max_stream_seconds),
             ("cache.timeout_millis", self.cache.timeout_millis),

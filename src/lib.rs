@@ -11,12 +11,16 @@
 //!
 //! - [`domain`]: the rules, pure: the campaign's state machine, prospects, e-mails, analysis, ranking, paging
 //! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
-//! - [`config`], [`telemetry`], [`metrics`], [`pb`]: settings, logs, counts, the generated protobuf types
+//! - `heavy`: work that takes longer than a call's turn on a thread of the runtime
+//! - `turns`: places for which tenants take turns
+//! - [`config`], [`budget`], [`telemetry`], [`metrics`], [`pb`]: settings, what memory each part may take, logs, counts,
+//!   the generated protobuf types
 //! - [`store`], [`files`], [`cache`]: SQLite behind one door; the tenant's folder; the tenant's cache
 //! - [`connect`]: the outside world: fetching web pages, handing over mail
 //! - [`engine`]: claims campaigns and runs their steps in fair turns
 //! - [`status`]: the one place where an error becomes a gRPC status
 //! - `call`: a gRPC call as HTTP has it
+//! - `wire`: what is looked at in a call's message before it is decoded
 //! - [`auth`]: credentials to `Caller`, and the access policy
 //! - [`rpc`]: one file per service: convert in, act, convert out
 //! - [`publish`]: tells other backends, through the cache, where each tenant's newest campaign stands
@@ -29,6 +33,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod budget;
 pub mod cache;
 mod call;
 pub mod check;
@@ -40,6 +45,7 @@ pub mod crash;
 pub mod domain;
 pub mod engine;
 pub mod files;
+mod heavy;
 pub mod metrics;
 pub mod pb;
 pub mod publish;
@@ -52,3 +58,5 @@ pub mod tenant;
 #[cfg(test)]
 mod testing;
 pub mod transport;
+mod turns;
+pub mod wire;

@@ -29,6 +29,7 @@ pub struct Metrics {
     tenant_calls: Counter<u64>,
     tenant_emails: Counter<u64>,
     steps: Counter<u64>,
+    refused_connections: Counter<u64>,
     methods: RwLock<HashMap<String, Method>>,
     tenants: RwLock<HashMap<TenantId, Tenant>>,
     other_tenants: Tenant,
@@ -132,6 +133,7 @@ impl Metrics {
             calls: counter("herald.calls", "Calls that have ended, by method and status code"),
             call_seconds: call_seconds.build(),
             steps: counter("herald.steps", "Steps of campaigns that have ended, by how"),
+            refused_connections: counter("herald.refused_connections", "Connections that had no place, by why"),
             methods: RwLock::default(),
             tenants: RwLock::default(),
             other_tenants: Tenant::new("other", &tenant_calls, &tenant_emails),
@@ -148,7 +150,7 @@ impl Metrics {
         }
     }
 
-    /// A call has ended. `took`: unless it was a stream.
+    /// A call has ended. `method`: one that there is, or `unknown`. `took`: unless it was a stream.
     pub fn call(&self, method: &str, code: Code, took: Option<Duration>) {
         let methods = self.methods.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(method) = methods.get(method) {
@@ -188,6 +190,11 @@ impl Metrics {
     /// A watch stream was opened (1) or has ended (-1).
     pub fn stream(&self, change: i64) {
         self.open_streams.add(change);
+    }
+
+    /// A connection had no place.
+    pub fn refused_connection(&self, why: &'static str) {
+        self.refused_connections.add(1, &[KeyValue::new("why", why)]);
     }
 
     /// A step of a campaign has ended.

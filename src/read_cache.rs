@@ -7,23 +7,15 @@
 //!
 //! For one process on one store, as the data folder's lock makes sure of.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use moka::sync::Cache;
-use tonic::Status;
-use tonic::body::Body;
-use tonic::service::Routes;
 
-use crate::call::{Request, Response, served};
+use crate::call::Answer;
 use crate::metrics::{CacheOutcome, metrics};
 use crate::store::{Freshness, Reads, recorded};
-use crate::tenant::{Caller, TenantId};
+use crate::tenant::TenantId;
 
 /// The methods whose answers are kept: those that are made of the tenant's rows and of the request alone. The time, the
 /// caller's role, a campaign that is being worked on, files and caches have no part in them.
@@ -44,7 +36,7 @@ const OVERHEAD: usize = 400;
 /// The answers of all tenants; cheap to clone.
 #[derive(Clone)]
 pub struct ReadCache {
-    answers: Cache<Key, Answer>,
+    answers: Cache<Key, Kept>,
     freshness: Arc<Freshness>,
     /// The largest answer that is kept, in bytes.
     most: usize,
@@ -58,32 +50,10 @@ struct Key {
 }
 
 #[derive(Clone)]
-struct Answer {
+struct Kept {
     /// The message in its frame.
     frame: Bytes,
     reads: Arc<Reads>,
-}
-
-/// The body of an answer that was kept.
-struct Again {
-    frame: Option<Bytes>,
-    ended: bool,
-}
-
-/// The body of an answer that is kept once it has ended well.
-struct Keeping {
-    body: Body,
-    cache: ReadCache,
-    key: Option<Key>,
-    reads: Reads,
-    frame: Vec<Bytes>,
-    size: usize,
-}
-
-/// A body of which some was read.
-struct Rejoined {
-    first: Bytes,
-    body: Body,
 }
 
 // === impl ReadCache ===
@@ -91,8 +61,8 @@ struct Rejoined {
 impl ReadCache {
     /// Keeps about `bytes` bytes at most; None if that is nothing.
     pub fn new(bytes: u64, freshness: Arc<Freshness>) -> Option<Self> {
-        let weight = |key: &Key, answer: &Answer| {
-            let size = key.tenant.as_str().len() + key.request.len() + answer.frame.len() + OVERHEAD;
+        let weight = |key: &Key, kept: &Kept| {
+            let size = key.tenant.as_str().len() + key.request.len() + kept.frame.len() + OVERHEAD;
             u32::try_from(size).unwrap_or(u32::MAX)
         };
         let answers = Cache::builder().max_capacity(bytes).weigher(weight).build();
@@ -101,147 +71,39 @@ impl ReadCache {
         (bytes > 0).then_some(Self { answers, freshness, most })
     }
 
-    /// The answer that is kept, or that of the services.
-    pub(crate) async fn call(&self, request: Request, services: &Routes) -> Response {
-        let method = KEPT.iter().find(|path| **path == request.uri().path());
-        let tenant = request.extensions().get::<Caller>().map(|caller| caller.tenant().clone());
-        let (Some(method), Some(tenant)) = (method, tenant) else { return served(services, request).await };
-        let (parts, mut body) = request.into_parts();
-        let bytes = match read(&mut body).await {
-            Ok(bytes) => bytes,
-            Err(first) => {
-                return served(services, Request::from_parts(parts, Body::new(Rejoined { first, body }))).await;
-            }
-        };
-        let key = Key { tenant, method, request: bytes.clone() };
-        if let Some(answer) = self.answers.get(&key).filter(|answer| self.freshness.holds(&answer.reads)) {
+    /// The answer that is kept for a tenant's request of the method, its message in its frame, or the one that `serve`
+    /// makes.
+    pub(crate) async fn call<F: Future<Output = Answer>>(
+        &self,
+        method: &str,
+        tenant: &TenantId,
+        frame: Bytes,
+        serve: impl FnOnce() -> F,
+    ) -> Answer {
+        let method = KEPT.iter().find(|path| **path == method);
+        let Some(method) = method.filter(|_| frame.len() <= MAX_REQUEST) else { return serve().await };
+        let key = Key { tenant: tenant.clone(), method, request: frame };
+        if let Some(kept) = self.answers.get(&key).filter(|kept| self.freshness.holds(&kept.reads)) {
             metrics().read_cache(CacheOutcome::Hit);
-            return again(answer.frame);
+            return Ok(kept.frame);
         }
         metrics().read_cache(CacheOutcome::Miss);
         // What came is a piece of its connection's buffer, all of which would be kept with it.
-        let key = Key { request: Bytes::copy_from_slice(&bytes), ..key };
-        let request = Request::from_parts(parts, Body::new(Rejoined { first: bytes, body: Body::empty() }));
-        let (response, reads) = recorded(served(services, request)).await;
-        if !reads.settled() || response.headers().contains_key("grpc-status") {
-            return response;
+        let key = Key { request: Bytes::copy_from_slice(&key.request), ..key };
+        let (answer, reads) = recorded(serve()).await;
+        if let Ok(frame) = &answer
+            && reads.settled()
+            && frame.len() <= self.most
+        {
+            self.answers.insert(key, Kept { frame: frame.clone(), reads: Arc::new(reads) });
         }
-        let cache = self.clone();
-        response.map(|body| Body::new(Keeping { body, cache, key: Some(key), reads, frame: Vec::new(), size: 0 }))
-    }
-}
-
-/// The whole body, if it is small; else what was read of it.
-async fn read(body: &mut Body) -> Result<Bytes, Bytes> {
-    let mut read = Bytes::new();
-    loop {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
-        let data = match frame {
-            None => return Ok(read),
-            // Trailers of a request mean nothing.
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(_)) => return Err(read),
-        };
-        read = if read.is_empty() { data } else { [read, data].concat().into() };
-        if read.len() > MAX_REQUEST {
-            return Err(read);
-        }
-        if body.is_end_stream() {
-            return Ok(read);
-        }
-    }
-}
-
-/// The answer as the service gave it the first time.
-fn again(frame: Bytes) -> Response {
-    let mut response = Response::new(Body::new(Again { frame: Some(frame), ended: false }));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    response
-}
-
-// === impl Again ===
-
-impl HttpBody for Again {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(frame) = self.frame.take() {
-            return Poll::Ready(Some(Ok(Frame::data(frame))));
-        }
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        self.ended = true;
-        let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
-    }
-}
-
-// === impl Keeping ===
-
-impl HttpBody for Keeping {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            if let Some(data) = frame.data_ref() {
-                self.size += data.len();
-                if self.size > self.cache.most {
-                    self.key = None;
-                    self.frame.clear();
-                } else {
-                    self.frame.push(data.clone());
-                }
-            }
-            let ended_well = frame
-                .trailers_ref()
-                .is_some_and(|trailers| trailers.get(Status::GRPC_STATUS).is_some_and(|status| status == "0"));
-            if ended_well && let Some(key) = self.key.take() {
-                let frame = std::mem::take(&mut self.frame).concat().into();
-                let reads = Arc::new(std::mem::take(&mut self.reads));
-                self.cache.answers.insert(key, Answer { frame, reads });
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-// === impl Rejoined ===
-
-impl HttpBody for Rejoined {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.body).poll_frame(cx);
-        }
-        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.body.is_end_stream()
+        answer
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
+    use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
     use crate::auth::Authenticator;
@@ -257,21 +119,14 @@ mod tests {
         let user = (HeaderName::from_static("x-user-id"), HeaderValue::from_static("a"));
         let caller = auth.caller(&HeaderMap::from_iter([user]), None).await.expect("a caller");
         let cache = ReadCache::new(1024 * 1024, store.freshness().clone()).expect("a cache");
-        let scope = caller.scope().clone();
-        let services = Routes::from(axum::Router::new().fallback(move || async move {
-            store.scope(&scope).suppression("a@b.example").await.expect("read");
-            again(Bytes::from_static(b"an answer"))
-        }));
 
         let buffer = Bytes::from(vec![7; 16 * 1024]);
-        let mut request = Request::new(Body::new(Rejoined { first: buffer.slice(..60), body: Body::empty() }));
-        *request.uri_mut() = KEPT[0].parse().expect("a path");
-        request.extensions_mut().insert(caller);
-        let mut body = cache.call(request, &services).await.into_body();
-        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            frame.expect("a frame");
-        }
-        drop(body);
+        let serve = || async {
+            store.scope(caller.scope()).suppression("a@b.example").await.expect("read");
+            Ok(Bytes::from_static(b"an answer"))
+        };
+        let answer = cache.call(KEPT[0], caller.tenant(), buffer.slice(..60), serve).await;
+        assert_eq!(answer.ok().as_deref(), Some(b"an answer".as_slice()));
         cache.answers.run_pending_tasks();
         assert_eq!(cache.answers.entry_count(), 1, "the answer is kept");
         assert!(buffer.is_unique(), "and the buffer with it");

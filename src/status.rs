@@ -11,11 +11,15 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::cache::CacheError;
-use crate::domain::error::{Error as RuleError, Violation, reported};
+use crate::domain::error::{Error as RuleError, Violations};
 use crate::domain::state::Refused;
 use crate::domain::text::cut;
 use crate::files::FilesError;
 use crate::store::{Noun, StoreError};
+use crate::wire::FrameError;
+
+/// The largest message of a service that is open to everybody, in bytes.
+pub const MAX_OPEN_MESSAGE: usize = 4 * 1024;
 
 /// The domain of every ErrorInfo.
 pub const DOMAIN: &str = "herald";
@@ -64,14 +68,13 @@ pub fn of_message(refusal: &Status) -> Option<Status> {
         return None;
     }
     match refusal.code() {
-        Code::OutOfRange => {
-            let message = "the message is larger than the server takes: send less at once";
-            Some(status(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message))
-        }
-        Code::Internal if refusal.message().contains("decode") => {
+        // Those of open services; others are read before.
+        Code::OutOfRange => Some(of_frame(FrameError::TooLarge(MAX_OPEN_MESSAGE))),
+        Code::Internal if refusal.message().contains("decod") => {
             let message = "the message is not one of this method's: compare the protos";
             Some(status(Code::InvalidArgument, "MESSAGE_INVALID", message))
         }
+        Code::Unimplemented if refusal.message().contains("compressed") => Some(of_frame(FrameError::Compressed)),
         _ => None,
     }
 }
@@ -106,6 +109,39 @@ pub fn too_many_calls() -> Status {
 pub fn too_many_streams() -> Status {
     let message = "the tenant has as many watch streams open as it may: close some, then watch again";
     retry(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, Duration::from_secs(5))
+}
+
+/// RESOURCE_EXHAUSTED: somebody without credentials has as many calls open as may be.
+pub fn too_many_open_calls() -> Status {
+    let message = "there are as many calls of this kind open as there may be: end some, then try again";
+    retry(Code::ResourceExhausted, "TOO_MANY_CALLS", message, Duration::from_secs(1))
+}
+
+/// RESOURCE_EXHAUSTED: the tenant, the connection or the whole server has as many bytes in work or waiting to be taken as
+/// may be.
+pub fn too_many_bytes() -> Status {
+    let message = "there are as many bytes in work, or of answers that wait to be taken, as there may be: take answers, \
+                   send or ask for less at once, then try again";
+    retry(Code::ResourceExhausted, "TOO_MANY_BYTES", message, Duration::from_millis(500))
+}
+
+/// Why a message could not be read.
+pub(crate) fn of_frame(error: FrameError) -> Status {
+    let message = error.to_string();
+    match error {
+        FrameError::TooLarge(_) => status(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", &message),
+        FrameError::Compressed => status(Code::Unimplemented, "COMPRESSION_UNSUPPORTED", &message),
+        FrameError::Malformed(_) => status(Code::InvalidArgument, "MESSAGE_INVALID", &message),
+        FrameError::BrokenOff => status(Code::Cancelled, "MESSAGE_BROKEN_OFF", &message),
+        FrameError::NoRoom => too_many_bytes(),
+    }
+}
+
+/// PERMISSION_DENIED: a development server was called by a name that is not this machine's.
+pub fn host_not_local() -> Status {
+    let message = "a development server answers on this machine alone: call it as localhost, 127.0.0.1 or [::1], and from \
+                   pages of those";
+    status(Code::PermissionDenied, "HOST_NOT_LOCAL", message)
 }
 
 /// DEADLINE_EXCEEDED: the call took longer than its client or the server allows.
@@ -159,12 +195,11 @@ fn campaign_state(Refused { state, .. }: Refused, message: &str) -> Status {
     with(Code::FailedPrecondition, "CAMPAIGN_STATE", message, metadata, details)
 }
 
-fn invalid(message: &str, violations: &[Violation]) -> Status {
-    let (shown, more) = reported(violations);
+fn invalid(message: &str, violations: &Violations) -> Status {
     let mut fields: Vec<_> =
-        shown.iter().map(|v| FieldViolation::new(&v.field, cut(&v.description, MAX_MESSAGE))).collect();
-    if more > 0 {
-        fields.push(FieldViolation::new("", format!("and {more} more")));
+        violations.list().iter().map(|v| FieldViolation::new(&v.field, cut(&v.description, MAX_MESSAGE))).collect();
+    if violations.more() > 0 {
+        fields.push(FieldViolation::new("", format!("and {} more", violations.more())));
     }
     with(Code::InvalidArgument, "FIELD_INVALID", message, [], ErrorDetails::with_bad_request(fields))
 }
@@ -213,6 +248,9 @@ impl From<StoreError> for Status {
             StoreError::TooManyWrites => {
                 let message = "the tenant has too many changes waiting; nothing was changed";
                 retry(Code::ResourceExhausted, "TOO_MANY_WRITES", message, Duration::from_secs(1))
+            }
+            StoreError::TooManyStarts { retry: after, .. } => {
+                retry(Code::ResourceExhausted, "TOO_MANY_STARTS", &message, after)
             }
             StoreError::Closed => shutting_down(),
             StoreError::StaleLease

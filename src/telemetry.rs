@@ -9,8 +9,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::trace::TracerProvider as _;
@@ -32,6 +33,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt as log};
 
 use crate::config::{Config, LogFormat};
+use crate::domain::clock::Random;
 use crate::metrics::{self, metrics};
 use crate::tenant::TenantId;
 
@@ -57,6 +59,16 @@ pub struct Telemetry {
 /// The headers of a request, as the propagator reads and writes them.
 struct Headers<'a>(&'a HeaderMap);
 struct HeadersMut<'a>(&'a mut HeaderMap);
+
+/// The id of one call: in its span and its lines, and in the answer's `x-request-id`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CallId(u64);
+
+/// Makes the ids of calls: no two of a process are alike.
+pub struct CallIds {
+    seed: u64,
+    made: AtomicU64,
+}
 
 /// Whether spans are exported.
 static TRACED: AtomicBool = AtomicBool::new(false);
@@ -117,11 +129,12 @@ fn resource() -> Resource {
 }
 
 /// The span of a tenant's call, in the trace that the headers name, if they do.
-pub fn call_span(path: &str, tenant: &TenantId, headers: &HeaderMap) -> Span {
+pub(crate) fn call_span(path: &str, tenant: &TenantId, id: CallId, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         "rpc",
         rpc.method = %path,
         tenant = %tenant,
+        request_id = %id,
         otel.name = Empty,
         otel.kind = Empty,
         status = Empty,
@@ -152,6 +165,38 @@ pub fn pass_on(headers: &mut HeaderMap) {
     opentelemetry::global::get_text_map_propagator(|propagator| {
         propagator.inject_context(&context, &mut HeadersMut(headers));
     });
+}
+
+// === impl CallIds ===
+
+impl CallIds {
+    pub fn new(random: &dyn Random) -> Self {
+        let mut seed = [0; 8];
+        random.fill(&mut seed);
+        Self { seed: u64::from_le_bytes(seed), made: AtomicU64::new(0) }
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), a bijection of the count.
+    pub fn next(&self) -> CallId {
+        let n = self.made.fetch_add(1, Ordering::Relaxed);
+        let mut z = self.seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        CallId(z ^ (z >> 31))
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl CallId {
+    /// As a header has it.
+    pub fn header(self) -> Option<HeaderValue> {
+        HeaderValue::from_maybe_shared(Bytes::from(self.to_string())).ok()
+    }
 }
 
 // === impl Telemetry ===

@@ -7,15 +7,14 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use http::{Extensions, HeaderMap, HeaderValue};
-use tonic::transport::server::TcpConnectInfo;
+use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span};
 
-use super::{Access, Guard};
-use crate::call::{Request, Response};
+use super::{Access, Guard, Method};
+use crate::call::{Peer, Request, Response};
 use crate::status;
-use crate::telemetry;
+use crate::telemetry::{self, CallId};
 use crate::tenant::{Caller, Role, TenantId};
 
 /// Names the tenant on every authenticated response.
@@ -27,25 +26,33 @@ pub struct Answered {
     pub caller: Option<(TenantId, Span)>,
 }
 
-/// Has `next` answer the request if its caller may call.
-pub async fn authenticate<Next, Answer>(guard: &Guard, mut request: Request, next: Next) -> Answered
+/// Has `next` answer the request if its caller may call the method.
+pub(crate) async fn authenticate<Next, Answer>(
+    guard: &Guard,
+    method: Option<&Method>,
+    id: CallId,
+    mut request: Request,
+    next: Next,
+) -> Answered
 where
     Next: FnOnce(Request) -> Answer,
     Answer: Future<Output = Response>,
 {
     request.headers_mut().remove(TENANT_HEADER);
-    let (path, peer) = (request.uri().path(), peer(request.extensions()));
-    let (caller, needed) = match identify(guard, path, request.headers(), peer).await {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
+    // A method that nobody knows can have any name, of any length.
+    let path = method.map_or("unknown", |method| &method.path);
+    let (caller, needed) = match identify(guard, method, request.headers(), peer).await {
         Ok(Some(found)) => found,
         Ok(None) => return Answered { response: next(request).await, caller: None },
-        Err(status) => return Answered { response: refuse(path, status), caller: None },
+        Err(status) => return Answered { response: refuse(path, id, status), caller: None },
     };
     let tenant = caller.tenant().clone();
-    let span = telemetry::call_span(path, &tenant, request.headers());
+    let span = telemetry::call_span(path, &tenant, id, request.headers());
     // A tenant id is printable ASCII, so it is always a header value.
     let stamp = HeaderValue::from_str(tenant.as_str()).ok();
     let mut response = if caller.role() < needed {
-        span.in_scope(|| refuse(path, status::role_too_low(caller.role().as_str(), needed.as_str())))
+        span.in_scope(|| refuse(path, id, status::role_too_low(caller.role().as_str(), needed.as_str())))
     } else {
         if let Some(stamp) = stamp.clone() {
             request.headers_mut().insert(TENANT_HEADER, stamp);
@@ -75,11 +82,11 @@ where
 /// The caller and the role that the method needs, or None where anybody may call.
 async fn identify(
     guard: &Guard,
-    path: &str,
+    method: Option<&Method>,
     headers: &HeaderMap,
     peer: Option<IpAddr>,
 ) -> Result<Option<(Caller, Role)>, Status> {
-    match guard.policy.access(path) {
+    match method.map(|method| method.access) {
         None => Err(status::no_such_method()),
         Some(Access::Open) => Ok(None),
         Some(Access::Role(needed)) => {
@@ -89,12 +96,7 @@ async fn identify(
     }
 }
 
-/// The address at the other end of the connection.
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<TcpConnectInfo>()?.remote_addr().map(|address| address.ip())
-}
-
-fn refuse(path: &str, status: Status) -> Response {
-    tracing::info!(rpc.method = %path, code = ?status.code(), reason = status.message(), "rpc.refused");
+fn refuse(path: &str, id: CallId, status: Status) -> Response {
+    tracing::info!(rpc.method = %path, request_id = %id, code = ?status.code(), reason = status.message(), "rpc.refused");
     status.into_http()
 }

@@ -18,9 +18,10 @@ use http::header::AUTHORIZATION;
 use ipnet::IpNet;
 use tonic::Status;
 
-pub use admission::{Answered, TENANT_HEADER, authenticate};
+pub(crate) use admission::authenticate;
+pub use admission::{Answered, TENANT_HEADER};
 pub use mint::{Claimed, mint_token};
-pub use policy::{Access, Policy, PolicyError};
+pub use policy::{Access, Method, Policy, PolicyError};
 pub use token::{KeyError, MAX_TOKEN, TokenError, TokenVerifier, Verified};
 
 use crate::config;

@@ -1,6 +1,7 @@
 //! Who may call what, as the protos say it: the option `herald.v1.access` of each RPC.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
@@ -15,10 +16,20 @@ pub enum Access {
     Role(Role),
 }
 
-/// The access of every method, by its path, such as `/herald.v1.AgentService/GetProspect`.
+/// A method that there is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Such as `/herald.v1.AgentService/GetProspect`.
+    pub path: String,
+    pub access: Access,
+    /// Whether its answer is a stream, which lasts as long as somebody watches.
+    pub streams: bool,
+}
+
+/// Every method, by its path.
 #[derive(Debug)]
 pub struct Policy {
-    methods: HashMap<String, Access>,
+    methods: HashMap<String, Arc<Method>>,
 }
 
 /// A method of ours without an access option.
@@ -31,40 +42,68 @@ pub enum PolicyError {
 }
 
 /// Services of others that we serve, open to everybody.
-const OPEN_SERVICES: [&str; 3] =
-    ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+const OPEN_SERVICES: [&[u8]; 3] = [
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
+
+// === impl Method ===
+
+impl Method {
+    /// As the metrics name it: without the first slash.
+    pub fn name(&self) -> &str {
+        self.path.trim_start_matches('/')
+    }
+
+    /// Whether it changes nothing: whoever may see, may call it.
+    pub fn only_reads(&self) -> bool {
+        self.access == Access::Role(Role::Viewer)
+    }
+}
 
 // === impl Policy ===
 
 impl Policy {
-    /// Reads the policy from the descriptors of our protos.
+    /// Reads the policy from the descriptors of our protos, and adds the services of others that we serve.
     pub fn load() -> Result<Self, PolicyError> {
-        Self::read(pb::DESCRIPTORS)
+        let mut policy = Self::read(pb::DESCRIPTORS)?;
+        for descriptors in OPEN_SERVICES {
+            policy.add(descriptors, |_, _| Some(Access::Open))?;
+        }
+        Ok(policy)
     }
 
-    /// The same from any encoded descriptor set that holds `herald.v1.access`.
+    /// The policy of any encoded descriptor set that holds `herald.v1.access`.
     pub fn read(descriptors: &[u8]) -> Result<Self, PolicyError> {
+        let mut policy = Self { methods: HashMap::new() };
+        policy.add(descriptors, access)?;
+        Ok(policy)
+    }
+
+    fn add(
+        &mut self,
+        descriptors: &[u8],
+        access: impl Fn(&DescriptorPool, &MethodDescriptor) -> Option<Access>,
+    ) -> Result<(), PolicyError> {
         let pool = DescriptorPool::decode(descriptors).map_err(|error| PolicyError::Descriptors(error.to_string()))?;
-        let mut methods = HashMap::new();
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let access = access(&pool, &method).ok_or_else(|| PolicyError::Missing(path.clone()))?;
-            methods.insert(path, access);
+            let streams = method.is_server_streaming();
+            self.methods.insert(path.clone(), Arc::new(Method { path, access, streams }));
         }
-        Ok(Self { methods })
+        Ok(())
     }
 
-    /// What a call of this path needs; None if there is no such method.
-    pub fn access(&self, path: &str) -> Option<Access> {
-        if OPEN_SERVICES.iter().any(|service| path.starts_with(service)) {
-            return Some(Access::Open);
-        }
-        self.methods.get(path).copied()
+    /// The method of this path; None if there is none.
+    pub fn method(&self, path: &str) -> Option<&Arc<Method>> {
+        self.methods.get(path)
     }
 
-    /// Every method of ours.
-    pub fn methods(&self) -> impl Iterator<Item = (&str, Access)> {
-        self.methods.iter().map(|(path, access)| (path.as_str(), *access))
+    /// Every method.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.methods.values().map(|method| &**method)
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Workflow {
     /// Cancelled when the server stops: open streams end.
     stop: CancellationToken,
     max_stream: Duration,
+    /// The campaigns that a tenant may start within a minute; 0: any number.
+    starts_per_minute: u32,
     /// The bytes that the rows of one answer may have.
     room: usize,
 }
@@ -44,9 +46,10 @@ impl Workflow {
         engine: Arc<Engine>,
         stop: CancellationToken,
         max_stream: Duration,
+        starts_per_minute: u32,
         most: usize,
     ) -> Self {
-        Self { store, engine, stop, max_stream, room: room(most) }
+        Self { store, engine, stop, max_stream, starts_per_minute, room: room(most) }
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
@@ -64,7 +67,7 @@ impl Workflow {
         let campaign = convert::campaign_ref(campaign_id, CampaignRef::Live)?;
         let transition = Transition { campaign, action, template };
         let campaign = self.store.scope(caller.scope()).write(transition).await?;
-        self.engine.wake();
+        self.engine.changed(caller.tenant(), &campaign);
         Ok(self.out(caller.tenant(), campaign))
     }
 }
@@ -82,7 +85,8 @@ impl WorkflowService for Workflow {
         let store = self.store.scope(caller.scope());
         let settings = settings(&store, &request).await?;
         let id = CampaignId::make(self.store.ids());
-        let campaign = store.write(StartCampaign { id, settings, request_id }).await?;
+        let campaign =
+            store.write(StartCampaign { id, settings, request_id, most_per_minute: self.starts_per_minute }).await?;
         self.engine.wake();
         let campaign = Some(self.out(caller.tenant(), campaign));
         Ok(Response::new(pb::StartWorkflowResponse { campaign }))
@@ -148,7 +152,10 @@ impl WorkflowService for Workflow {
         let caller = caller(&request)?;
         let cancel = Transition { campaign: CampaignRef::Live, action: Action::Cancel, template: None };
         let cancelled = match self.store.scope(caller.scope()).write(cancel).await {
-            Ok(campaign) => Some(self.out(caller.tenant(), campaign)),
+            Ok(campaign) => {
+                self.engine.changed(caller.tenant(), &campaign);
+                Some(self.out(caller.tenant(), campaign))
+            }
             Err(StoreError::NotFound(Noun::AnyCampaign)) => None,
             Err(error) => return Err(error.into()),
         };

@@ -1,8 +1,9 @@
-//! Accepts connections and serves them. Each has a deadline for its first byte: one that never speaks is closed.
+//! Accepts connections and serves them, as many as there may be and each within its times.
 
-use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
@@ -12,25 +13,29 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Sleep;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::transport::server::{Connected as _, TcpConnectInfo};
 use tower::ServiceExt as _;
 use tower_http::cors::Cors;
 
+use super::connections::{Connections, Place};
 use super::front::Front;
+use super::guarded::{Guarded, Times};
 use super::inline::Calls;
+use crate::call::Peer;
+use crate::metrics::metrics;
 
-/// A connection that must speak before its deadline.
+/// A connection that was accepted and has its place.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// None once the first byte has come.
-    deadline: Option<Pin<Box<Sleep>>>,
+    address: IpAddr,
+    accepted: Instant,
+    _place: Place,
 }
 
 /// What every connection of the port is served with; cheap to clone.
@@ -42,25 +47,41 @@ pub(super) struct Port {
     pub max_streams: u32,
     pub max_header_bytes: u32,
     pub keepalive: Duration,
+    pub times: Times,
 }
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What a client may send of its calls' messages before they are read: of one call, and of a connection's calls.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits to be sent on one of its calls.
+const SEND_BUFFER: usize = 64 * 1024;
 
-/// The listener's connections. One that cannot be accepted is left out; the listener goes on.
-pub(super) fn incoming(listener: TcpListener, first_byte: Duration) -> impl Stream<Item = Connection> + Send {
-    TcpListenerStream::new(listener).filter_map(move |accepted| async move {
-        match accepted {
-            Ok(stream) => {
-                // Small messages must not wait for more to send.
-                let _ = stream.set_nodelay(true);
-                Some(Connection { stream, deadline: Some(Box::pin(tokio::time::sleep(first_byte))) })
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                // Out of file descriptors, most likely: give others the time to close theirs.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                None
+/// The listener's connections. One that cannot be accepted is left out, and so is one for which there is no place; the
+/// listener goes on.
+pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl Stream<Item = Connection> + Send {
+    TcpListenerStream::new(listener).filter_map(move |accepted| {
+        let connections = connections.clone();
+        async move {
+            let accepted = accepted.and_then(|stream| stream.peer_addr().map(|peer| (stream, peer.ip())));
+            match accepted {
+                Ok((stream, address)) => match connections.place(address) {
+                    Ok(place) => {
+                        // Small messages must not wait for more to send.
+                        let _ = stream.set_nodelay(true);
+                        Some(Connection { stream, address, accepted: Instant::now(), _place: place })
+                    }
+                    Err(full) => {
+                        metrics().refused_connection(full.as_str());
+                        tracing::debug!(%address, why = full.as_str(), "a connection has no place");
+                        None
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of file descriptors, most likely: give others the time to close theirs.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    None
+                }
             }
         }
     })
@@ -71,84 +92,49 @@ pub(super) fn incoming(listener: TcpListener, first_byte: Duration) -> impl Stre
 impl Port {
     /// Serves the connection until it ends, or has answered its calls after `watcher` was told to stop.
     pub(super) async fn serve(self, connection: Connection, watcher: Watcher) {
-        let peer = connection.stream.connect_info();
+        let Connection { stream, address, accepted, _place } = connection;
         let (Some(tls), stop) = (self.tls.clone(), self.stop.clone()) else {
-            return self.speak(connection, peer, watcher).await;
+            return self.speak(stream, address, accepted, watcher).await;
         };
-        let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(connection));
+        let handshake = tokio::time::timeout_at(accepted + self.times.head, tls.accept(stream));
         match stop.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.speak(stream, peer, watcher).await,
+            Some(Ok(Ok(stream))) => self.speak(stream, address, accepted, watcher).await,
             Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
             Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
             None => {}
         }
     }
 
-    /// HTTP/1.1 and HTTP/2; the peer's address goes with each request.
-    async fn speak<IO>(self, io: IO, peer: TcpConnectInfo, watcher: Watcher)
+    /// HTTP/1.1 and HTTP/2; who is at the other end goes with each request.
+    async fn speak<IO>(self, io: IO, address: IpAddr, accepted: Instant, watcher: Watcher)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let called = Arc::<AtomicBool>::default();
+        let io = Guarded::new(io, self.times, accepted, called.clone());
+        let peer = Peer { address, untaken: Arc::default() };
         let service = self.service.map_request(move |request: Request<Incoming>| {
+            called.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
             request
         });
         let calls = Calls::default();
         let mut builder = auto::Builder::new(calls.executor());
-        builder.http1().timer(TokioTimer::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.times.head);
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.max_streams)
             .max_header_list_size(self.max_header_bytes)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
             .keep_alive_interval(self.keepalive)
             .keep_alive_timeout(self.keepalive);
         let connection = builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
         if let Err(error) = calls.run(pin!(watcher.watch(connection))).await {
             tracing::debug!(%error, "a connection ended badly");
         }
-    }
-}
-
-// === impl Connection ===
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_ready() {
-            self.deadline = None;
-        } else if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -18,17 +18,20 @@ use tonic::service::Routes;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
 
-use super::deadline;
 use super::gate::Gate;
 use super::measure::Call;
-use crate::auth::{Answered, Guard, authenticate};
-use crate::call::{Request, Response, served};
+use super::{deadline, inline, local};
+use crate::auth::{Access, Answered, Guard, authenticate};
+use crate::call::{Request, Response};
 use crate::status;
+use crate::telemetry::{CallId, CallIds};
 
 /// Everything that the port serves; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front {
     calls: GrpcWebService<Calls>,
+    /// Answers only who calls this machine by a name of its own: a page of elsewhere could have its name lead here.
+    local_only: bool,
 }
 
 /// The calls, as gRPC has them; cheap to clone.
@@ -42,10 +45,14 @@ struct Behind {
     open: Routes,
     /// How long a call may take.
     longest: Duration,
+    ids: CallIds,
 }
 
-/// Where the methods of the application are; those of others are open to everybody.
-const OURS: &str = "/herald.v1.";
+/// The answer's id, for who asks what became of a call.
+pub(super) const CALL_ID_HEADER: &str = "x-request-id";
+
+/// How much longer than its time a call may take until it is cut, wherever it stands: that its answer says so.
+const CUT_AFTER: Duration = Duration::from_secs(2);
 
 /// More than that cannot be added to every clock.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -56,9 +63,9 @@ const NO_SUCH_PAGE: &str =
 // === impl Front ===
 
 impl Front {
-    pub(crate) fn new(open: Routes, gate: Gate, guard: Guard, longest: Duration) -> Self {
-        let behind = Behind { guard, gate, open: open.prepare(), longest: longest.min(FOREVER) };
-        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(behind))) }
+    pub(crate) fn new(open: Routes, gate: Gate, guard: Guard, longest: Duration, ids: CallIds, dev: bool) -> Self {
+        let behind = Behind { guard, gate, open: open.prepare(), longest: longest.min(FOREVER), ids };
+        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(behind))), local_only: dev }
     }
 }
 
@@ -72,6 +79,9 @@ impl Service<Request> for Front {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
+        if self.local_only && !local::is_local(&request) {
+            return Either::Right(ready(Ok(status::host_not_local().into_http())));
+        }
         let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
         if kind.starts_with(b"application/grpc") {
             Either::Left(self.calls.call(request))
@@ -109,29 +119,38 @@ impl Service<Request> for Calls {
 
 impl Behind {
     async fn answer(&self, request: Request) -> Response {
-        let call = Call::begin(request.uri().path());
+        let id = self.ids.next();
+        let method = self.guard.policy.method(request.uri().path()).cloned();
+        let call = Call::begin(method.clone());
         let until = Instant::now() + deadline::allowed(request.headers(), self.longest);
+        if method.as_ref().is_none_or(|method| !method.streams) {
+            inline::cut_at(until + CUT_AFTER);
+        }
         // Awaited at once: a future that is kept in a variable first has its room twice in the one around it.
         let answered = timeout_at(
             until,
-            authenticate(&self.guard, request, |request| async move {
-                let answer = async {
-                    if request.uri().path().starts_with(OURS) {
-                        self.gate.call(request).await
-                    } else {
-                        served(&self.open, request).await
-                    }
-                };
+            authenticate(&self.guard, method.as_deref(), id, request, |request| async {
+                let Some(method) = &method else { return status::no_such_method().into_http() };
+                if method.access == Access::Open {
+                    return self.gate.call_open(&self.open, method, request, until).await;
+                }
                 // Within, so that it is stamped as every answer to this caller is.
-                timeout_at(until, answer).await.unwrap_or_else(|_| too_late())
+                timeout_at(until, self.gate.call(method, request, until)).await.unwrap_or_else(|_| too_late())
             }),
         )
         .await;
         let answered = answered.unwrap_or_else(|_| Answered { response: too_late(), caller: None });
-        call.answered(answered)
+        stamped(call.answered(answered), id)
     }
 }
 
 fn too_late() -> Response {
     status::deadline_exceeded().into_http()
+}
+
+fn stamped(mut response: Response, id: CallId) -> Response {
+    if let Some(id) = id.header() {
+        response.headers_mut().insert(CALL_ID_HEADER, id);
+    }
+    response
 }

@@ -1,25 +1,43 @@
-//! Holds back calls until the application is ready, and those of a tenant that holds as much as it may.
+//! Holds back calls until the application is ready, those of a tenant that holds as much as it may, and messages that hold
+//! more than they may.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderValue};
+use http_body_util::Full;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+use tonic::body::Body;
 use tonic::service::Routes;
 
-use super::limits::{Kind, Limits};
-use super::measure::is_stream;
-use crate::call::{Request, Response, served};
-use crate::config::Fairness;
+use super::answer;
+use super::limits::{Held, Holder, Kind, Limits};
+use crate::auth::Method;
+use crate::call::{Answer, Peer, Request, Response, Weighed, served, served_whole};
+use crate::config::{Fairness, Server};
+use crate::heavy::heavy;
 use crate::read_cache::ReadCache;
 use crate::status;
 use crate::tenant::Caller;
+use crate::wire::{HEADER, Shapes, read_frame};
 
-/// Opened once, when the store is ready.
+/// Opened once, when the store is ready; cheap to clone.
 #[derive(Clone)]
-pub struct Gate {
+pub struct Gate(Arc<Parts>);
+
+struct Parts {
     limits: Limits,
-    refusals: Arc<AtomicU64>,
-    inside: Arc<OnceLock<Inside>>,
+    shapes: Shapes,
+    /// The largest message, in bytes.
+    max_request: usize,
+    /// How long a stream may last.
+    max_stream: Duration,
+    refusals: AtomicU64,
+    inside: OnceLock<Inside>,
 }
 
 struct Inside {
@@ -34,31 +52,119 @@ const SPREAD: u64 = 100;
 /// Has no divisor in common with the spread, so that the numbers come evenly.
 const STEP: u64 = 61;
 
+/// How long the answer of an open service may take that is no watching of health, its questions included.
+const OPEN_TIME: Duration = Duration::from_secs(10);
+
+/// How much longer a watch stream lasts than it may by its own rule: long enough for its last words.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 // === impl Gate ===
 
 impl Gate {
-    pub fn new(settings: &Fairness) -> Self {
-        Self { limits: Limits::new(settings), refusals: Arc::default(), inside: Arc::default() }
+    pub fn new(server: &Server, fairness: &Fairness, shapes: Shapes) -> Self {
+        Self(Arc::new(Parts {
+            limits: Limits::new(fairness),
+            shapes,
+            max_request: server.max_request_bytes,
+            max_stream: Duration::from_secs(server.max_stream_seconds),
+            refusals: AtomicU64::new(0),
+            inside: OnceLock::new(),
+        }))
     }
 
     /// Lets calls through to the services, past the answers that are kept.
     pub fn open(&self, services: Routes, reads: Option<ReadCache>) {
         // A second opening would change nothing that was promised.
-        let _ = self.inside.set(Inside { services, reads });
+        let _ = self.0.inside.set(Inside { services, reads });
     }
 
-    pub(super) async fn call(&self, request: Request) -> Response {
-        let Some(inside) = self.inside.get() else { return status::starting().into_http() };
-        let Some(caller) = request.extensions().get::<Caller>() else { return inside.call(request).await };
-        let kind = if is_stream(request.uri().path()) { Kind::Stream } else { Kind::Call };
-        match (self.limits.hold(caller.tenant(), kind), kind) {
-            (Err(status), _) => {
-                let nth = self.refusals.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(REFUSED_AFTER + nth.wrapping_mul(STEP) % SPREAD)).await;
-                status.into_http()
-            }
-            (Ok(Some(held)), Kind::Stream) => held.until_the_end_of(inside.call(request).await),
-            (Ok(_held), _) => inside.call(request).await,
+    /// The answer to a caller, who may call the method.
+    pub(super) async fn call(&self, method: &Method, request: Request, until: Instant) -> Response {
+        let Some(inside) = self.0.inside.get() else { return status::starting().into_http() };
+        let (Some(caller), Some(peer)) = (request.extensions().get(), request.extensions().get()) else {
+            return status::credentials_missing().into_http();
+        };
+        let (caller, peer): (Caller, Peer) = (Caller::clone(caller), Peer::clone(peer));
+        let kind = if method.streams { Kind::Stream } else { Kind::Call };
+        let holder = Holder::Tenant(caller.tenant().clone());
+        match self.0.limits.hold(holder, kind, peer.untaken) {
+            Ok(held) => match self.answer(inside, method, caller, request, until, held).await {
+                Ok(response) => response,
+                Err(status) => status.into_http(),
+            },
+            Err(status) => self.refuse(request, status).await,
+        }
+    }
+
+    async fn refuse(&self, request: Request, status: Status) -> Response {
+        // What came with it must not wait as well.
+        drop(request);
+        let nth = self.0.refusals.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(REFUSED_AFTER + nth.wrapping_mul(STEP) % SPREAD)).await;
+        status.into_http()
+    }
+
+    async fn answer(
+        &self,
+        inside: &Inside,
+        method: &Method,
+        caller: Caller,
+        request: Request,
+        until: Instant,
+        mut held: Held,
+    ) -> Result<Response, Status> {
+        let (parts, mut body) = request.into_parts();
+        let frame = read_frame(&mut body, self.0.max_request, |bytes| held.request(bytes)).await;
+        let frame = frame.map_err(status::of_frame)?;
+        let checked = heavy(frame.len(), || self.0.shapes.check(&method.path, &frame[HEADER..]))?;
+        if !held.request(checked.weight.saturating_sub(frame.len())) {
+            return Err(status::too_many_bytes());
+        }
+        // The headers were for us: what a stranger puts there is not kept as long as the call takes.
+        let mut bare = Request::new(Body::new(Full::new(frame.clone())));
+        *bare.uri_mut() = parts.uri;
+        *bare.method_mut() = parts.method;
+        *bare.headers_mut() = HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+            (TE, HeaderValue::from_static("trailers")),
+        ]);
+        bare.extensions_mut().insert(caller.clone());
+        if method.streams {
+            let response = served(&inside.services, bare).await;
+            let until = Instant::now() + self.0.max_stream + LAST_WORDS;
+            return Ok(response.map(|body| answer::timed(body, until, held)));
+        }
+        let answered = inside.call(method, &caller, frame, bare).await;
+        held.request_done();
+        match answered {
+            Ok(frame) if !held.answer(frame.len(), !method.only_reads()) => Err(status::too_many_bytes()),
+            Ok(frame) => Ok(answer::answer(frame, until, held)),
+            Err(refused) => Ok(refused),
+        }
+    }
+
+    /// The answer of a service that is open to everybody.
+    pub(super) async fn call_open(
+        &self,
+        services: &Routes,
+        method: &Method,
+        request: Request,
+        until: Instant,
+    ) -> Response {
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+            return status::credentials_missing().into_http();
+        };
+        let kind = if method.streams { Kind::Stream } else { Kind::Call };
+        let held = match self.0.limits.hold(Holder::Address(Some(peer.address)), kind, peer.untaken) {
+            Ok(held) => held,
+            Err(status) => return self.refuse(request, status).await,
+        };
+        let watches = method.path.ends_with("/Watch");
+        let until = if watches { Instant::now() + self.0.max_stream } else { until.min(Instant::now() + OPEN_TIME) };
+        let request = request.map(|body| answer::timed(body, until, ()));
+        match timeout_at(until, served(services, request)).await {
+            Ok(response) => response.map(|body| answer::timed(body, until, held)),
+            Err(_) => status::deadline_exceeded().into_http(),
         }
     }
 }
@@ -66,10 +172,12 @@ impl Gate {
 // === impl Inside ===
 
 impl Inside {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, method: &Method, caller: &Caller, frame: Bytes, request: Request) -> Answer {
+        let size = frame.len();
+        let serve = || Weighed { future: served_whole(&self.services, request), size };
         match &self.reads {
-            Some(reads) => reads.call(request, &self.services).await,
-            None => served(&self.services, request).await,
+            Some(reads) => reads.call(&method.path, caller.tenant(), frame, serve).await,
+            None => serve().await,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! its request was read, after all that has come has been read. If that does not answer it, it goes on in a task of its own;
 //! `call::served` makes sure that whatever a service does is done there, where no other call of the connection waits for it.
 
+use std::cell::Cell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
+use tokio::time::{Instant, Sleep};
 
 /// The calls of one connection that have come and were not polled yet.
 #[derive(Default)]
@@ -24,7 +26,6 @@ pub(super) struct Calls(Arc<Waiting>);
 pub(super) struct Inline(Weak<Waiting>);
 
 type Waiting = Mutex<Vec<Call>>;
-type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Wakes the connection's task; while that is at work, has it look once more: a task that is woken while it works is
 /// handed to another thread.
@@ -33,6 +34,25 @@ struct ConnectionWaker {
     task: AtomicWaker,
     at_work: AtomicBool,
     woken: AtomicBool,
+}
+
+/// A call, which is cut at its time, wherever it stands: an answer that the client does not take is in hyper's hands, which
+/// wait for as long as the connection lasts.
+struct Call {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    cut_at: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+thread_local! {
+    /// When the call that is polled on this thread is to be cut.
+    static CUT_AT: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Has the call that this is called in cut at that time. Over HTTP/1.1, where a connection has one call, the connection is
+/// given up instead when nothing more can be written to it (`transport::guarded`).
+pub(super) fn cut_at(at: Instant) {
+    CUT_AT.set(Some(at));
 }
 
 /// How often the connection is polled before others have their turn: for what has come, for the answers to that, and for
@@ -88,7 +108,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Inline {
     /// hyper has a call executed while its connection is polled, so nobody needs to be woken.
     fn execute(&self, call: F) {
         if let Some(waiting) = self.0.upgrade() {
-            waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(call));
+            let call = Call { future: Box::pin(call), cut_at: None, sleep: None };
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         }
     }
 }
@@ -96,8 +117,26 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Inline {
 /// Polls the call. Nothing wakes it: if it has not ended, its task polls it again. One that panics has ended, alone, as it
 /// would in a task.
 fn has_ended(call: &mut Call) -> bool {
-    let poll = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let poll = || Pin::new(call).poll(&mut Context::from_waker(Waker::noop()));
     catch_unwind(AssertUnwindSafe(poll)).map_or(true, |polled| polled.is_ready())
+}
+
+// === impl Call ===
+
+impl Future for Call {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        CUT_AT.set(None);
+        if self.future.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if let Some(at) = CUT_AT.take() {
+            self.cut_at = Some(at);
+        }
+        let Some(at) = self.cut_at else { return Poll::Pending };
+        self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at))).as_mut().poll(cx)
+    }
 }
 
 // === impl ConnectionWaker ===
@@ -228,6 +267,25 @@ mod tests {
         });
         calls.run(connection).await;
         assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_is_cut_at_its_time_wherever_it_stands() {
+        let held = Arc::new(());
+        let calls = Calls::default();
+        let (executor, in_the_call) = (calls.executor(), held.clone());
+        let connection = pin!(async move {
+            executor.execute(async move {
+                cut_at(Instant::now() + Duration::from_millis(200));
+                let _held = in_the_call;
+                std::future::pending::<()>().await;
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let before = Arc::strong_count(&held);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            (before, Arc::strong_count(&held))
+        });
+        assert_eq!(calls.run(connection).await, (2, 1));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Counts calls by method and status code, which gRPC tells at the end, in the trailers; and tells their spans.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -11,16 +12,16 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use crate::auth::Answered;
+use crate::auth::{Answered, Method};
 use crate::call::Response;
 use crate::metrics::{code_name, metrics};
 use crate::telemetry;
 
 /// A call that has begun. Dropped before its end, it counts as cancelled.
 pub(super) struct Call {
-    method: String,
+    /// None: there is no such method.
+    method: Option<Arc<Method>>,
     begun: Instant,
-    is_stream: bool,
     ended: bool,
     /// That of an authenticated call; it lasts as long as the call.
     span: Span,
@@ -32,21 +33,19 @@ struct Measured {
     call: Option<Call>,
 }
 
-/// Whether a call of the method lasts as long as somebody watches.
-pub(super) fn is_stream(path: &str) -> bool {
-    path.ends_with("/WatchWorkflow")
-}
-
 // === impl Call ===
 
 impl Call {
-    pub(super) fn begin(path: &str) -> Self {
-        let method = path.trim_start_matches('/').to_owned();
-        let is_stream = is_stream(path);
-        if is_stream {
+    pub(super) fn begin(method: Option<Arc<Method>>) -> Self {
+        let call = Self { method, begun: Instant::now(), ended: false, span: Span::none() };
+        if call.is_stream() {
             metrics().stream(1);
         }
-        Self { method, begun: Instant::now(), is_stream, ended: false, span: Span::none() }
+        call
+    }
+
+    fn is_stream(&self) -> bool {
+        self.method.as_ref().is_some_and(|method| method.streams)
     }
 
     /// The response, which tells how the call ended once it has: in gRPC, that is in the trailers.
@@ -70,9 +69,9 @@ impl Call {
     fn count(&mut self, code: Code) {
         self.ended = true;
         // A stream lasts as long as somebody watches; that is not how long a call takes.
-        let took = (!self.is_stream).then(|| self.begun.elapsed());
+        let took = (!self.is_stream()).then(|| self.begun.elapsed());
         // A method that nobody knows can have any name; it gets no series of its own.
-        let method = if code == Code::Unimplemented { "unknown" } else { &self.method };
+        let method = self.method.as_ref().map_or("unknown", |method| method.name());
         metrics().call(method, code, took);
         telemetry::end_call(&self.span, code_name(code));
     }
@@ -83,7 +82,7 @@ impl Drop for Call {
         if !self.ended {
             self.count(Code::Cancelled);
         }
-        if self.is_stream {
+        if self.is_stream() {
             metrics().stream(-1);
         }
     }

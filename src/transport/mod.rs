@@ -4,12 +4,17 @@
 //! authentication, the gate. Until the application is ready, health says NOT_SERVING and every other call answers UNAVAILABLE.
 
 mod admin;
+mod answer;
 mod connection;
+mod connections;
 mod deadline;
+mod frames;
 mod front;
 mod gate;
+mod guarded;
 mod inline;
 mod limits;
+mod local;
 mod measure;
 mod tls;
 
@@ -28,8 +33,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use admin::{Readiness, serve_admin};
 use connection::Port;
+use connections::Connections;
 pub(crate) use front::Front;
 pub use gate::Gate;
+use guarded::Times;
 pub use tls::{TlsError, tls};
 
 use crate::auth::TENANT_HEADER;
@@ -51,12 +58,15 @@ pub(crate) async fn serve(
         max_streams: settings.max_streams_per_connection,
         max_header_bytes: settings.max_header_bytes,
         keepalive: Duration::from_secs(settings.keepalive_seconds),
+        times: Times {
+            head: Duration::from_secs(settings.head_timeout_seconds),
+            write: Duration::from_secs(settings.request_timeout_seconds),
+        },
     };
-    let first_byte = Duration::from_secs(settings.first_byte_timeout_seconds);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     {
-        let mut incoming = pin!(connection::incoming(listener, first_byte));
+        let mut incoming = pin!(connection::incoming(listener, Connections::new(settings)));
         loop {
             tokio::select! {
                 Some(connection) = incoming.next() => {
@@ -79,7 +89,7 @@ fn cors(origins: &[String], dev: bool) -> CorsLayer {
     let origins: Vec<String> = origins.to_vec();
     let allowed = move |origin: &HeaderValue, _: &_| {
         let Ok(origin) = origin.to_str() else { return false };
-        origins.iter().any(|o| o == origin) || (dev && is_localhost(origin))
+        origins.iter().any(|o| o == origin) || (dev && local::is_local_origin(origin))
     };
     let names = |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     CorsLayer::new()
@@ -94,11 +104,12 @@ fn cors(origins: &[String], dev: bool) -> CorsLayer {
             "x-user-agent",
             "x-user-id",
         ]))
-        .expose_headers(names(&["grpc-status", "grpc-message", "grpc-status-details-bin", TENANT_HEADER]))
+        .expose_headers(names(&[
+            "grpc-status",
+            "grpc-message",
+            "grpc-status-details-bin",
+            front::CALL_ID_HEADER,
+            TENANT_HEADER,
+        ]))
         .max_age(Duration::from_secs(2 * 60 * 60))
-}
-
-fn is_localhost(origin: &str) -> bool {
-    let url = url::Url::parse(origin).ok();
-    url.is_some_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
 }

@@ -177,7 +177,7 @@ async fn a_call_past_its_time_is_told_so_and_one_that_waits_holds_up_no_other_of
 async fn a_connection_that_never_speaks_is_closed() {
     let data = folder();
     let mut config = config(&data);
-    config.server.first_byte_timeout_seconds = 1;
+    config.server.head_timeout_seconds = 1;
     let app = TestApp::with(data, config, seams()).await;
     let mut silent = TcpStream::connect(app.address).await.expect("connected");
     let mut buffer = [0; 16];

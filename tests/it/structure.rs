@@ -7,6 +7,7 @@ use std::process::Command;
 
 use herald::auth::{Access, Policy, PolicyError};
 use herald::store::{system_texts, tenant_texts};
+use herald::wire::Shapes;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -148,8 +149,10 @@ fn texts_that_cross_tenants_are_few_and_return_no_data() {
 fn every_method_has_an_access_option() {
     let policy = Policy::load().expect("every method has one");
     assert!(policy.methods().count() >= 23);
-    assert_eq!(policy.access("/grpc.health.v1.Health/Check"), Some(Access::Open));
-    assert_eq!(policy.access("/herald.v1.AgentService/NoSuchMethod"), None);
+    assert_eq!(policy.method("/grpc.health.v1.Health/Check").map(|method| method.access), Some(Access::Open));
+    for unknown in ["/herald.v1.AgentService/NoSuchMethod", "/grpc.health.v1.Health/NoSuchMethod"] {
+        assert_eq!(policy.method(unknown), None);
+    }
 
     // Without its option, a method is found out by name.
     let mut set = prost_types::FileDescriptorSet::decode(herald::pb::DESCRIPTORS).expect("descriptors");
@@ -160,6 +163,17 @@ fn every_method_has_an_access_option() {
     let error = Policy::read(&set.encode_to_vec()).expect_err("an option is missing");
     assert!(matches!(&error, PolicyError::Missing(path) if path.starts_with("/herald.v1.")), "{error}");
     assert!(error.to_string().contains("add `option (access)"), "{error}");
+}
+
+#[test]
+fn every_field_of_many_elements_says_how_many() {
+    Shapes::load().expect("every field says it");
+
+    let mut set = prost_types::FileDescriptorSet::decode(herald::pb::DESCRIPTORS).expect("descriptors");
+    let fields = set.file.iter_mut().flat_map(|file| &mut file.message_type).flat_map(|message| &mut message.field);
+    fields.filter(|field| field.name() == "tags").for_each(|field| field.options = None);
+    let error = Shapes::read(&set.encode_to_vec()).expect_err("an option is missing");
+    assert!(error.to_string().contains("add `[(max_elements) = …]`"), "{error}");
 }
 
 #[test]
@@ -233,14 +247,14 @@ fn every_planted_fault_still_fits_the_sources() {
 const RANKS: &[&[&str]] = &[
     &["domain", "crash"],
     &["tenant"],
-    &["config", "metrics", "pb"],
-    &["telemetry"],
+    &["config", "metrics", "pb", "turns", "heavy"],
+    &["telemetry", "budget", "wire"],
     &["store", "files", "cache"],
     &["connect"],
     &["engine"],
-    &["status"],
+    &["status", "call"],
     &["auth"],
-    &["rpc", "client"],
+    &["rpc", "client", "read_cache"],
     &["transport", "publish"],
     &["app", "check"],
     &["cli"],

@@ -1,0 +1,183 @@
+//! How many connections there may be: in all, and from one address.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipnet::IpNet;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config;
+
+/// Counts the connections; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Connections(Arc<Counted>);
+
+struct Counted {
+    open: Mutex<Open>,
+    max: u32,
+    /// 0: any number.
+    max_per_address: u32,
+    balancers: Vec<IpNet>,
+}
+
+#[derive(Default)]
+struct Open {
+    in_all: u32,
+    by_address: HashMap<IpAddr, u32>,
+}
+
+/// The place of a connection, until it is dropped.
+pub(super) struct Place {
+    connections: Connections,
+    /// None: an address that is not counted.
+    address: Option<IpAddr>,
+}
+
+/// Why a connection has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    InAll,
+    Address,
+}
+
+/// The file handles that are kept back for the database, the tenants' files, the outside and the logs.
+const KEPT_BACK: u64 = 128;
+/// However few handles there are, so many connections are taken.
+const LEAST: u32 = 16;
+
+// === impl Connections ===
+
+impl Connections {
+    pub(super) fn new(settings: &config::Server) -> Self {
+        Self::with(settings, handles())
+    }
+
+    /// With no more than the file handles allow.
+    fn with(settings: &config::Server, handles: Option<u64>) -> Self {
+        let most = handles.map_or(u32::MAX, |handles| {
+            u32::try_from(handles.saturating_sub(KEPT_BACK)).unwrap_or(u32::MAX).max(LEAST)
+        });
+        if most < settings.max_connections {
+            let (wanted, most) = (settings.max_connections, most);
+            tracing::warn!(
+                wanted,
+                most,
+                "the process may open too few files for server.max_connections: raise its limit (ulimit -n)"
+            );
+        }
+        Self(Arc::new(Counted {
+            open: Mutex::default(),
+            max: settings.max_connections.min(most),
+            max_per_address: settings.max_connections_per_address,
+            balancers: settings.balancers.clone(),
+        }))
+    }
+
+    pub(super) fn place(&self, address: IpAddr) -> Result<Place, Full> {
+        let address = address.to_canonical();
+        let is_counted = self.0.max_per_address > 0 && !self.0.balancers.iter().any(|net| net.contains(&address));
+        let address = is_counted.then(|| network(address));
+        let mut open = self.lock();
+        if open.in_all >= self.0.max {
+            return Err(Full::InAll);
+        }
+        if let Some(address) = address {
+            let count = open.by_address.entry(address).or_default();
+            if *count >= self.0.max_per_address {
+                return Err(Full::Address);
+            }
+            *count += 1;
+        }
+        open.in_all += 1;
+        drop(open);
+        Ok(Place { connections: self.clone(), address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.lock();
+        open.in_all -= 1;
+        if let Some(address) = self.address
+            && let Entry::Occupied(mut count) = open.by_address.entry(address)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// What counts as one address: a host has 2^64 of IPv6, a network of its own (RFC 4291, 2.5.1).
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+/// The file handles that this process may have, raised as far as it may raise them itself; None: any number.
+fn handles() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not, what it has is enough to go on with.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current
+}
+
+impl Full {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::InAll => "in_all",
+            Self::Address => "address",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(max: u32, per_address: u32, handles: Option<u64>) -> Connections {
+        let settings = config::Server {
+            max_connections: max,
+            max_connections_per_address: per_address,
+            balancers: vec!["10.0.0.0/8".parse().expect("a network")],
+            ..config::Server::default()
+        };
+        Connections::with(&settings, handles)
+    }
+
+    fn place(connections: &Connections, address: &str) -> Result<Place, Full> {
+        connections.place(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn an_address_has_so_many_and_all_have_so_many() {
+        let connections = connections(5, 2, None);
+        let held: Vec<_> = ["192.0.2.1", "192.0.2.1"].map(|a| place(&connections, a).expect("a place")).into();
+        assert_eq!(place(&connections, "192.0.2.1").err(), Some(Full::Address));
+        assert_eq!(place(&connections, "::ffff:192.0.2.1").err(), Some(Full::Address), "the same, written otherwise");
+        let balanced: Vec<_> = (0..3).map(|_| place(&connections, "10.0.0.1").expect("not counted")).collect();
+        assert_eq!(place(&connections, "192.0.2.2").err(), Some(Full::InAll));
+        drop((held, balanced));
+        let _one = place(&connections, "2001:db8::1").expect("a place");
+        let _two = place(&connections, "2001:db8::2").expect("a place");
+        assert_eq!(place(&connections, "2001:db8::3").err(), Some(Full::Address), "one network");
+        let open = connections.lock();
+        assert_eq!((open.in_all, open.by_address.len()), (2, 1));
+    }
+
+    #[test]
+    fn file_handles_are_kept_back() {
+        assert_eq!(connections(1_000, 0, Some(256)).0.max, 128);
+        assert_eq!(connections(1_000, 0, Some(20)).0.max, LEAST);
+        assert_eq!(connections(1_000, 0, Some(1 << 20)).0.max, 1_000);
+    }
+}
