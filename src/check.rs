@@ -97,6 +97,8 @@ async fn check_cache(config: &Config) -> Option<Finding> {
         if strangers.is_ok() {
             break;
         }
+    // What the settings have wrong is told by them.
+    config.cache.validate().ok()?;
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         strangers = cache.strangers().await;
     }

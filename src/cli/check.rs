@@ -23,7 +23,13 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "ID")]
     user: Vec<String>,
     /// The server to call.
-    #[arg(long, value_name = "URL", env = "HERALD_SERVER", default_value = "http://127.0.0.1:50051")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HERALD_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:50051"
+    )]
     server: String,
     #[command(flatten)]
     tls: Tls,

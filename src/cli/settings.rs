@@ -65,8 +65,22 @@ impl Settings {
         }
         flags.extend(self.listen.clone().map(|value| ("listen", value)));
         flags.extend(self.data_dir.clone().map(|value| ("data_dir", value)));
-        Ok(Layers::read(file.as_deref(), std::env::vars(), &flags)?)
+        Ok(Layers::read(file.as_deref(), environment()?, &flags)?)
     }
+}
+
+/// The environment. What is no UTF-8 is told by its name alone, and by that only if it is ours.
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => all.push((name, value)),
+            Err(_) if name.starts_with("HERALD_") || name == "REDIS_URL" => anyhow::bail!("{name}: is no UTF-8"),
+            Err(_) => {}
+        }
+    }
+    Ok(all)
 }
 
 pub(super) fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
