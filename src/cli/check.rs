@@ -7,7 +7,7 @@ use clap::Args;
 use super::client::{Connection, Tls};
 use super::output::say;
 use super::settings::Settings;
-use crate::check::{check_call, check_data};
+use crate::check::{check_call, check_data, check_private};
 use crate::domain::finding::Finding;
 
 /// Looks at the settings, the data folder and its modes, the database's schema, tenants and rows, and the keys in Redis;
@@ -36,11 +36,13 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let config = args.settings.layers()?.config()?;
+    let layers = args.settings.layers()?;
+    let config = layers.config()?;
     let mut findings = Vec::new();
     if let Err(error) = config.validate() {
         findings.push(Finding::new(format!("the settings: {error}"), "correct them; `herald config print` shows all"));
     }
+    findings.extend(check_private(&config, args.settings.secret_file(&layers)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         findings.extend(check_data(&config, args.deep).await);

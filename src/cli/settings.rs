@@ -1,6 +1,6 @@
 //! The server's settings, for the commands that need them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::agent_config;
 use super::output::say;
-use crate::config::{Config, Layers};
+use crate::config::Layers;
 
 /// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
 #[derive(Args)]
@@ -45,11 +45,9 @@ enum Command {
 }
 
 impl Settings {
-    /// The settings, checked.
-    pub(super) fn load(&self) -> anyhow::Result<Config> {
-        let config = self.layers()?.config()?;
-        config.validate()?;
-        Ok(config)
+    /// The configuration file, if there is one and it holds a secret.
+    pub(super) fn secret_file(&self, layers: &Layers) -> Option<&Path> {
+        self.config.as_deref().filter(|_| layers.file_holds_secret())
     }
 
     /// The settings as they are, whether or not they can work.
