@@ -38,6 +38,7 @@ pub struct Metrics {
     waiting_campaigns: BoundUpDownCounter<i64>,
     read_cache: Outcomes,
     cache: Outcomes,
+    refused_credentials: Counter<u64>,
 }
 
 /// The series of a method: found once, since looking one up with its attributes takes longer than counting.
@@ -143,6 +144,7 @@ impl Metrics {
             waiting_campaigns: level("herald.waiting_campaigns", "Claimed campaigns that wait for their turn"),
             read_cache: Outcomes::new(&read_cache),
             cache: Outcomes::new(&cache),
+            refused_credentials: counter("herald.refused_credentials", "Credentials that were refused, by the cause"),
             provider,
             registry,
         }
@@ -188,6 +190,11 @@ impl Metrics {
     /// A watch stream was opened (1) or has ended (-1).
     pub fn stream(&self, change: i64) {
         self.open_streams.add(change);
+    }
+
+    /// Credentials were refused; the causes are few and fixed.
+    pub fn refused_credentials(&self, cause: &'static str) {
+        self.refused_credentials.add(1, &[KeyValue::new("cause", cause)]);
     }
 
     /// A step of a campaign has ended.

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::token::{Key, KeyError};
+use super::key::{Key, KeyError};
 use crate::config;
 use crate::connect::http;
 

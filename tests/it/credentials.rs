@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::support::site::{Answer, Changing};
-use crate::support::token::{SigningKey, key_set, now, production};
+use crate::support::token::{Authority, SigningKey, key_set, now, production};
 use crate::support::{TestApp, config, folder, reason, refused_start, seams};
 
 async fn start(change: impl FnOnce(&mut Config)) -> TestApp {
@@ -84,15 +84,37 @@ async fn a_public_key_file_verifies_its_own_algorithm_alone() {
 async fn a_key_that_cannot_verify_stops_the_start() {
     let files = folder();
     let path = files.path().join("key.pem");
-    for text in ["nonsense", &SigningKey::new("", Algorithm::ES384).public_pem] {
+    let pair = rcgen::KeyPair::generate().expect("a key");
+    let private = pair.serialize_pem();
+    let certificate = std::fs::read_to_string(Authority::new().path("server.pem")).expect("a certificate");
+    let public = pair.public_key_pem();
+    for (text, found, to_do) in [
+        ("nonsense", "holds no PEM", "openssl pkey -in KEY -pubout"),
+        ("", "holds no PEM", "openssl pkey -in KEY -pubout"),
+        (&SigningKey::new("", Algorithm::ES384).public_pem, "RS256 (RSA)", "ES256 (P-256)"),
+        (&private, "is a private key", "openssl pkey -in KEY -pubout"),
+        (&private.replace(" PRIVATE", " EC PRIVATE"), "is a private key", "openssl pkey -in KEY -pubout"),
+        (&format!("{public}{private}"), "is a private key", "openssl pkey -in KEY -pubout"),
+        (&certificate, "is a certificate", "openssl x509 -in CERTIFICATE -pubkey -noout"),
+        (&format!("{public}{public}"), "holds 2 PEM blocks", "the one"),
+        (RSA_1024, "is an RSA key of 1024 bits", "2048"),
+    ] {
         std::fs::write(&path, text).expect("written");
         let data = folder();
         let mut config = production(config(&data));
         config.auth.public_key_file = path.display().to_string();
         let error = refused_start(config).await;
-        assert!(error.contains("key.pem") && error.contains("RS256"), "{error}");
+        assert!(error.contains("key.pem") && error.contains(found) && error.contains(to_do), "{found}: {error}");
     }
 }
+
+const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDyAqVHv0bsvlJqgzgbS/jgUiCF
+ZisgLSGtCWedhDEQ6KMIR9JRvMIdtbRQ1u53yLgm1EqB/ugJGcCHzkxz2wZx8wb9
+thR59Q8hmtOoKq/jKoOMv/nmsqNefj9NZVAxiAeC6Bc2G5Brvmjfzp6n09xu+J8+
+NRuFYrS6sdIe82iIZwIDAQAB
+-----END PUBLIC KEY-----
+";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_set_is_asked_once_by_a_hundred_calls_and_again_for_a_new_key() {
