@@ -1,6 +1,7 @@
 //! Puts the parts together: from a [`Config`], everything that serves.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +19,7 @@ use crate::connect::{Connectors, Outbox, WebFetch};
 use crate::domain::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::domain::id::Ids;
 use crate::engine::{self, Engine};
-use crate::files::{DataDir, DataDirError, Files, FilesConfigError};
+use crate::files::{DataDir, DataDirError, Exposed, Files, FilesConfigError, keep_private};
 use crate::pb;
 use crate::publish::{Places, publish_states};
 use crate::read_cache::ReadCache;
@@ -69,6 +70,8 @@ pub enum AppError {
     Admin { address: String, source: std::io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     #[error("the port is no longer served")]
     Port(#[from] tokio::task::JoinError),
 }
@@ -131,6 +134,9 @@ pub async fn run(
         authenticator: Arc::new(Authenticator::new(&config.auth, config.dev, seams.clock.clone())?),
     };
     // What the settings may have wrong comes before anything is served.
+    if config.tls.is_on() {
+        keep_private("tls.key_file", Path::new(&config.tls.key_file))?;
+    }
     let tls = transport::tls(&config.tls)?;
     let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
     let files = match seams.files {

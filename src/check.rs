@@ -1,5 +1,6 @@
 //! `herald check`: looks whether a deployment is as it should be, and changes nothing.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tonic::transport::Channel;
@@ -10,7 +11,7 @@ use crate::client::Credentials;
 use crate::config::Config;
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::finding::Finding;
-use crate::files::{check_folder, database_of, dev_master_key_of};
+use crate::files::{check_folder, database_of, dev_master_key_of, exposed};
 use crate::pb;
 use crate::pb::tenant_service_client::TenantServiceClient;
 use crate::store::{MasterKey, check_database};
@@ -35,6 +36,15 @@ pub async fn check_data(config: &Config, deep: bool) -> Vec<Finding> {
     }
     findings.extend(check_cache(config).await);
     findings
+}
+
+/// Which files beside the data folder others may read: the port's private key, and the configuration file that holds a
+/// secret. One that cannot be looked at stops the start, with a sentence of its own.
+pub fn check_private(config: &Config, secret_file: Option<&Path>) -> Vec<Finding> {
+    let key = config.tls.is_on().then(|| ("tls.key_file", Path::new(&config.tls.key_file)));
+    let file = secret_file.map(|path| ("the configuration file", path));
+    let found = key.into_iter().chain(file).filter_map(|(what, path)| exposed(what, path).ok().flatten());
+    found.map(Finding::from).collect()
 }
 
 /// Whether the server takes a call of the user for what it is.
@@ -87,6 +97,8 @@ fn master_key(config: &Config, findings: &mut Vec<Finding>) -> Option<MasterKey>
 }
 
 async fn check_cache(config: &Config) -> Option<Finding> {
+    // What the settings have wrong is told by them.
+    config.cache.validate().ok()?;
     let cache = match TenantCache::new(&config.cache, std::sync::Arc::new(SystemClock)) {
         Ok(cache) => cache,
         Err(error) => return Some(Finding::new(error.to_string(), "correct the settings of [cache]")),

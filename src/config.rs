@@ -3,7 +3,10 @@
 //! Each setting has a default, may be in the TOML file that `--config` or `HERALD_CONFIG` names, and may be overridden by
 //! an environment variable: `HERALD_` and the setting's path in upper case, such as `HERALD_AUTH_HS256_SECRET` for
 //! `hs256_secret` in `[auth]`. Flags of the command line come last. Unknown settings are refused, so that a misspelt one
-//! is not silently the default. Secrets are never printed.
+//! is not silently the default. Secrets are never printed, URLs without their user info, and of a file that cannot be read
+//! the place alone: the line that is wrong may be the one with a secret in it.
+
+mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +14,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+pub use shown::shown;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,6 +68,7 @@ pub struct Auth {
     /// A PEM file with the public key of bearer tokens: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
     pub public_key_file: String,
     /// The address of the issuer's key set (RFC 7517), such as `https://clerk.example.com/.well-known/jwks.json`.
+    #[serde(serialize_with = "shown::text")]
     pub jwks_url: String,
     /// After how long the key set is read again, in seconds.
     pub jwks_max_age_seconds: u64,
@@ -106,6 +113,7 @@ pub struct Tls {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// The origins that browsers may call from, such as `https://app.example.com`. Under `dev` also any localhost origin.
+    #[serde(serialize_with = "shown::texts")]
     pub cors_origins: Vec<String>,
     /// The largest request message, in bytes.
     pub max_request_bytes: usize,
@@ -194,6 +202,7 @@ pub struct Fetch {
 pub struct Cache {
     /// The Redis: `redis://[user:password@]host:port[/database]`, `rediss://` with TLS, `redis-cluster://` or
     /// `rediss-cluster://` for a cluster. Empty: the cache is in this process.
+    #[serde(serialize_with = "shown::secret")]
     pub url: Secret,
     /// A PEM file with the authorities to trust for TLS, instead of the public ones.
     pub ca_file: String,
@@ -218,9 +227,11 @@ pub struct ReadCache {
 #[serde(default, deny_unknown_fields)]
 pub struct Files {
     /// An S3-compatible store, as `s3://bucket` or `s3://bucket/prefix`. Empty: `users` in the data folder.
+    #[serde(serialize_with = "shown::text")]
     pub url: String,
     /// The store's address, such as `https://s3.example.com`; http:// only within a network that you trust. Empty: that of
     /// the region.
+    #[serde(serialize_with = "shown::text")]
     pub endpoint: String,
     /// The store's region.
     pub region: String,
@@ -242,11 +253,11 @@ pub struct Retention {
 pub struct Layers {
     values: Value,
     origins: BTreeMap<String, String>,
+    file_holds_secret: bool,
 }
 
 /// A text that is never printed.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 /// Why the settings cannot be used: what is wrong and what to do.
@@ -255,6 +266,7 @@ pub struct Secret(String);
 pub struct ConfigError(pub String);
 
 const REDIS_URL: &str = "REDIS_URL";
+const FILE: &str = "configuration file";
 
 /// Environment variables of ours that are not settings of the server.
 const NOT_SETTINGS: &[&str] = &[
@@ -424,6 +436,17 @@ impl Config {
         }
         self.auth.validate(self.dev)?;
         self.tls.validate()?;
+        self.cache.validate()?;
+        if let Ok(admin) = self.admin.listen.parse::<SocketAddr>()
+            && self.dev
+            && !admin.ip().is_loopback()
+        {
+            return refuse(&format!(
+                "--dev serves loopback only, and so does its admin port; {admin} is not: set admin.listen to 127.0.0.1:{}, or \
+                 drop --dev",
+                admin.port()
+            ));
+        }
         if !self.admin.listen.is_empty() && self.admin.listen.parse::<SocketAddr>().is_err() {
             return refuse("admin.listen must be a socket address such as 127.0.0.1:50052");
         }
@@ -443,6 +466,11 @@ impl Config {
         if !endpoint.is_empty() && !is_web {
             return refuse("files.endpoint must be an http or https URL such as https://s3.example.com");
         }
+        if url::Url::parse(endpoint).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            return refuse(
+                "files.endpoint must have no user in it: set files.access_key_id and files.secret_access_key",
+            );
+        }
         if self.retention.deleted_prospects_days > 36_500 {
             return refuse("retention.deleted_prospects_days must be at most 36500");
         }
@@ -453,7 +481,8 @@ impl Config {
             let fits = url::Url::parse(origin).is_ok_and(|u| u.origin().ascii_serialization() == *origin);
             if !fits {
                 return refuse(&format!(
-                    "server.cors_origins: {origin:?} is no origin such as https://app.example.com"
+                    "server.cors_origins: {:?} is no origin such as https://app.example.com",
+                    shown(origin)
                 ));
             }
         }
@@ -463,6 +492,7 @@ impl Config {
             ("engine.max_outside_calls_per_tenant", self.engine.max_outside_calls_per_tenant as u64),
             ("engine.lease_seconds", self.engine.lease_seconds),
             ("engine.tries", u64::from(self.engine.tries)),
+            ("auth.jwks_timeout_seconds", self.auth.jwks_timeout_seconds),
             ("server.max_streams_per_connection", u64::from(self.server.max_streams_per_connection)),
             ("server.request_timeout_seconds", self.server.request_timeout_seconds),
             ("server.head_timeout_seconds", self.server.head_timeout_seconds),
@@ -553,6 +583,22 @@ impl Tls {
     }
 }
 
+// === impl Cache ===
+
+impl Cache {
+    /// Its client would print the node that it does not understand.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Ok(url) = url::Url::parse(self.url.expose()) else { return Ok(()) };
+        let is_node = |node: &str| {
+            node.split_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if url.query_pairs().any(|(name, value)| name == "node" && !is_node(&value)) {
+            return Err(ConfigError("cache.url: each `node` after the question mark must be host:port".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 // === impl Secret ===
 
 impl Secret {
@@ -568,6 +614,16 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "(none)" } else { "***" })
+    }
+}
+
+/// What is no text is not repeated in the error.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self(text)),
+            _ => Err(D::Error::custom("a secret must be a text")),
+        }
     }
 }
 
@@ -592,13 +648,15 @@ impl Layers {
         let mut paths = BTreeMap::new();
         list_paths(&defaults, "", &mut paths);
         let origins = paths.values().map(|path| (path.clone(), "default".to_owned())).collect();
-        let mut layers = Self { values: defaults, origins };
+        let mut layers = Self { values: defaults, origins, file_holds_secret: false };
         if let Some(text) = file {
-            let table: Value = toml::from_str(text).map_err(|e| ConfigError(format!("the configuration file: {e}")))?;
+            let table: Value = toml::from_str(text).map_err(|error| misplaced(text, &error))?;
+            same_kinds(&layers.values, &table, "")?;
             let mut set_there = BTreeMap::new();
             list_paths(&table, "", &mut set_there);
-            layers.origins.extend(set_there.into_values().map(|path| (path, "configuration file".to_owned())));
+            layers.origins.extend(set_there.into_values().map(|path| (path, FILE.to_owned())));
             merge(&mut layers.values, table);
+            layers.file_holds_secret = layers.holds_secret()?;
         }
         for (name, value) in env {
             // The name that Redis has almost everywhere; ours comes before it.
@@ -626,16 +684,85 @@ impl Layers {
     }
 
     pub fn config(&self) -> Result<Config, ConfigError> {
-        serde_json::from_value(self.values.clone()).map_err(|e| ConfigError(format!("the configuration: {e}")))
+        serde_json::from_value(self.values.clone()).map_err(|error| {
+            let is_wrong = |path: &&String| self.alone(path).is_err();
+            let named = |path: &String| format!("{path} ({}): ", self.origins[path]);
+            let path = self.origins.keys().find(is_wrong).map(named).unwrap_or_default();
+            ConfigError(format!("the configuration: {path}{error}"))
+        })
+    }
+
+    /// Whether the file sets something that is not shown, whatever came over it.
+    pub fn file_holds_secret(&self) -> bool {
+        self.file_holds_secret
+    }
+
+    /// Whether anything that is set is not shown as it is.
+    fn holds_secret(&self) -> Result<bool, ConfigError> {
+        for path in self.origins.keys() {
+            let set = at(&self.values, path);
+            let Ok(config) = self.alone(path) else { continue };
+            let config = serde_json::to_value(config).map_err(|e| ConfigError(e.to_string()))?;
+            if at(&config, path) != set && at(&config, path).to_string().contains("***") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The defaults but for the setting at this path.
+    fn alone(&self, path: &str) -> serde_json::Result<Config> {
+        let mut values = serde_json::to_value(Config::default())?;
+        let place = path.split('.').try_fold(&mut values, |place, key| place.get_mut(key));
+        if let Some(place) = place {
+            *place = at(&self.values, path).clone();
+        }
+        serde_json::from_value(values)
     }
 
     /// Every setting as a line of TOML, with where it came from as a comment. Secrets are hidden.
     pub fn describe(&self) -> Result<String, ConfigError> {
         let values = serde_json::to_value(self.config()?).map_err(|e| ConfigError(e.to_string()))?;
-        let value = |path: &str| path.split('.').try_fold(&values, |at, key| at.get(key)).unwrap_or(&Value::Null);
-        let lines = self.origins.iter().map(|(path, origin)| format!("{path} = {} # {origin}\n", value(path)));
+        let lines = self.origins.iter().map(|(path, origin)| format!("{path} = {} # {origin}\n", at(&values, path)));
         Ok(lines.collect())
     }
+}
+
+/// What is there at the path; null if nothing is.
+fn at<'a>(values: &'a Value, path: &str) -> &'a Value {
+    path.split('.').try_fold(values, |at, key| at.get(key)).unwrap_or(&Value::Null)
+}
+
+/// Where in the file the error is, and which. As toml writes it the line would be shown as well.
+fn misplaced(text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    ConfigError(format!("the configuration file, line {line}, column {column}: {}", error.message()))
+}
+
+/// Refuses what in a file is of another kind than the setting, without repeating it.
+fn same_kinds(defaults: &Value, table: &Value, path: &str) -> Result<(), ConfigError> {
+    let kind = match (defaults, table) {
+        (Value::Object(known), Value::Object(found)) => {
+            // What is not known is refused later, by its name.
+            let known = found.iter().filter_map(|(key, value)| Some((key, known.get(key)?, value)));
+            for (key, default, value) in known {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                same_kinds(default, value, &path)?;
+            }
+            return Ok(());
+        }
+        (Value::Array(_), Value::Array(found)) if found.iter().all(Value::is_string) => return Ok(()),
+        (Value::String(_), Value::String(_)) | (Value::Bool(_), Value::Bool(_)) => return Ok(()),
+        (Value::Number(_), Value::Number(number)) if !number.is_f64() => return Ok(()),
+        (Value::Object(_), _) => "a table, as in [table]",
+        (Value::Array(_), _) => "a list of texts",
+        (Value::Bool(_), _) => "true or false",
+        (Value::Number(_), _) => "a whole number",
+        _ => "a text, in quotes",
+    };
+    Err(ConfigError(format!("the configuration file: {path} must be {kind}")))
 }
 
 fn merge(into: &mut Value, from: Value) {
@@ -739,6 +866,111 @@ mod tests {
     }
 
     #[test]
+    fn urls_are_described_without_their_user_and_with_their_host() {
+        let shown = |name: &str, url: &str| {
+            let layers = Layers::read(None, [(name.to_owned(), url.to_owned())], &[]).expect("valid");
+            layers.describe().expect("valid")
+        };
+        for (url, told) in [
+            ("redis://redis:6379", "redis://redis:6379"),
+            ("redis://herald:s3cret@redis:6379/2", "redis://***@redis:6379/2"),
+            ("rediss://:s3cret@redis.example", "rediss://***@redis.example"),
+            ("redis-cluster://herald@a:1?node=b:2&x=s3cret", "redis-cluster://***@a:1?***"),
+            // Where the password has what parts a URL, nobody knows where it ends.
+            ("redis://u:12/s3cret@redis", "***"),
+            ("redis://u:12#s3cret@redis", "***"),
+            ("redis://:s3cret/x@redis", "***"),
+            ("s3cret", "***"),
+        ] {
+            let text = shown("HERALD_CACHE_URL", url);
+            assert!(text.contains(&format!("cache.url = \"{told}\" # HERALD_CACHE_URL")), "{url}: {text}");
+            assert!(!text.contains("s3cret"));
+        }
+        let text = shown("HERALD_AUTH_JWKS_URL", "https://herald:s3cret@keys.example/jwks.json");
+        assert!(text.contains("auth.jwks_url = \"https://***@keys.example/jwks.json\""), "{text}");
+        let text = shown("HERALD_FILES_ENDPOINT", "https://herald:s3cret@s3.example:9000");
+        assert!(text.contains("files.endpoint = \"https://***@s3.example:9000\""), "{text}");
+        let text = shown("HERALD_FILES_URL", "s3://id:s3cret@bucket/prefix");
+        assert!(text.contains("files.url = \"s3://***@bucket/prefix\""), "{text}");
+        let text = shown("HERALD_SERVER_CORS_ORIGINS", "https://a.example,https://u:s3cret@b.example");
+        assert!(text.contains("[\"https://a.example\",\"https://***@b.example\"]"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_told_by_its_place_and_never_by_its_text() {
+        let told = |text: &str| load(Some(text), &[], &[]).expect_err(text).0;
+        let at = told("listen = '127.0.0.1:1'\n[auth]\nhs256_secret = \"s3cret\" x\n");
+        assert!(at.contains("line 3, column 25"), "{at}");
+        for (text, part) in [
+            ("[auth]\nhs256_secret = s3cret\n", "line 2"),
+            ("[auth]\nhs256_secret = \"s3cret\n", "line 2"),
+            ("[auth]\nhs256_secret \"s3cret\"\n", "line 2"),
+            ("[auth]\nhs256_secret = 's3cret\\'x'\n", "line 2"),
+            ("[auth]\nhs256_secret = \"s3\\cret\"\n", "line 2"),
+            ("[auth]\nhs256_secret = ''\nhs256_secret = 's3cret'\n", "line 3"),
+            ("[auth]\nhs256_secret = ['s3cret']\n", "auth.hs256_secret must be a text"),
+            ("[auth.hs256_secret]\ns3cret = 1\n", "auth.hs256_secret must be a text"),
+            ("auth = 's3cret'\n", "auth must be a table"),
+            ("[[auth]]\nhs256_secret = 's3cret'\n", "auth must be a table"),
+            ("[engine]\nworkers = 's3cret'\n", "engine.workers must be a whole number"),
+            ("[engine]\nworkers = 1.5\n", "engine.workers must be a whole number"),
+            ("dev = 's3cret'\n", "dev must be true or false"),
+            ("[auth]\nadmin_roles = 's3cret'\n", "auth.admin_roles must be a list of texts"),
+            ("[auth]\nadmin_roles = [['s3cret']]\n", "auth.admin_roles must be a list of texts"),
+        ] {
+            let error = told(text);
+            assert!(error.contains(part) && !error.contains("s3"), "{text}: {error}");
+        }
+        // Wherever a line with a secret breaks, it is not shown.
+        let line = "hs256_secret = \"s3cret-s3cret-s3cret\"";
+        for place in 0..line.len() {
+            for broken in ["\"", "'", "=", "[", "{", "\\", "\n", "#", "\u{1}", "]", ",", "."] {
+                let text = format!("[auth]\n{}{broken}{}\n", &line[..place], &line[place..]);
+                if let Err(error) = load(Some(&text), &[], &[]) {
+                    assert!(!error.0.contains("cret-"), "{text}: {error}");
+                }
+            }
+        }
+        for number in ["12345678", "-12345678", "1.2345678", "2345-06-07", "true"] {
+            let error = told(&format!("master_key = {number}\n"));
+            assert!(error.contains("master_key must be a text") && !error.contains("2345"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_told_with_its_setting_and_where_it_came_from() {
+        let error = load(None, &[("HERALD_ENGINE_TRIES", "99999999999")], &[]).expect_err("too large");
+        assert!(error.0.contains("engine.tries (HERALD_ENGINE_TRIES)"), "{error}");
+        let error = load(Some("log_format = 'xml'"), &[], &[]).expect_err("no such format");
+        assert!(error.0.contains("log_format (configuration file)"), "{error}");
+        let error = load(None, &[("HERALD_AUTH_TRUSTED_PEERS", "10.0.0.0/99")], &[]).expect_err("no network");
+        assert!(error.0.contains("auth.trusted_peers (HERALD_AUTH_TRUSTED_PEERS)"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_known_to_hold_a_secret_whatever_comes_over_it() {
+        let holds = |file: &str, env: &[(&str, &str)]| {
+            let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            Layers::read(Some(file), env, &[]).expect("valid").file_holds_secret()
+        };
+        for file in [
+            "master_key = 'k'",
+            "[auth]\nhs256_secret = 's'",
+            "[auth]\njwks_url = 'https://u:p@keys.example/'",
+            "[cache]\nurl = 'redis://:p@redis'",
+            "[files]\nsecret_access_key = 's'",
+            "[files]\naccess_key_id = 's'",
+            "listen = 'nowhere'\nmaster_key = 'k'",
+        ] {
+            let over = [("HERALD_MASTER_KEY", "x"), ("HERALD_LISTEN", "127.0.0.1:1"), ("HERALD_CACHE_URL", "")];
+            assert!(holds(file, &over), "{file}");
+        }
+        let none =
+            "listen = '127.0.0.1:1'\nmaster_key = ''\n[cache]\nurl = 'redis://redis:6379'\n[engine]\nworkers = 3";
+        assert!(!holds(none, &[("HERALD_MASTER_KEY", "x")]));
+    }
+
+    #[test]
     fn the_usual_name_of_redis_is_taken_after_ours() {
         let url = |env: &[(&str, &str)]| load(None, env, &[]).expect("valid").cache.url.expose().to_owned();
         let (ours, usual) = (("HERALD_CACHE_URL", "redis://ours"), ("REDIS_URL", "redis://usual"));
@@ -775,6 +1007,17 @@ mod tests {
             c.listen = SocketAddr::from(([0, 0, 0, 0], 1));
         });
         assert!(public.contains("loopback"), "{public}");
+        let admin = refused(|c| {
+            c.dev = true;
+            c.admin.listen = "0.0.0.0:50052".into();
+        });
+        assert!(admin.contains("admin.listen") && admin.contains("127.0.0.1:50052"), "{admin}");
+        let nodes = refused(|c| c.cache.url = Secret::new("redis-cluster://a:1?node=u:s3cret@b:2"));
+        assert!(nodes.contains("cache.url") && !nodes.contains("s3cret"), "{nodes}");
+        let endpoint = refused(|c| c.files.endpoint = "https://u:s3cret@s3.example".into());
+        assert!(endpoint.contains("files.access_key_id") && !endpoint.contains("s3cret"), "{endpoint}");
+        let origin = refused(|c| c.server.cors_origins = vec!["https://u:s3cret@a.example".into()]);
+        assert!(origin.contains("origin") && !origin.contains("s3cret"), "{origin}");
         assert!(refused(|c| c.auth.hs256_secret = Secret::default()).contains("HERALD_AUTH_HS256_SECRET"));
         assert!(refused(|c| c.auth.hs256_secret = Secret::new("short")).contains("32 bytes"));
         assert!(refused(|c| c.master_key = Secret::default()).contains("HERALD_MASTER_KEY"));

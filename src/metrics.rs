@@ -39,6 +39,7 @@ pub struct Metrics {
     waiting_campaigns: BoundUpDownCounter<i64>,
     read_cache: Outcomes,
     cache: Outcomes,
+    refused_credentials: Counter<u64>,
 }
 
 /// The series of a method: found once, since looking one up with its attributes takes longer than counting.
@@ -145,6 +146,7 @@ impl Metrics {
             waiting_campaigns: level("herald.waiting_campaigns", "Claimed campaigns that wait for their turn"),
             read_cache: Outcomes::new(&read_cache),
             cache: Outcomes::new(&cache),
+            refused_credentials: counter("herald.refused_credentials", "Credentials that were refused, by the cause"),
             provider,
             registry,
         }
@@ -195,6 +197,11 @@ impl Metrics {
     /// A connection had no place.
     pub fn refused_connection(&self, why: &'static str) {
         self.refused_connections.add(1, &[KeyValue::new("why", why)]);
+    }
+
+    /// Credentials were refused; the causes are few and fixed.
+    pub fn refused_credentials(&self, cause: &'static str) {
+        self.refused_credentials.add(1, &[KeyValue::new("cause", cause)]);
     }
 
     /// A step of a campaign has ended.

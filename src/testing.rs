@@ -13,6 +13,12 @@ pub(crate) async fn store(path: &Path) -> Arc<Store> {
     Store::open(path, MasterKey::generate(&SystemRandom), ids, true).await.expect("a store")
 }
 
+/// A folder that its user alone may read, as a data folder must be.
+pub(crate) fn folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().expect("a folder")
+}
+
 /// Numbers that are the same in each run: SplitMix64.
 pub(crate) struct Numbers(u64);
 

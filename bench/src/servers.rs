@@ -1,6 +1,7 @@
 //! The contestants: each a process of its own on a free port, ended when it is dropped.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub fn root() -> PathBuf {
 impl Server {
     /// Herald as it is shipped, on the data folder; `settings` are environment variables.
     pub fn herald(data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        // A data folder is for its user alone, or Herald does not start.
+        std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))?;
         let program = std::env::current_exe()?.with_file_name("herald");
         let mut command = Command::new(program);
         command.arg("serve").env("HERALD_LISTEN", "127.0.0.1:0").env("HERALD_DATA_DIR", data);

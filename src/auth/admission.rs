@@ -42,7 +42,7 @@ where
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
     // A method that nobody knows can have any name, of any length.
     let path = method.map_or("unknown", |method| &method.path);
-    let (caller, needed) = match identify(guard, method, request.headers(), peer).await {
+    let (caller, needed) = match identify(guard, method, id, request.headers(), peer).await {
         Ok(Some(found)) => found,
         Ok(None) => return Answered { response: next(request).await, caller: None },
         Err(status) => return Answered { response: refuse(path, id, status), caller: None },
@@ -83,6 +83,7 @@ where
 async fn identify(
     guard: &Guard,
     method: Option<&Method>,
+    id: CallId,
     headers: &HeaderMap,
     peer: Option<IpAddr>,
 ) -> Result<Option<(Caller, Role)>, Status> {
@@ -90,13 +91,18 @@ async fn identify(
         None => Err(status::no_such_method()),
         Some(Access::Open) => Ok(None),
         Some(Access::Role(needed)) => {
-            let caller = guard.authenticator.caller(headers, peer).await?;
+            let caller = guard.authenticator.caller_of(Some(id), headers, peer).await?;
             Ok(Some((caller, needed)))
         }
     }
 }
 
 fn refuse(path: &str, id: CallId, status: Status) -> Response {
+    // A stranger must not fill the log: refused credentials have lines of their own, and not without number (`refusals`).
+    if !matches!(status.code(), Code::PermissionDenied) {
+        tracing::debug!(rpc.method = %path, request_id = %id, code = ?status.code(), "rpc.refused");
+        return status.into_http();
+    }
     tracing::info!(rpc.method = %path, request_id = %id, code = ?status.code(), reason = status.message(), "rpc.refused");
     status.into_http()
 }

@@ -1,23 +1,24 @@
 //! The keys of an issuer, from its JWKS address (RFC 7517).
 //!
 //! Keys are kept and read again when they are old or a token names one that is not among them: by one request at a time,
-//! not more often than the cooldown allows, whoever asks. While the address is down, hangs, or answers nonsense, the keys
-//! that are there go on being used.
+//! not more often than the cooldown allows, whoever asks. All that come meanwhile share what comes of it. While the address
+//! is down, hangs, or answers nonsense, the keys that are there go on being used, and of tokens with other keys nothing
+//! can be said: they may come again. Whoever sends such tokens holds a few places for the time of one reading, and no more.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::Client;
 use reqwest::header::ACCEPT;
 use serde_json::Value;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::token::{Key, KeyError};
+use super::key::{Key, KeyError, MIN_RSA_BITS, rsa_bits};
 use crate::config;
 use crate::connect::http;
 
@@ -25,14 +26,17 @@ use crate::connect::http;
 pub(super) struct Jwks {
     url: Url,
     client: Client,
+    timeout: Duration,
     max_age: Duration,
     cooldown: Duration,
     state: RwLock<State>,
-    /// Held by the one request that is under way.
-    asking: Mutex<()>,
+    /// The reading that is under way, or was the last: the channel is closed when it ends.
+    reading: Mutex<Option<watch::Receiver<()>>>,
+    /// Of those who wait for it.
+    places: Semaphore,
 }
 
-/// No key was ever read, so that nothing can be said about a token.
+/// The keys could not be read, so that nothing can be said about a token that none of the known ones has signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the issuer's keys cannot be read")]
 pub struct KeysUnavailable;
@@ -42,10 +46,16 @@ struct State {
     keys: HashMap<String, Arc<Key>>,
     read: Option<Instant>,
     asked: Option<Instant>,
+    /// Whether the last reading that was begun has ended well.
+    is_current: bool,
 }
 
 /// A key set has a few keys of a few hundred bytes.
 const MAX_BYTES: usize = 1024 * 1024;
+const MAX_KEYS: usize = 100;
+
+/// The tokens that wait for one reading, at most.
+const MAX_WAITING: usize = 64;
 
 // === impl Jwks ===
 
@@ -58,10 +68,12 @@ impl Jwks {
         Ok(Arc::new(Self {
             url,
             client,
+            timeout,
             max_age: Duration::from_secs(settings.jwks_max_age_seconds),
             cooldown: Duration::from_secs(settings.jwks_cooldown_seconds),
             state: RwLock::default(),
-            asking: Mutex::default(),
+            reading: Mutex::default(),
+            places: Semaphore::new(MAX_WAITING),
         }))
     }
 
@@ -70,24 +82,23 @@ impl Jwks {
         if let Some(key) = self.find(kid) {
             if self.is_old() {
                 // Nobody waits for news of a key that is known.
-                let own = self.clone();
-                tokio::spawn(async move { own.ask(|own| !own.is_old()).await });
+                self.read_again();
             }
             return Ok(Some(key));
         }
-        // In a task of its own: a caller that gives up must not break off what others wait for.
-        let (own, wanted) = (self.clone(), kid.map(str::to_owned));
-        let asking = tokio::spawn(async move { own.ask(|own| own.find(wanted.as_deref()).is_some()).await });
-        let _ = asking.await;
-        let key = self.find(kid);
-        if key.is_none() && self.read().read.is_none() {
-            return Err(KeysUnavailable);
+        if let Some(mut reading) = self.read_again() {
+            let Ok(_place) = self.places.try_acquire() else { return Err(KeysUnavailable) };
+            // Ended, or it has taken too long: what is known then tells.
+            let _ = timeout(self.timeout, reading.changed()).await;
         }
-        Ok(key)
+        match self.find(kid) {
+            None if !self.state().is_current => Err(KeysUnavailable),
+            found => Ok(found),
+        }
     }
 
     fn find(&self, kid: Option<&str>) -> Option<Arc<Key>> {
-        let state = self.read();
+        let state = self.state();
         match kid {
             Some(kid) => state.keys.get(kid).cloned(),
             None if state.keys.len() == 1 => state.keys.values().next().cloned(),
@@ -96,58 +107,95 @@ impl Jwks {
     }
 
     fn is_old(&self) -> bool {
-        self.read().read.is_none_or(|read| read.elapsed() > self.max_age)
+        self.state().read.is_none_or(|read| read.elapsed() > self.max_age)
     }
 
-    /// Reads the keys again, unless that is `done` by the time it is our turn, or was tried just now.
-    async fn ask(&self, done: impl FnOnce(&Self) -> bool) {
-        let _asking = self.asking.lock().await;
-        let just_now = self.read().asked.is_some_and(|asked| asked.elapsed() < self.cooldown);
-        if done(self) || just_now {
-            return;
+    /// The reading that is under way, or is begun; None if the last one was just now.
+    fn read_again(self: &Arc<Self>) -> Option<watch::Receiver<()>> {
+        let mut last = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reading) = last.as_ref().filter(|reading| reading.has_changed().is_ok()) {
+            return Some(reading.clone());
         }
-        self.write().asked = Some(Instant::now());
+        if self.state().asked.is_some_and(|asked| asked.elapsed() < self.cooldown) {
+            return None;
+        }
+        let mut state = self.state_mut();
+        state.asked = Some(Instant::now());
+        state.is_current = false;
+        drop(state);
+        let (under_way, reading) = watch::channel(());
+        *last = Some(reading.clone());
+        // In a task of its own: a caller that gives up must not break off what others wait for.
+        let own = self.clone();
+        tokio::spawn(async move {
+            own.read().await;
+            drop(under_way);
+        });
+        Some(reading)
+    }
+
+    async fn read(&self) {
         match self.fetch().await {
             Ok(keys) => {
-                let mut state = self.write();
+                let mut state = self.state_mut();
                 state.keys = keys;
                 state.read = Some(Instant::now());
+                state.is_current = true;
             }
-            Err(why) => tracing::warn!(url = %self.url, why, "auth.jwks.unavailable"),
+            Err(why) => tracing::warn!(url = config::shown(self.url.as_str()), why, "auth.jwks.unavailable"),
         }
     }
 
     async fn fetch(&self) -> Result<HashMap<String, Arc<Key>>, String> {
+        // An error of reqwest's names the address, with whatever stands in it.
+        let told = |error: reqwest::Error| error.without_url().to_string();
         let sent = self.client.get(self.url.clone()).header(ACCEPT, "application/json").send().await;
-        let mut response = sent.map_err(|error| error.to_string())?;
+        let mut response = sent.map_err(told)?;
         if !response.status().is_success() {
             return Err(format!("it answers {}", response.status()));
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
+        while let Some(chunk) = response.chunk().await.map_err(told)? {
             if bytes.len() + chunk.len() > MAX_BYTES {
                 return Err("it answers more than 1 MiB".to_owned());
             }
             bytes.extend_from_slice(&chunk);
         }
         let set: Value = serde_json::from_slice(&bytes).map_err(|_| "it answers no JSON".to_owned())?;
-        let keys: HashMap<_, _> = set["keys"].as_array().into_iter().flatten().filter_map(usable).collect();
+        let keys = self.usable(set["keys"].as_array().map_or(&[], Vec::as_slice));
         if keys.is_empty() { Err("it answers no key that can be used".to_owned()) } else { Ok(keys) }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    fn usable(&self, set: &[Value]) -> HashMap<String, Arc<Key>> {
+        let url = config::shown(self.url.as_str());
+        if set.len() > MAX_KEYS {
+            tracing::warn!(url, keys = set.len(), taken = MAX_KEYS, "auth.jwks.too_many_keys");
+        }
+        let read: Vec<_> =
+            set.iter().take(MAX_KEYS).filter_map(|key| serde_json::from_value(key.clone()).ok()).collect();
+        let (weak, strong): (Vec<Jwk>, Vec<Jwk>) = read.into_iter().partition(is_weak);
+        if !weak.is_empty() {
+            tracing::warn!(url, keys = weak.len(), at_least = MIN_RSA_BITS, "auth.jwks.short_rsa_keys");
+        }
+        strong.iter().filter_map(usable).collect()
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A key of the set with its id, if it is for signatures of an algorithm that we take. Others are passed over, as a set may
-/// hold keys for other uses.
-fn usable(value: &Value) -> Option<(String, Arc<Key>)> {
-    let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+fn is_weak(jwk: &Jwk) -> bool {
+    matches!(&jwk.algorithm, AlgorithmParameters::RSA(rsa) if rsa_bits(&rsa.n) < MIN_RSA_BITS)
+}
+
+/// The key with its id, if it is for signatures of an algorithm that we take (RFC 7517, 4.2 to 4.4). Others are passed over,
+/// as a set may hold keys for other uses.
+fn usable(jwk: &Jwk) -> Option<(String, Arc<Key>)> {
     let (algorithm, named) = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
@@ -158,8 +206,10 @@ fn usable(value: &Value) -> Option<(String, Arc<Key>)> {
         }
         _ => return None,
     };
-    let fits = jwk.common.key_algorithm.is_none_or(|alg| alg == named);
-    let signs = jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
-    let decoding = DecodingKey::from_jwk(&jwk).ok().filter(|_| fits && signs)?;
-    Some((jwk.common.key_id.unwrap_or_default(), Arc::new(Key { algorithm, decoding })))
+    let common = &jwk.common;
+    let fits = common.key_algorithm.is_none_or(|alg| alg == named);
+    let signs = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let verifies = common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+    let decoding = DecodingKey::from_jwk(jwk).ok().filter(|_| fits && signs && verifies)?;
+    Some((common.key_id.clone().unwrap_or_default(), Arc::new(Key { algorithm, decoding })))
 }

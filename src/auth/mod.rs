@@ -5,9 +5,12 @@
 //! `x-user-id` header on its word, and a call without any as the tenant `anonymous`.
 
 mod admission;
+mod claims;
 mod jwks;
+mod key;
 mod mint;
 mod policy;
+mod refusals;
 mod token;
 
 use std::net::IpAddr;
@@ -18,16 +21,21 @@ use http::header::AUTHORIZATION;
 use ipnet::IpNet;
 use tonic::Status;
 
+use refusals::Refusals;
+
 pub(crate) use admission::authenticate;
 pub use admission::{Answered, TENANT_HEADER};
+pub use key::KeyError;
 pub use mint::{Claimed, mint_token};
 pub use policy::{Access, Method, Policy, PolicyError};
-pub use token::{KeyError, MAX_TOKEN, TokenError, TokenVerifier, Verified};
+pub use refusals::Cause;
+pub use token::{MAX_TOKEN, TokenError, TokenVerifier, Verified};
 
 use crate::config;
 use crate::domain::clock::Clock;
 use crate::status;
-use crate::tenant::{Caller, Origin, Proof, Role, Scope, TenantId};
+use crate::telemetry::CallId;
+use crate::tenant::{Caller, Origin, Proof, Role, Scope, TenantId, TenantIdError};
 
 /// The header that names the user on a development server.
 pub const USER_HEADER: &str = "x-user-id";
@@ -38,6 +46,14 @@ pub struct Authenticator {
     tokens: Option<TokenVerifier>,
     trusted: Option<TrustedHeader>,
     dev: bool,
+    refusals: Refusals,
+}
+
+/// Why there is no caller.
+enum Refused {
+    Credentials(Cause),
+    Tenant(TenantIdError),
+    KeysUnavailable,
 }
 
 /// A header whose word is taken when it comes from a peer in one of the networks.
@@ -59,22 +75,38 @@ impl Authenticator {
     pub fn new(settings: &config::Auth, dev: bool, clock: Arc<dyn Clock>) -> Result<Self, KeyError> {
         let trusted = (!settings.trusted_header.is_empty())
             .then(|| TrustedHeader { name: settings.trusted_header.clone(), peers: settings.trusted_peers.clone() });
-        Ok(Self { tokens: TokenVerifier::new(settings, clock)?, trusted, dev })
+        Ok(Self { tokens: TokenVerifier::new(settings, clock.clone())?, trusted, dev, refusals: Refusals::new(clock) })
     }
 
-    /// The caller that the headers prove. A header that is there twice proves nothing.
+    /// The caller that the headers prove. A refusal is told by its cause in the log and counted, and answered in the same way
+    /// whatever the cause.
     pub async fn caller(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, Status> {
+        self.caller_of(None, headers, peer).await
+    }
+
+    /// The same, for the call of that id.
+    async fn caller_of(&self, id: Option<CallId>, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, Status> {
+        self.identify(headers, peer).await.map_err(|refused| {
+            if let Some(cause) = refused.cause() {
+                self.refusals.tell(cause, peer, id);
+            }
+            refused.into()
+        })
+    }
+
+    /// A header that is there twice proves nothing.
+    async fn identify(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, Refused> {
         if let Some(header) = single(headers, AUTHORIZATION.as_str())? {
-            let token = bearer(header).ok_or_else(status::credentials_invalid)?;
-            let tokens = self.tokens.as_ref().ok_or_else(status::credentials_invalid)?;
+            let token = bearer(header)?;
+            let tokens = self.tokens.as_ref().ok_or(Cause::Unconfigured)?;
             return mint(tokens.verify(token).await?, Proof::Token);
         }
         if let Some(user) = self.trusted.as_ref().filter(|trusted| trusted.trusts(peer)) {
-            let user = single(headers, &user.name)?.ok_or_else(status::credentials_missing)?;
+            let user = single(headers, &user.name)?.ok_or(Cause::Missing)?;
             return mint(Verified::owner(user), Proof::TrustedHeader);
         }
         if !self.dev {
-            return Err(status::credentials_missing());
+            return Err(Cause::Missing.into());
         }
         let header = single(headers, USER_HEADER)?;
         let proof = if header.is_some() { Proof::DevHeader } else { Proof::DevAnonymous };
@@ -99,34 +131,67 @@ impl Verified {
     }
 }
 
-impl From<TokenError> for Status {
+// === impl Refused ===
+
+impl Refused {
+    /// What is wrong with the credentials; None if that is not known.
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Credentials(cause) => Some(*cause),
+            Self::Tenant(_) => Some(Cause::Tenant),
+            Self::KeysUnavailable => None,
+        }
+    }
+}
+
+impl From<Cause> for Refused {
+    fn from(cause: Cause) -> Self {
+        Self::Credentials(cause)
+    }
+}
+
+impl From<TokenError> for Refused {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Invalid => status::credentials_invalid(),
-            TokenError::KeysUnavailable(_) => status::keys_unavailable(),
+            TokenError::Refused(cause) => Self::Credentials(cause),
+            TokenError::KeysUnavailable(_) => Self::KeysUnavailable,
+        }
+    }
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Credentials(Cause::Missing) => status::credentials_missing(),
+            Refused::Credentials(_) => status::credentials_invalid(),
+            Refused::Tenant(error) => status::tenant_id_invalid(&error.to_string()),
+            Refused::KeysUnavailable => status::keys_unavailable(),
         }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "Origin::Credential: the credential was verified")]
-fn mint(verified: Verified, proof: Proof) -> Result<Caller, Status> {
-    let tenant = TenantId::parse(&verified.tenant).map_err(|error| status::tenant_id_invalid(&error.to_string()))?;
+fn mint(verified: Verified, proof: Proof) -> Result<Caller, Refused> {
+    let tenant = TenantId::parse(&verified.tenant).map_err(Refused::Tenant)?;
     let scope = Scope::mint(tenant, Origin::Credential);
     Ok(Caller::verified(scope, verified.subject, verified.role, proof, verified.expiry))
 }
 
 /// The header's value; refused if it is there more than once or is no text.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Status> {
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Cause> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| status::credentials_invalid()),
-        (Some(_), Some(_)) => Err(status::credentials_invalid()),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Cause::Malformed),
+        (Some(_), Some(_)) => Err(Cause::Malformed),
     }
 }
 
-/// The token of an `authorization` header; the scheme in any case (RFC 9110, 11.1).
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// The token of an `authorization` header: the scheme in any case, and one blank or more (RFC 9110, 11.1 and 11.4).
+fn bearer(header: &str) -> Result<&str, Cause> {
+    let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Cause::Scheme);
+    }
+    Some(token.trim_start_matches(' ')).filter(|token| !token.is_empty()).ok_or(Cause::Malformed)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::client::{Connection, Tls};
 use super::output::say;
 use super::settings::Settings;
-use crate::check::{check_call, check_data};
+use crate::check::{check_call, check_data, check_private};
 use crate::domain::finding::Finding;
 
 /// Looks at the settings, the data folder and its modes, the database's schema, tenants and rows, and the keys in Redis;
@@ -23,18 +23,26 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "ID")]
     user: Vec<String>,
     /// The server to call.
-    #[arg(long, value_name = "URL", env = "HERALD_SERVER", default_value = "http://127.0.0.1:50051")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HERALD_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:50051"
+    )]
     server: String,
     #[command(flatten)]
     tls: Tls,
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let config = args.settings.layers()?.config()?;
+    let layers = args.settings.layers()?;
+    let config = layers.config()?;
     let mut findings = Vec::new();
     if let Err(error) = config.validate() {
         findings.push(Finding::new(format!("the settings: {error}"), "correct them; `herald config print` shows all"));
     }
+    findings.extend(check_private(&config, args.settings.secret_file(&layers)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         findings.extend(check_data(&config, args.deep).await);

@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::client::Credentials;
+use crate::config::shown;
 use crate::pb::agent_service_client::AgentServiceClient;
 use crate::pb::cache_service_client::CacheServiceClient;
 use crate::pb::tenant_service_client::TenantServiceClient;
@@ -20,7 +21,14 @@ use crate::pb::workflow_service_client::WorkflowServiceClient;
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
     /// The server.
-    #[arg(long, global = true, value_name = "URL", env = "HERALD_SERVER", default_value = "http://127.0.0.1:50051")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "HERALD_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:50051"
+    )]
     pub server: String,
     /// A bearer token.
     #[arg(long, global = true, env = "HERALD_TOKEN", hide_env_values = true, conflicts_with = "user")]
@@ -66,14 +74,15 @@ impl Connection {
         let server = &self.server;
         let is_url = server.starts_with("http://") || server.starts_with("https://");
         let endpoint = Endpoint::from_shared(server.clone()).ok().filter(|_| is_url);
+        let shown = if server.contains('@') { shown(server) } else { server.clone() };
         let endpoint =
-            endpoint.with_context(|| format!("--server {server}: must be a URL such as http://127.0.0.1:50051"))?;
+            endpoint.with_context(|| format!("--server {shown}: must be a URL such as http://127.0.0.1:50051"))?;
         let mut endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
         if server.starts_with("https://") {
             endpoint = endpoint.tls_config(self.tls.config()?).context("--ca, --client-certificate, --client-key")?;
         }
         let channel = endpoint.connect().await;
-        channel.with_context(|| format!("cannot reach {server}: is `herald serve` running there?"))
+        channel.with_context(|| format!("cannot reach {shown}: is `herald serve` running there?"))
     }
 
     /// Connects, as whom the flags say.

@@ -28,8 +28,9 @@ pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
             "there is no HERALD_MASTER_KEY, the key to go from; a development server's is made by itself and is not rotated"
         );
     }
-    let new =
-        std::env::var(NEW).with_context(|| format!("{NEW}: set it to the new key (`openssl rand -base64 32`)"))?;
+    // The error of a value that is no UTF-8 would repeat it.
+    let new = std::env::var(NEW).ok();
+    let new = new.with_context(|| format!("{NEW}: set it to the new key (`openssl rand -base64 32`)"))?;
     let old = MasterKey::parse(config.master_key.expose()).context("HERALD_MASTER_KEY")?;
     let new = MasterKey::parse(&new).context(NEW)?;
     let database = database_of(&config.data_dir);

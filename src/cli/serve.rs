@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
 use crate::app::{self, Seams};
+use crate::files::keep_private;
 use crate::telemetry;
 
 /// Every setting may also be in a TOML file or in the environment; README lists them. Once calls are answered, one line
@@ -22,7 +23,9 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = args.settings.load()?;
+    let layers = args.settings.layers()?;
+    let config = layers.config()?;
+    config.validate()?;
     // Whatever is made here is for this user alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -30,6 +33,9 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         let _inside = runtime.enter();
         telemetry::start(&config).map_err(anyhow::Error::msg)?
     };
+    if let Some(path) = args.settings.secret_file(&layers) {
+        keep_private("the configuration file, which holds a secret,", path)?;
+    }
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;

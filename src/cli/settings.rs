@@ -1,6 +1,6 @@
 //! The server's settings, for the commands that need them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::agent_config;
 use super::output::say;
-use crate::config::{Config, Layers};
+use crate::config::Layers;
 
 /// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
 #[derive(Args)]
@@ -45,11 +45,9 @@ enum Command {
 }
 
 impl Settings {
-    /// The settings, checked.
-    pub(super) fn load(&self) -> anyhow::Result<Config> {
-        let config = self.layers()?.config()?;
-        config.validate()?;
-        Ok(config)
+    /// The configuration file, if there is one and it holds a secret.
+    pub(super) fn secret_file(&self, layers: &Layers) -> Option<&Path> {
+        self.config.as_deref().filter(|_| layers.file_holds_secret())
     }
 
     /// The settings as they are, whether or not they can work.
@@ -65,8 +63,22 @@ impl Settings {
         }
         flags.extend(self.listen.clone().map(|value| ("listen", value)));
         flags.extend(self.data_dir.clone().map(|value| ("data_dir", value)));
-        Ok(Layers::read(file.as_deref(), std::env::vars(), &flags)?)
+        Ok(Layers::read(file.as_deref(), environment()?, &flags)?)
     }
+}
+
+/// The environment. What is no UTF-8 is told by its name alone, and by that only if it is ours.
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => all.push((name, value)),
+            Err(_) if name.starts_with("HERALD_") || name == "REDIS_URL" => anyhow::bail!("{name}: is no UTF-8"),
+            Err(_) => {}
+        }
+    }
+    Ok(all)
 }
 
 pub(super) fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::data_dir::{DATABASE, DEV_MASTER_KEY, USERS};
+use super::modes::exposed;
 use crate::domain::finding::Finding;
 use crate::tenant::TenantId;
 
@@ -52,10 +52,6 @@ fn look(root: &Path, known: &[TenantId], findings: &mut Vec<Finding>) -> io::Res
 
 /// For the user of the service alone.
 fn check_mode(path: &Path, findings: &mut Vec<Finding>) -> io::Result<()> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let wrong = format!("{} can be read by others: its mode is {mode:04o}", path.display());
-        findings.push(Finding::new(wrong, format!("chmod go-rwx {}", path.display())));
-    }
+    findings.extend(exposed("", path)?.map(Finding::from));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::Folder;
+use super::{Exposed, Folder, keep_private};
 use crate::tenant::TenantId;
 
 /// The data folder, locked: nobody else writes in it as long as this is held.
@@ -27,6 +27,8 @@ pub enum DataDirError {
          share a folder: choose another with --data-dir, or use --dev on your own machine"
     )]
     FoldsCase(String),
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
 }
 
 const LOCK: &str = "herald.lock";
@@ -41,9 +43,11 @@ impl DataDir {
     pub fn lock(root: &Path) -> Result<Self, DataDirError> {
         let failed = |source| DataDirError::Io { path: root.display().to_string(), source };
         make_dir(root).map_err(failed)?;
+        keep_private("the data folder", root)?;
         for name in [LOCK, DATABASE, "herald.db-wal", "herald.db-shm", DEV_MASTER_KEY, USERS] {
             refuse_link(root, &root.join(name)).map_err(failed)?;
         }
+        keep_private("the master key", &root.join(DEV_MASTER_KEY))?;
         let lock = private().create(true).truncate(false).open(root.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {
@@ -176,18 +180,19 @@ fn private() -> OpenOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::folder;
 
     #[test]
     fn the_database_is_readable_by_its_user_alone() {
         use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = folder();
         let data = DataDir::lock(dir.path()).expect("free");
         assert_eq!(fs::metadata(data.database()).expect("made").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
     fn a_file_system_that_folds_case_is_found() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = folder();
         let data = DataDir::lock(dir.path()).expect("free");
         data.tells_case().expect("it does");
         // As such a file system shows it.
@@ -198,16 +203,16 @@ mod tests {
     #[test]
     fn symbolic_links_are_refused_and_not_written_through() {
         use std::os::unix::fs::symlink;
-        let outside = tempfile::tempdir().expect("a folder");
+        let outside = folder();
         let kept = outside.path().join("kept");
         fs::write(&kept, b"kept").expect("written");
         for name in ["herald.lock", "herald.db", "herald.db-wal", "master.key", "users"] {
-            let dir = tempfile::tempdir().expect("a folder");
+            let dir = folder();
             symlink(&kept, dir.path().join(name)).expect("linked");
             let error = DataDir::lock(dir.path()).expect_err("a link").to_string();
             assert!(error.contains(&format!("{name} is a symbolic link")), "{error}");
         }
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = folder();
         symlink(&kept, dir.path().join("master.part")).expect("linked");
         let data = DataDir::lock(dir.path()).expect("free");
         data.dev_master_key(|| "a key".into()).expect("beside the link");
@@ -217,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_second_process_is_refused_while_the_first_holds_the_folder() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = folder();
         let first = DataDir::lock(dir.path()).expect("free");
         assert!(matches!(DataDir::lock(dir.path()), Err(DataDirError::Locked(_))));
         drop(first);
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_development_key_is_made_once() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = folder();
         let data = DataDir::lock(dir.path()).expect("free");
         assert_eq!(data.dev_master_key(|| "one".into()).expect("made"), "one");
         assert_eq!(data.dev_master_key(|| "two".into()).expect("kept"), "one");

@@ -12,16 +12,19 @@
 //!
 //! Architecture invariant: this is the only place where a path is made. A tenant's id is its folder's name as it is: its
 //! alphabet has no separator and it cannot begin with a dot, so no two tenants share a folder and none leaves `users/`.
-//! Folders are readable by the service's user alone (0700), files too (0600). A symbolic link below the data folder is
-//! refused, wherever it leads: Herald makes none, and nothing that a tenant causes may be written elsewhere.
+//! Folders are readable by the service's user alone (0700), files too (0600); `modes` looks whether that is so. A symbolic
+//! link below the data folder is refused, wherever it leads: Herald makes none, and nothing that a tenant causes may be
+//! written elsewhere.
 
 mod check;
 mod data_dir;
 mod locks;
+mod modes;
 mod store;
 
 pub use check::check_folder;
 pub use data_dir::{DataDir, DataDirError, database_of, dev_master_key_of};
+pub use modes::{Exposed, exposed, keep_private};
 pub use store::{FileWriter, Files, FilesConfigError, FilesError, TenantFiles};
 
 use crate::domain::digest;

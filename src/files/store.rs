@@ -256,10 +256,10 @@ mod tests {
 
     use super::*;
     use crate::files::file_name;
-    use crate::testing::Numbers;
+    use crate::testing::{Numbers, folder};
 
     fn files() -> (tempfile::TempDir, Files) {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = folder();
         let data = Arc::new(DataDir::lock(dir.path()).expect("free"));
         let files = Files::new(&config::Files::default(), data).expect("a folder");
         (dir, files)
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn settings_that_name_no_store_are_refused() {
         let refused = |url: &str| {
-            let (dir, _) = (tempfile::tempdir().expect("a folder"), ());
+            let dir = folder();
             let data = Arc::new(DataDir::lock(dir.path()).expect("free"));
             let settings = config::Files { url: url.to_owned(), ..config::Files::default() };
             Files::new(&settings, data).err().map(|error| error.to_string())

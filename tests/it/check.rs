@@ -13,7 +13,6 @@ use crate::support::{SECRET, add_prospects, folder};
 /// A data folder that a server has worked in and left.
 async fn deployment() -> TempDir {
     let data = folder();
-    std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o700)).expect("set");
     let mut server = serve(data.path(), &[]);
     add_prospects(&mut server.user("user_a").await, 5).await;
     add_prospects(&mut server.user("user_b").await, 5).await;

@@ -117,7 +117,13 @@ async fn what_cannot_be_reached_or_read_is_told_with_what_to_do() {
     assert!(
         told(&["campaign", "status", "--server", "http://127.0.0.1:1"]).contains("is `herald serve` running there?")
     );
-    assert!(told(&["campaign", "status", "--server", "localhost"]).contains("must be a URL"));
+    assert!(told(&["campaign", "status", "--server", "localhost"]).contains("--server localhost: must be a URL"));
+    for (server, shown) in
+        [("http://u:s3cret@127.0.0.1:1", "http://***@127.0.0.1:1"), ("u:s3cret@host", "--server ***")]
+    {
+        let told = told(&["campaign", "status", "--server", server]);
+        assert!(told.contains(shown) && !told.contains("s3cret"), "{told}");
+    }
     let missing = told(&["campaign", "run", "--website", "https://example.com", "--prospects", "/nowhere.csv"]);
     assert!(missing.contains("cannot open /nowhere.csv"), "{missing}");
     assert!(told(&["campaign", "run", "--server", "http://127.0.0.1:1"]).contains("is `herald serve` running there?"));
@@ -181,6 +187,40 @@ fn the_settings_in_force_and_completions_are_printed() {
         let output = herald().args(["completions", shell]).output().expect("it ends");
         assert!(text(&output.stdout).contains("select-template"), "{shell}");
     }
+}
+
+#[test]
+fn a_secret_is_in_no_error_whatever_is_wrong_beside_it() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let told = |command: &mut std::process::Command| {
+        let output = command.output().expect("it ends");
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(!told.contains("s3cret"), "{told}");
+        told
+    };
+    let broken = std::ffi::OsStr::from_bytes(b"s3cret\xff");
+    for name in ["HERALD_MASTER_KEY", "REDIS_URL"] {
+        let error = told(herald().args(["serve", "--dev"]).env(name, broken));
+        assert!(error.contains(&format!("{name}: is no UTF-8")), "{error}");
+    }
+    let old = ("HERALD_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let error = told(herald().arg("rotate-key").env(old.0, old.1).env("HERALD_NEW_MASTER_KEY", broken));
+    assert!(error.contains("HERALD_NEW_MASTER_KEY"), "{error}");
+    let files = folder();
+    let file = files.path().join("herald.toml");
+    std::fs::write(&file, "[auth]\nhs256_secret = 's3cret's\n").expect("written");
+    for command in [&["serve"][..], &["config", "print"], &["check"], &["token", "--subject", "user_a"]] {
+        let error = told(herald().args(command).arg("--config").arg(&file));
+        assert!(error.contains("the configuration file, line 2, column 24"), "{error}");
+    }
+    let url = ("HERALD_CACHE_URL", "redis-cluster://u:s3cret@a:1?node=u:s3cret@b:2");
+    assert!(told(herald().args(["serve", "--dev"]).env(url.0, url.1)).contains("cache.url"));
+    assert!(told(herald().args(["config", "print", "--dev"]).env(url.0, url.1)).contains("cache.url = \"***\""));
+    assert!(told(herald().args(["check", "--dev"]).env(url.0, url.1)).contains("cache.url"));
+    let help =
+        herald().args(["check", "--help"]).env("HERALD_SERVER", "http://u:s3cret@host").output().expect("it ends");
+    assert!(!text(&help.stdout).contains("s3cret"));
 }
 
 async fn client(server: &Server, args: &[&str]) -> (bool, String, String) {

@@ -1,16 +1,21 @@
 //! The ways in: keys in files, key sets that rotate, die, hang and lie, Clerk's tokens, headers of trusted peers, roles.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use herald::auth::{TokenError, TokenVerifier};
 use herald::cli::Api;
 use herald::config::Config;
+use herald::domain::clock::SystemClock;
 use herald::pb::{self, Role};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::support::site::{Answer, Changing};
-use crate::support::token::{SigningKey, key_set, now, production};
+use crate::support::token::{Authority, SigningKey, key_set, now, production};
 use crate::support::{TestApp, config, folder, reason, refused_start, seams};
 
 async fn start(change: impl FnOnce(&mut Config)) -> TestApp {
@@ -84,23 +89,45 @@ async fn a_public_key_file_verifies_its_own_algorithm_alone() {
 async fn a_key_that_cannot_verify_stops_the_start() {
     let files = folder();
     let path = files.path().join("key.pem");
-    for text in ["nonsense", &SigningKey::new("", Algorithm::ES384).public_pem] {
+    let pair = rcgen::KeyPair::generate().expect("a key");
+    let private = pair.serialize_pem();
+    let certificate = std::fs::read_to_string(Authority::new().path("server.pem")).expect("a certificate");
+    let public = pair.public_key_pem();
+    for (text, found, to_do) in [
+        ("nonsense", "holds no PEM", "openssl pkey -in KEY -pubout"),
+        ("", "holds no PEM", "openssl pkey -in KEY -pubout"),
+        (&SigningKey::new("", Algorithm::ES384).public_pem, "RS256 (RSA)", "ES256 (P-256)"),
+        (&private, "is a private key", "openssl pkey -in KEY -pubout"),
+        (&private.replace(" PRIVATE", " EC PRIVATE"), "is a private key", "openssl pkey -in KEY -pubout"),
+        (&format!("{public}{private}"), "is a private key", "openssl pkey -in KEY -pubout"),
+        (&certificate, "is a certificate", "openssl x509 -in CERTIFICATE -pubkey -noout"),
+        (&format!("{public}{public}"), "holds 2 PEM blocks", "the one"),
+        (RSA_1024, "is an RSA key of 1024 bits", "2048"),
+    ] {
         std::fs::write(&path, text).expect("written");
         let data = folder();
         let mut config = production(config(&data));
         config.auth.public_key_file = path.display().to_string();
         let error = refused_start(config).await;
-        assert!(error.contains("key.pem") && error.contains("RS256"), "{error}");
+        assert!(error.contains("key.pem") && error.contains(found) && error.contains(to_do), "{found}: {error}");
     }
 }
 
+const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDyAqVHv0bsvlJqgzgbS/jgUiCF
+ZisgLSGtCWedhDEQ6KMIR9JRvMIdtbRQ1u53yLgm1EqB/ugJGcCHzkxz2wZx8wb9
+thR59Q8hmtOoKq/jKoOMv/nmsqNefj9NZVAxiAeC6Bc2G5Brvmjfzp6n09xu+J8+
+NRuFYrS6sdIe82iIZwIDAQAB
+-----END PUBLIC KEY-----
+";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_set_is_asked_once_by_a_hundred_calls_and_again_for_a_new_key() {
+async fn a_key_set_is_asked_once_by_sixty_calls_and_again_for_a_new_key() {
     let (first, second) = (SigningKey::new("k1", Algorithm::RS256), SigningKey::new("k2", Algorithm::ES256));
     let issuer = Changing::serve(json_answer(key_set(&[&first]))).await;
     let app = start_with_keys(&issuer.url, 600).await;
     let mut apis = Vec::new();
-    for n in 0..100 {
+    for n in 0..60 {
         apis.push(app.token(&first.sign(&of(&format!("user_{n}")))).await);
     }
     let calls = apis.iter_mut().map(|api| api.agent.get_agent_config(pb::GetAgentConfigRequest {}));
@@ -218,17 +245,107 @@ async fn keys_of_a_set_that_are_not_for_our_signatures_are_passed_over() {
     let (rsa, ed) = (SigningKey::new("k1", Algorithm::RS256), SigningKey::new("k1", Algorithm::EdDSA));
     let mut p384 = SigningKey::new("k1", Algorithm::ES384).jwk();
     p384.as_object_mut().expect("an object").remove("alg");
-    let others = [p384, with(&rsa, "alg", "RS512"), with(&rsa, "use", "enc"), with(&ed, "alg", "ES256")];
+    let for_operations = |operations: Value| {
+        let mut jwk = rsa.jwk();
+        jwk["key_ops"] = operations;
+        jwk
+    };
+    let of_modulus =
+        |bytes: Vec<u8>| json!({"kty": "RSA", "e": "AQAB", "kid": "k1", "n": URL_SAFE_NO_PAD.encode(bytes)});
+    let others = [
+        p384,
+        with(&rsa, "alg", "RS512"),
+        with(&rsa, "use", "enc"),
+        with(&rsa, "use", ""),
+        with(&rsa, "use", "signature"),
+        with(&ed, "alg", "ES256"),
+        for_operations(json!([])),
+        for_operations(json!(["encrypt", "sign"])),
+        for_operations(json!("verify")),
+        of_modulus(vec![0xff; 128]),
+        of_modulus([vec![0; 128], vec![0xff; 128]].concat()),
+        of_modulus([vec![0x7f], vec![0xff; 255]].concat()),
+    ];
     for other in others {
         let issuer = Changing::serve(json_answer(json!({ "keys": [other] }).to_string().into_bytes())).await;
         let app = start_with_keys(&issuer.url, 600).await;
         let status = as_token(&app, &rsa.sign(&of("user_a"))).await.expect_err("no key of ours");
         assert_eq!(reason(&status), "KEYS_UNAVAILABLE", "{other}");
     }
-    let set = json!({ "keys": [with(&rsa, "use", "sig")] }).to_string().into_bytes();
-    let issuer = Changing::serve(json_answer(set)).await;
-    let app = start_with_keys(&issuer.url, 600).await;
-    as_token(&app, &rsa.sign(&of("user_a"))).await.expect("it is for signatures");
+    for good in [with(&rsa, "use", "sig"), for_operations(json!(["verify"])), for_operations(json!(["sign", "verify"]))]
+    {
+        let set = json!({ "keys": [good] }).to_string().into_bytes();
+        let issuer = Changing::serve(json_answer(set)).await;
+        let app = start_with_keys(&issuer.url, 600).await;
+        as_token(&app, &rsa.sign(&of("user_a"))).await.expect("it is for signatures");
+    }
+}
+
+#[tokio::test]
+async fn of_a_key_set_the_first_hundred_keys_are_taken() {
+    let key = SigningKey::new("k1", Algorithm::ES256);
+    let named = |name: String| {
+        let mut jwk = key.jwk();
+        jwk["kid"] = json!(name);
+        jwk
+    };
+    for (before, is_taken) in [(99, true), (100, false)] {
+        let keys: Vec<_> = (0..before).map(|n| named(format!("other{n}"))).chain([key.jwk()]).collect();
+        let issuer = Changing::serve(json_answer(json!({ "keys": keys }).to_string().into_bytes())).await;
+        let app = start_with_keys(&issuer.url, 600).await;
+        if is_taken {
+            as_token(&app, &key.sign(&of("user_a"))).await.expect("valid");
+        } else {
+            invalid(&app, &key.sign(&of("user_a"))).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_unknown_keys_behind_an_issuer_that_hangs_waits_once_and_in_small_number() {
+    let key = SigningKey::new("k1", Algorithm::ES256);
+    let issuer = Changing::serve(json_answer(key_set(&[&key]))).await;
+    let data = folder();
+    let mut settings = production(config(&data));
+    settings.auth.jwks_url.clone_from(&issuer.url);
+    settings.auth.jwks_cooldown_seconds = 1;
+    settings.auth.jwks_timeout_seconds = 1;
+    let verifier = TokenVerifier::new(&settings.auth, Arc::new(SystemClock)).expect("keys").expect("a source");
+    verifier.verify(&key.sign(&of("user_a"))).await.expect("valid");
+    assert_eq!(issuer.asked(), 1);
+    issuer.set(Answer::Silence);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+
+    let unknown = (0..400).map(|n| SigningKey::new(&format!("x{n}"), Algorithm::ES256).sign(&of("user_a")));
+    let unknown: Vec<_> = unknown.collect();
+    let known: Vec<_> = (0..20).map(|n| key.sign(&of(&format!("user_{n}")))).collect();
+    let timed = async |token: &String| {
+        let begun = Instant::now();
+        (verifier.verify(token).await, begun.elapsed())
+    };
+    let crowd = futures_util::future::join_all(unknown.iter().map(timed));
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        futures_util::future::join_all(known.iter().map(timed)).await
+    };
+    let both = tokio::time::timeout(Duration::from_secs(10), futures_util::future::join(crowd, meanwhile)).await;
+    let (crowd, meanwhile) = both.expect("nobody queues");
+    for (answer, took) in &crowd {
+        assert!(matches!(answer, Err(TokenError::KeysUnavailable(_))), "{answer:?}");
+        assert!(*took < Duration::from_millis(1_900), "nobody waits longer than one reading: {took:?}");
+    }
+    let waited = crowd.iter().filter(|(_, took)| *took > Duration::from_millis(500)).count();
+    assert!((1..=64).contains(&waited), "{waited} waited");
+    for (answer, took) in meanwhile {
+        answer.expect("a key that is known");
+        assert!(took < Duration::from_millis(500), "{took:?}");
+    }
+    assert_eq!(issuer.asked(), 1, "for all of them");
+    // The issuer is back: what nobody has is refused again, and is not to be tried again.
+    issuer.set(json_answer(key_set(&[&key])));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let refused = verifier.verify(&unknown[0]).await.expect_err("nobody has that key");
+    assert!(!matches!(refused, TokenError::KeysUnavailable(_)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -57,6 +57,21 @@ fn systemd_takes_the_unit() {
 }
 
 #[test]
+fn the_data_folder_of_each_deployment_is_for_its_user_alone() {
+    let text = |name: &str| std::fs::read_to_string(deploy(name)).expect("a file");
+    // The root of a volume has the mode that its maker gives it; a folder in it is made by Herald.
+    let (image, kubernetes) = (text("Dockerfile"), text("kubernetes/herald.yaml"));
+    assert!(image.contains("VOLUME /var/lib/herald\n") && image.contains("HERALD_DATA_DIR=/var/lib/herald/data "));
+    assert!(
+        kubernetes.contains("mountPath: /var/lib/herald\n") && kubernetes.contains("value: /var/lib/herald/data\n")
+    );
+    assert!(kubernetes.contains("fsGroupChangePolicy: OnRootMismatch"));
+    assert!(text("compose.yaml").contains("- data:/var/lib/herald\n") && !text("compose.yaml").contains("DATA_DIR"));
+    let unit = text("herald.service");
+    assert!(unit.contains("StateDirectoryMode=0700") && unit.contains("--data-dir /var/lib/herald\n"));
+}
+
+#[test]
 fn the_yaml_files_fit_their_schemas() {
     let checkers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin");
     let check = |program: &str, args: &[&str], file: &str| {
@@ -81,6 +96,7 @@ fn what_the_dashboard_the_alerts_and_the_manual_show_is_counted() {
     m.cache(CacheOutcome::Hit, 1);
     m.read_cache(CacheOutcome::Hit);
     m.commit(1);
+    m.refused_credentials("expired");
     let counted = m.encode().expect("text");
     let dashboard = std::fs::read_to_string(deploy("grafana/herald.json")).expect("a file");
     serde_json::from_str::<serde_json::Value>(&dashboard).expect("JSON");

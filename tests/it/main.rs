@@ -28,6 +28,7 @@ mod isolation;
 mod kills;
 mod listing;
 mod logs;
+mod private;
 mod read_cache;
 mod refusals;
 mod server;

@@ -53,6 +53,7 @@ async fn credentials_that_prove_nothing_are_refused_alike() {
         token(&json!({"sub": "user_a", "exp": now() + 60, "nbf": now() + 30}), SECRET, Algorithm::HS256),
         token(&json!({"sub": "user_a"}), SECRET, Algorithm::HS256),
         token(&json!({"exp": now() + 60}), SECRET, Algorithm::HS256),
+        token(&json!({"sub": "", "exp": now() + 60}), SECRET, Algorithm::HS256),
         token(&json!({"sub": "user_a", "exp": now() + 60, "aud": "another service"}), SECRET, Algorithm::HS256),
     ];
     let mut answers = Vec::new();
@@ -62,7 +63,7 @@ async fn credentials_that_prove_nothing_are_refused_alike() {
     }
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "nobody learns what was wrong");
 
-    for tenant in ["", "_x", "a/b", "a b", "é", "..", &"a".repeat(129)] {
+    for tenant in ["_x", "a/b", "a b", "é", "..", &"a".repeat(129)] {
         let claims = json!({"sub": tenant, "exp": now() + 60});
         let token = token(&claims, SECRET, Algorithm::HS256);
         refused(call(app.token(&token).await).await, Code::Unauthenticated, "TENANT_ID_INVALID");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use herald::cli::{Api, Connection, Tls};
 use herald::pb;
 
-use crate::support::token::Authority;
+use crate::support::token::{Authority, private_file};
 use crate::support::{TestApp, config, folder, refused_start, seams};
 
 async fn start(files: &Authority, mutual: bool) -> TestApp {
@@ -117,7 +117,7 @@ async fn files_that_are_no_certificate_and_key_stop_the_start() {
     let (files, others, scraps) = (Authority::new(), Authority::new(), folder());
     let scrap = |name: &str, text: &str| {
         let path = scraps.path().join(name);
-        std::fs::write(&path, text).expect("written");
+        private_file(&path, text);
         path.display().to_string()
     };
     let nonsense = scrap("nonsense.pem", "nonsense");

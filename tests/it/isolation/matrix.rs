@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use herald::app::Seams;
 use herald::config::Secret;
+use herald::domain::clock::Clock as _;
 use herald::pb::{Access, Noun};
 use jsonwebtoken::Algorithm;
 use prost_reflect::DynamicMessage;
@@ -19,7 +20,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::support::rpc::{self, Rpc, each_field, filled, headers, id_fields, rpcs, told};
-use crate::support::token::{hs, now, production};
+use crate::support::token::{hs, production};
 use crate::support::{SECRET, Seeded, TestApp, TestClock, config, folder, reason, seams, site};
 
 /// The ids that a tenant was told, by what they name.
@@ -56,7 +57,9 @@ impl Bench {
     }
 
     fn token(&self, tenant: &str, role: &str, lasts: i64, secret: &str) -> String {
-        hs(&json!({ "sub": tenant, "role": role, "exp": now() + lasts }), secret, Algorithm::HS256)
+        // By the clock of the server, which stands.
+        let exp = TestClock::new().now().seconds() + lasts;
+        hs(&json!({ "sub": tenant, "role": role, "exp": exp }), secret, Algorithm::HS256)
     }
 
     /// A call's headers; they also claim another tenant, which nobody may believe.

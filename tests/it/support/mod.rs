@@ -8,6 +8,7 @@ pub mod site;
 pub mod token;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -134,8 +135,10 @@ pub fn seeds(count: u64) -> std::ops::Range<u64> {
     from..to
 }
 
+/// For its user alone, as a data folder must be.
 pub fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
+    let mode = std::fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().permissions(mode).tempdir().expect("a temporary folder")
 }
 
 /// Why no server starts with these settings.

@@ -1,5 +1,6 @@
 //! Tokens, the keys that sign them, and certificates.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -95,6 +96,12 @@ pub fn key_set(keys: &[&SigningKey]) -> Vec<u8> {
     json!({ "keys": keys }).to_string().into_bytes()
 }
 
+/// Writes a file that its user alone may read, as a key must be.
+pub fn private_file(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("set");
+}
+
 /// An authority with a server's and a client's certificate, as files.
 pub struct Authority {
     folder: TempDir,
@@ -108,7 +115,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority =
             CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-        let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("written");
+        let write = |name: &str, text: String| private_file(&folder.path().join(name), &text);
         write("ca.pem", authority.pem());
         for (name, subject) in [("server", "localhost"), ("client", "client.example")] {
             let key = KeyPair::generate().expect("a key");
