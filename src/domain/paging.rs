@@ -42,34 +42,6 @@ struct Token<C> {
     c: C,
 }
 
-// === impl Page ===
-
-impl<T, C> Page<T, C> {
-    /// The page with its rows converted; cut before a row with which they would have more than `most` bytes, but for the
-    /// first. `place` is where a row stands in the list.
-    pub fn fitting<M, E>(
-        self,
-        most: usize,
-        place: impl Fn(&T) -> C,
-        convert: impl Fn(T) -> Result<M, E>,
-        size: impl Fn(&M) -> usize,
-    ) -> Result<Page<M, C>, E> {
-        let (mut rows, mut left, mut last) = (Vec::with_capacity(self.rows.len()), most, None);
-        for row in self.rows {
-            let at = place(&row);
-            let converted = convert(row)?;
-            match left.checked_sub(size(&converted)) {
-                Some(rest) => left = rest,
-                None if rows.is_empty() => left = 0,
-                None => return Ok(Page { rows, next: last }),
-            }
-            rows.push(converted);
-            last = Some(at);
-        }
-        Ok(Page { rows, next: self.next })
-    }
-}
-
 // === impl QueryShape ===
 
 impl QueryShape {
@@ -133,17 +105,6 @@ mod tests {
         for broken in ["!", "AAAA", &token[1..], "e30"] {
             assert_eq!(shape.cursor::<RowCursor>(broken), Err(Error::PageToken), "{broken}");
         }
-    }
-
-    #[test]
-    fn a_page_is_cut_before_what_does_not_fit_and_goes_on_there() {
-        let cut = |rows: Vec<usize>, most| {
-            let page = Page { rows, next: Some(9) };
-            page.fitting(most, |row| *row, Ok::<_, ()>, |row| *row).expect("converted")
-        };
-        assert_eq!(cut(vec![1, 2, 3], 6), Page { rows: vec![1, 2, 3], next: Some(9) });
-        assert_eq!(cut(vec![1, 2, 3], 5), Page { rows: vec![1, 2], next: Some(2) });
-        assert_eq!(cut(vec![7, 2], 5), Page { rows: vec![7], next: Some(7) });
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert, room, sized};
+use super::pages::{Pages, Rows};
+use super::{caller, convert, sized};
 use crate::cache::TenantCache;
 use crate::domain::agent_config::AgentSettings;
 use crate::domain::campaign::Goal;
@@ -14,6 +15,7 @@ use crate::domain::email::{Email, parse_address};
 use crate::domain::error::Error;
 use crate::domain::id::{EmailId, ProspectId, StrategyId};
 use crate::domain::paging::{Page, PageRequest, QueryShape};
+use crate::domain::prospect::Prospect;
 use crate::domain::template;
 use crate::files::Files;
 use crate::pb;
@@ -35,8 +37,7 @@ pub struct Agent {
     files: Arc<Files>,
     /// How long a deleted prospect can be brought back.
     keep_deleted: Duration,
-    /// The bytes that the rows of one answer may have.
-    room: usize,
+    pages: Pages,
 }
 
 impl Agent {
@@ -48,7 +49,7 @@ impl Agent {
         keep_deleted: Duration,
         most: usize,
     ) -> Self {
-        Self { store, cache, files, keep_deleted, room: room(most) }
+        Self { store, cache, files, keep_deleted, pages: Pages::new(most) }
     }
 }
 
@@ -127,9 +128,15 @@ impl AgentService for Agent {
             let campaign = store.campaign(&CampaignRef::Id(campaign.clone())).await?;
             campaign.ok_or_else(|| not_found(Noun::Campaign))?;
         }
-        let page = store.prospects(&page, &filter).await?;
-        let viewed = |p| convert::prospect::viewed(p, caller.tenant(), request.view, pb::ProspectView::Basic);
-        let page = page.fitting(self.room, |p| p.place(filter.order), viewed, sized)?;
+        let (store, filter) = (&store, &filter);
+        let read = |page| async move { store.prospects(&page, filter).await };
+        let basic = pb::ProspectView::Basic;
+        let rows = Rows {
+            place: |p: &Prospect| p.place(filter.order),
+            convert: |p| Ok(convert::prospect::viewed(p, caller.tenant(), request.view, basic)?),
+            size: sized,
+        };
+        let page = self.pages.make(caller.tenant(), page, read, rows).await?;
         Ok(Response::new(pb::ListProspectsResponse {
             prospects: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
@@ -224,8 +231,10 @@ impl AgentService for Agent {
         let page = convert::page_request(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
         let store = self.store.scope(caller.scope());
         store.prospect(&id).await?.ok_or_else(|| not_found(Noun::Prospect))?;
-        let page = store.prospect_emails(&id, &page).await?;
-        let page = page.fitting(self.room, Email::place, |email| Ok::<_, Status>(convert::email::out(email)), sized)?;
+        let (store, id) = (&store, &id);
+        let read = |page| async move { store.prospect_emails(id, &page).await };
+        let rows = Rows { place: Email::place, convert: |email| Ok(convert::email::out(email)), size: sized };
+        let page = self.pages.make(caller.tenant(), page, read, rows).await?;
         Ok(Response::new(pb::ListProspectEmailsResponse {
             emails: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),

@@ -4,6 +4,7 @@
 mod agent;
 mod cache;
 mod convert;
+mod pages;
 mod snapshot;
 mod tenant;
 mod watch;
@@ -28,11 +29,6 @@ use crate::tenant::Caller;
 /// The campaign as the API shows it; `hold` is why it stands still, or empty.
 pub fn campaign_message(campaign: Campaign, hold: String) -> pb::Campaign {
     convert::campaign::out(campaign, hold)
-}
-
-/// The bytes that the rows of an answer of `most` bytes may have: a page token goes with them.
-fn room(most: usize) -> usize {
-    most.saturating_sub(4 * 1024)
 }
 
 /// About what a row takes in an answer: itself, its field's number and its length.

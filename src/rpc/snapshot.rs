@@ -34,7 +34,7 @@ impl From<SnapshotError> for Status {
 }
 
 /// The rows of one read.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 /// Writes the files; each with its size in bytes.
 pub async fn write_snapshot(

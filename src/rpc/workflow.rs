@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::pages::{Pages, Rows};
 use super::watch::{self, Limits};
-use super::{caller, convert, room, sized};
+use super::{caller, convert, sized};
 use crate::domain::agent_config::MAX_GOAL_DETAIL;
 use crate::domain::campaign::{Action, Campaign, Settings};
+use crate::domain::email::Email;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{CampaignId, TemplateId};
 use crate::domain::paging::QueryShape;
@@ -35,8 +37,7 @@ pub struct Workflow {
     max_stream: Duration,
     /// The campaigns that a tenant may start within a minute; 0: any number.
     starts_per_minute: u32,
-    /// The bytes that the rows of one answer may have.
-    room: usize,
+    pages: Pages,
 }
 
 impl Workflow {
@@ -49,7 +50,7 @@ impl Workflow {
         starts_per_minute: u32,
         most: usize,
     ) -> Self {
-        Self { store, engine, stop, max_stream, starts_per_minute, room: room(most) }
+        Self { store, engine, stop, max_stream, starts_per_minute, pages: Pages::new(most) }
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
@@ -231,9 +232,14 @@ impl WorkflowService for Workflow {
         let (default, most) = EMAILS_PAGE;
         let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
         let campaign = read(&store, &request.campaign_id).await?;
-        let page = store.campaign_emails(&campaign.id, &page, status).await?;
-        let out = |email| Ok::<_, Status>(convert::email::out(email));
-        let page = page.fitting(self.room, |email| email.position, out, sized)?;
+        let (store, id) = (&store, &campaign.id);
+        let read = |page| async move { store.campaign_emails(id, &page, status).await };
+        let rows = Rows {
+            place: |email: &Email| email.position,
+            convert: |email| Ok(convert::email::out(email)),
+            size: sized,
+        };
+        let page = self.pages.make(caller.tenant(), page, read, rows).await?;
         Ok(Response::new(pb::ListWorkflowEmailsResponse {
             emails: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),

@@ -211,10 +211,10 @@ async fn updates_check_mask_etag_and_address() {
         target_website: "example.com".into(),
         goal_detail: "x".repeat(1_001),
         sender: Some(pb::Sender { email: "nobody".into(), ..Default::default() }),
-        roles: vec!["x".into(); 51],
+        roles: vec!["x".repeat(201)],
         ..Default::default()
     };
-    let fields = ["config.target_website", "config.goal_detail", "config.sender.email", "config.roles"];
+    let fields = ["config.target_website", "config.goal_detail", "config.sender.email", "config.roles[0]"];
     bad_fields(api.agent.update_agent_config(config(bad, &["*"])).await, &fields);
     bad_fields(api.agent.update_agent_config(config(pb::AgentConfig::default(), &["smtps"])).await, &["update_mask"]);
     let unknown = pb::AgentConfig { template_id: "none".into(), ..Default::default() };

@@ -82,7 +82,7 @@ async fn a_stop_with_open_streams_and_calls_under_way_ends_within_its_deadline()
     // A connection that never speaks, and one in the middle of its request.
     let _silent = TcpStream::connect(&server.address).await.expect("connected");
     let mut half = TcpStream::connect(&server.address).await.expect("connected");
-    half.write_all(b"POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\n").await.expect("written");
+    half.write_all(b"POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: localhost\r\n").await.expect("written");
     let begun = Instant::now();
     server.signal(Signal::TERM);
     for stream in &mut streams {
@@ -249,7 +249,7 @@ async fn browsers_may_call_from_localhost_under_dev_and_from_configured_origins(
     let app = TestApp::with(data, config, seams()).await;
     let preflight = |origin: &str| {
         format!(
-            "OPTIONS /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\nconnection: close\r\n\
+            "OPTIONS /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: localhost\r\norigin: {origin}\r\nconnection: close\r\n\
              access-control-request-method: POST\r\naccess-control-request-headers: x-grpc-web,authorization\r\n\r\n"
         )
     };
@@ -267,7 +267,7 @@ async fn browsers_may_call_from_localhost_under_dev_and_from_configured_origins(
     let answer = raw(
         &app,
         &format!(
-            "POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\norigin: http://localhost:3000\r\n\
+            "POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost:3000\r\n\
              connection: close\r\ncontent-type: application/grpc-web+proto\r\nauthorization: Bearer x\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
@@ -282,15 +282,15 @@ async fn browsers_may_call_from_localhost_under_dev_and_from_configured_origins(
 #[tokio::test]
 async fn what_is_no_method_is_unimplemented_and_a_page_is_told_what_this_is() {
     let app = TestApp::start().await;
-    let answer = raw(&app, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let answer = raw(&app, "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("http/1.1 404") && answer.contains("grpc"), "{answer}");
-    let json = "POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+    let json = "POST /herald.v1.TenantService/GetCaller HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                 content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
     let answer = raw(&app, json).await;
     assert!(answer.starts_with("http/1.1 415") && answer.contains("grpc"), "{answer}");
     let call = |path: &str| {
         format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/grpc-web+proto\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/grpc-web+proto\r\n\
              content-length: 5\r\n\r\n\0\0\0\0\0"
         )
     };

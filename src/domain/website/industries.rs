@@ -1,5 +1,7 @@
 //! What kind of company a website belongs to, by the words that it uses.
 
+use std::collections::HashSet;
+
 use super::Page;
 use crate::domain::text::words;
 
@@ -14,43 +16,79 @@ struct Industry {
 /// Below this many points the words do not tell clearly.
 const CLEAR: u32 = 4;
 
+/// A text, as its words are looked for.
+struct Text {
+    lower: String,
+    words: HashSet<String>,
+}
+
+/// The texts of a page that say what its company does.
+struct Texts<'a> {
+    page: &'a Page,
+    title: Text,
+    description: Text,
+    headings: Text,
+    paragraphs: Text,
+}
+
 /// The industry and the product type that the pages' words fit best; empty where none fits clearly.
 pub(super) fn classify(pages: &[Page]) -> (String, String) {
-    let best = INDUSTRIES.iter().map(|i| (score(i, pages), i)).max_by_key(|(score, _)| *score);
+    // Once for all industries: a page may have half a megabyte of text.
+    let texts: Vec<_> = pages.iter().map(Texts::new).collect();
+    let best = INDUSTRIES.iter().map(|i| (score(i, &texts), i)).max_by_key(|(score, _)| *score);
     match best {
         Some((score, industry)) if score >= CLEAR => (industry.name.to_owned(), industry.product.to_owned()),
         _ => (String::new(), String::new()),
     }
 }
 
-/// Twenty for a type of JSON-LD, four for a word in the title, three in the description or a product, two in a heading,
-/// one in a text. What is said of the customers does not count.
-fn score(industry: &Industry, pages: &[Page]) -> u32 {
-    let mut score = 0;
-    for page in pages {
-        let kinds = page.organizations.iter().chain(&page.products).map(|e| e.kind.as_str());
-        score += 20 * u32::from(kinds.into_iter().any(|kind| industry.types.contains(&kind)));
-        let names = page.products.iter().map(|p| format!("{} {}", p.name, p.description)).collect::<Vec<_>>().join(" ");
-        score += 4 * hits(industry, &page.title) + 3 * hits(industry, &format!("{} {names}", page.description));
-        let headings = page.own_sections().map(|s| s.heading.as_str()).collect::<Vec<_>>().join(" ");
-        score += 2 * hits(industry, &headings);
-        score += hits(industry, &page.paragraphs.join(" "));
+impl Text {
+    fn new(text: &str) -> Self {
+        let lower = text.to_lowercase();
+        Self { words: words(&lower).into_iter().collect(), lower }
     }
-    score
+
+    /// Whether it has the word: a whole one, or its plural, in scripts with spaces; anywhere in Chinese.
+    fn has(&self, word: &str) -> bool {
+        if word.is_ascii() {
+            self.words.contains(word) || self.words.contains(&format!("{word}s"))
+        } else {
+            self.lower.contains(word)
+        }
+    }
 }
 
-/// How many of the industry's words the text has; whole words in scripts with spaces, anywhere in Chinese.
-fn hits(industry: &Industry, text: &str) -> u32 {
-    let lower = text.to_lowercase();
-    let has = words(&lower);
-    let hit = |word: &&&str| {
-        if word.is_ascii() {
-            has.iter().any(|w| w == **word || w.strip_suffix('s') == Some(**word))
-        } else {
-            lower.contains(**word)
+impl<'a> Texts<'a> {
+    fn new(page: &'a Page) -> Self {
+        let names = page.products.iter().map(|p| format!("{} {}", p.name, p.description)).collect::<Vec<_>>().join(" ");
+        let headings = page.own_sections().map(|s| s.heading.as_str()).collect::<Vec<_>>().join(" ");
+        Self {
+            page,
+            title: Text::new(&page.title),
+            description: Text::new(&format!("{} {names}", page.description)),
+            headings: Text::new(&headings),
+            paragraphs: Text::new(&page.paragraphs.join(" ")),
         }
+    }
+}
+
+/// Twenty for a type of JSON-LD, four for a word in the title, three in the description or a product, two in a heading,
+/// one in a text. What is said of the customers does not count.
+fn score(industry: &Industry, pages: &[Texts<'_>]) -> u32 {
+    let hits = |text: &Text| {
+        let count = industry.words.iter().filter(|word| text.has(word)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     };
-    u32::try_from(industry.words.iter().filter(hit).count()).unwrap_or(u32::MAX)
+    let of_page = |texts: &Texts<'_>| {
+        let kinds = texts.page.organizations.iter().chain(&texts.page.products).map(|e| e.kind.as_str());
+        let typed = kinds.into_iter().any(|kind| industry.types.contains(&kind));
+        20 * u32::from(typed)
+            + 4 * hits(&texts.title)
+            + 3 * hits(&texts.description)
+            + 2 * hits(&texts.headings)
+            + hits(&texts.paragraphs)
+    };
+    pages.iter().map(of_page).sum()
 }
 
 macro_rules! industries {

@@ -11,7 +11,7 @@ use crate::domain::strategy::SearchStrategy;
 use crate::store::{Next, Scoped, Work};
 
 const STEP: StepId = StepId::ProspectSearch;
-const PAGE: u32 = 1_000;
+const PAGE: u32 = 200;
 
 pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), StepError> {
     let store = turn.store();
