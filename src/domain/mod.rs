@@ -13,6 +13,7 @@ pub mod event;
 pub mod fair_queue;
 pub mod finding;
 pub mod id;
+pub mod json;
 pub mod mask;
 pub mod paging;
 pub mod prospect;
