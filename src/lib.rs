@@ -12,6 +12,7 @@
 //! - [`domain`]: the rules, pure: the campaign's state machine, prospects, e-mails, analysis, ranking, paging
 //! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
 //! - [`config`], [`telemetry`], [`metrics`], [`pb`]: settings, logs, counts, the generated protobuf types
+//! - `heavy`: work that takes longer than a turn on a thread
 //! - [`store`], [`files`], [`cache`]: SQLite behind one door; the tenant's folder; the tenant's cache
 //! - [`connect`]: the outside world: fetching web pages, handing over mail
 //! - [`engine`]: claims campaigns and runs their steps in fair turns
@@ -40,6 +41,7 @@ pub mod crash;
 pub mod domain;
 pub mod engine;
 pub mod files;
+mod heavy;
 pub mod metrics;
 pub mod pb;
 pub mod publish;
