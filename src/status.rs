@@ -238,7 +238,7 @@ impl From<CacheError> for Status {
         let message = error.to_string();
         match error {
             CacheError::Key => RuleError::field("key", message).into(),
-            CacheError::TooLarge => RuleError::field("value", message).into(),
+            CacheError::TooLarge | CacheError::TooManyElements => RuleError::field("value", message).into(),
             CacheError::Kind => precondition(
                 "CACHE_KIND",
                 "key",
