@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::redis::{RedisCluster, RedisServer, cache, patient, reachable, settings};
-use crate::support::{TestApp, config, folder, reason, scope, seams};
+use crate::support::{Seeded, TestApp, config, folder, reason, scope, seams};
 
 async fn on(cache: config::Cache) -> TestApp {
     let data = folder();
@@ -192,6 +192,38 @@ async fn an_index_does_not_keep_what_is_gone() {
     }
     assert_eq!(listed(), 1);
     lists(&cache, "a", &["z"]).await;
+}
+
+/// Pages and sweeps take out what is gone beside a writer who brings it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_comes_and_goes_beside_pages_and_sweeps_in_the_end_what_is_there_is_listed() {
+    let server = RedisServer::start(&[]);
+    let cache = Arc::new(cache(&patient(&server.url())));
+    reachable(&cache).await;
+    let _sweeping = sweeping(&cache);
+    let a = scope("a").await;
+    let paging = tokio::spawn({
+        let (cache, a) = (cache.clone(), a.clone());
+        async move {
+            loop {
+                cache.scope(&a).keys().await.expect("keys");
+            }
+        }
+    });
+    let numbers = Seeded::new(1);
+    let mut there = std::collections::BTreeSet::new();
+    for _ in 0..3_000 {
+        let key = format!("k{:02}", numbers.below(50));
+        if numbers.below(2) == 0 {
+            cache.scope(&a).set(&key, &json!(1), None).await.expect("set");
+            there.insert(key);
+        } else {
+            assert_eq!(cache.scope(&a).delete(&key).await, Ok(there.remove(&key)));
+        }
+    }
+    paging.abort();
+    let there: Vec<_> = there.iter().map(String::as_str).collect();
+    lists(&cache, "a", &there).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
