@@ -14,7 +14,7 @@ use fred::error::Error;
 use fred::interfaces::{KeysInterface as _, SortedSetsInterface as _};
 
 use super::super::{INDEX, Names, PREFIX, Result};
-use super::Redis;
+use super::{Redis, of_kind};
 use crate::domain::paging::Page;
 
 /// The entries of an index that are looked at in one step, and at least.
@@ -165,7 +165,10 @@ impl Redis {
             for (index, keys) in found {
                 let () = pipeline.zadd(index, None, None, false, false, scored(keys)).await?;
             }
-            let _: Vec<u64> = pipeline.all().await?;
+            // One index that somebody put something else in place of must not end the sweep for all.
+            for listed in pipeline.try_all::<u64>().await {
+                of_kind(listed)?;
+            }
             rest(begun).await;
         }
     }
@@ -177,8 +180,9 @@ impl Redis {
                 let (mut after, mut is_end) = (None, false);
                 while !is_end {
                     let begun = Instant::now();
+                    let found = of_kind(self.entries(&names, "", after.as_deref(), STEP).await)?;
                     let entries;
-                    (entries, is_end) = self.entries(&names, "", after.as_deref(), STEP).await?;
+                    (entries, is_end) = found.unwrap_or((Vec::new(), true));
                     after = entries.last().cloned();
                     let there = self.are_there(&names, &entries).await?;
                     let gone = entries.into_iter().zip(there).filter(|(_, is_there)| !is_there).map(|(key, _)| key);
