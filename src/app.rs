@@ -13,7 +13,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 use crate::auth::{Authenticator, Guard, KeyError, Policy, PolicyError};
-use crate::cache::{RedisError, TenantCache};
+use crate::cache::{RedisError, SWEEP, TenantCache};
 use crate::config::Config;
 use crate::connect::{Connectors, Outbox, WebFetch};
 use crate::domain::clock::{Clock, Random, SystemClock, SystemRandom};
@@ -176,6 +176,8 @@ pub async fn run(
     if seams.run_engine {
         engine.start();
         publisher = Some(tokio::spawn(publish_states(places, publish_until.clone())));
+        let (swept, until) = (cache.clone(), publish_until.clone());
+        tokio::spawn(async move { swept.sweep_forever(SWEEP, until).await });
         tokio::task::spawn_blocking(move || sweep(&data, begun));
     }
     for service in SERVICES {

@@ -144,6 +144,12 @@ pub fn host_not_local() -> Status {
     status(Code::PermissionDenied, "HOST_NOT_LOCAL", message)
 }
 
+/// RESOURCE_EXHAUSTED: the tenant's files are being written, and others wait to write them again.
+pub fn too_many_snapshots() -> Status {
+    let message = "the tenant's files are being written, and a call waits to write them again: wait for its answer";
+    retry(Code::ResourceExhausted, "TOO_MANY_SNAPSHOTS", message, Duration::from_secs(5))
+}
+
 /// DEADLINE_EXCEEDED: the call took longer than its client or the server allows.
 pub fn deadline_exceeded() -> Status {
     let message = "the call took longer than it may; what it was to change may have been changed: look, or send the same \
@@ -270,7 +276,7 @@ impl From<CacheError> for Status {
         let message = error.to_string();
         match error {
             CacheError::Key => RuleError::field("key", message).into(),
-            CacheError::TooLarge => RuleError::field("value", message).into(),
+            CacheError::TooLarge | CacheError::TooManyElements => RuleError::field("value", message).into(),
             CacheError::Kind => precondition(
                 "CACHE_KIND",
                 "key",

@@ -1,35 +1,50 @@
 //! Each tenant's cache: JSON values, counters and lists that live for a while, in memory or in Redis.
 //!
 //! Architecture invariant: this is the only place where a cache key is made: `user:{tenant}:{key}`, as other backends know
-//! them. A tenant id has no colon, so the second colon ends it, and no two pairs of tenant and key make the same one.
+//! them. A tenant id has no colon, so the second colon ends it, and no two pairs of tenant and key make the same one. In Redis
+//! each tenant's keys are also listed in an index of its own, `herald:keys:{tenant}`, which begins as no tenant's key does.
 //!
 //! Nothing here is a promise: a value may be gone before its time. With Redis, an operation takes at most the configured
 //! timeout; after a failure none is tried for a moment, so that a Redis that is down slows nobody.
 
 mod memory;
 mod redis;
+mod stored;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::domain::clock::Clock;
+use crate::domain::paging::{Page, PageRequest};
+use crate::heavy::heavy;
 use crate::metrics::{CacheOutcome, metrics};
 use crate::tenant::{Scope, TenantId};
 use memory::Memory;
 use redis::Redis;
+use stored::Room;
 
 pub use redis::RedisError;
+pub use stored::Stored;
 
-/// The longest key, in bytes; the largest value, in bytes of JSON; the longest list.
+/// The longest key, in bytes; the largest value, in bytes of JSON, and the most elements in it, so that what was set can be
+/// read; the longest list.
 pub const MAX_KEY: usize = 512;
 pub const MAX_VALUE: usize = 1024 * 1024;
+pub const MAX_ELEMENTS: usize = 100_000;
 pub const MAX_LIST: usize = 10_000;
 
-/// What every key begins with.
+/// The time between two sweeps: keys that other backends wrote in Redis are listed after it, and the time that a sweep takes.
+pub const SWEEP: Duration = Duration::from_secs(20);
+
+/// What every key begins with, and every index.
 const PREFIX: &str = "user:";
+const INDEX: &str = "herald:keys:";
+/// The room of a read that is not for one answer: that of an answer, if not configured otherwise.
+const ROOM: usize = 16 * 1024 * 1024;
 
 /// All tenants' caches.
 pub struct TenantCache {
@@ -37,6 +52,7 @@ pub struct TenantCache {
     ttl: Duration,
 }
 
+/// What Redis is asked is boxed: the future of a talk with it is large, and would be in everybody's who uses a cache.
 enum Backing {
     Memory(Memory),
     Redis(Box<Redis>),
@@ -49,6 +65,15 @@ pub struct Scoped<'a> {
     scope: &'a Scope,
 }
 
+/// What a tenant's things are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Names {
+    /// What all its keys begin with, and no other's.
+    prefix: String,
+    /// The index of its keys, in Redis.
+    index: String,
+}
+
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
@@ -56,12 +81,14 @@ pub enum CacheError {
     Key,
     #[error("must have at most {MAX_VALUE} bytes as JSON")]
     TooLarge,
+    #[error("must hold at most {MAX_ELEMENTS} elements: objects, arrays, texts, numbers, booleans and nulls")]
+    TooManyElements,
     #[error("the list has {MAX_LIST} items, and may have no more")]
     ListFull,
     /// A counter or a list was asked for where something else is.
     #[error("the key holds a value of another kind")]
     Kind,
-    /// What was asked for has more bytes than the caller has room for.
+    /// What was asked for weighs more than the caller has room for.
     #[error("the values are too many or too large for one answer")]
     NoRoom,
     #[error("the cache cannot be reached")]
@@ -83,15 +110,19 @@ impl TenantCache {
         Ok(Self { backing, ttl: Duration::from_secs(settings.ttl_seconds) })
     }
 
+    /// Keeps the indexes in Redis as its keys are until `stop` is cancelled: at once, and then every so often.
+    pub async fn sweep_forever(&self, every: Duration, stop: CancellationToken) {
+        let Backing::Redis(redis) = &self.backing else { return };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = redis.sweep_forever(every) => {}
+        }
+    }
+
     /// Keys that look like a tenant's and belong to none that could be. None in this process, where nobody else writes.
     pub async fn strangers(&self) -> Result<Vec<String>> {
         let Backing::Redis(redis) = &self.backing else { return Ok(Vec::new()) };
-        let keys = redis.keys(PREFIX).await?;
-        let is_tenant_s = |key: &String| {
-            let rest = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':'));
-            rest.is_some_and(|(tenant, key)| TenantId::parse(tenant).is_ok() && !key.is_empty())
-        };
-        Ok(keys.into_iter().filter(|key| !is_tenant_s(key)).collect())
+        redis.strangers().await
     }
 
     /// The one door: the scope's tenant's cache.
@@ -103,151 +134,201 @@ impl TenantCache {
 // === impl Scoped ===
 
 impl Scoped<'_> {
-    /// Sets a value, for `ttl` or the default time.
-    pub async fn set(&self, key: &str, value: &Value, ttl: Option<Duration>) -> Result<()> {
-        let (key, bytes) = (self.key(key)?, bytes(value)?);
-        let ttl = ttl.unwrap_or(self.cache.ttl);
+    /// Sets values, for `ttl` or the default time.
+    pub async fn put(&self, pairs: Vec<(String, Stored)>, ttl: Option<Duration>) -> Result<()> {
+        pairs.iter().try_for_each(|(key, _)| checked(key))?;
+        let (names, ttl) = (self.names(), ttl.unwrap_or(self.cache.ttl));
         match &self.cache.backing {
             Backing::Memory(memory) => {
-                memory.set(key, bytes, ttl);
+                pairs.into_iter().for_each(|(key, value)| memory.set(&names.prefix, &key, value.0, ttl));
                 Ok(())
             }
-            Backing::Redis(redis) => redis.set(vec![(key, bytes)], ttl).await,
+            Backing::Redis(redis) => Box::pin(redis.set(&names, pairs, ttl)).await,
         }
     }
 
-    /// The value, or None. A list has no value; a counter's is its number.
-    pub async fn get(&self, key: &str) -> Result<Option<Value>> {
-        Ok(self.get_many(&[key], usize::MAX).await?.pop().flatten())
+    /// The values in the order of the keys, or None: a list has no value, a counter's is its number. Refuses what together weighs
+    /// more than `room`, which is told before any value is built.
+    pub async fn read(&self, keys: &[&str], room: usize) -> Result<Vec<Option<Stored>>> {
+        keys.iter().try_for_each(|key| checked(key))?;
+        let names = self.names();
+        let found = match &self.cache.backing {
+            Backing::Memory(memory) => memory.get(&names.prefix, keys, room)?,
+            Backing::Redis(redis) => Box::pin(redis.get(keys.iter().map(|key| names.key(key)).collect(), room)).await?,
+        };
+        let found: Vec<_> = found.into_iter().map(|bytes| bytes.map(Stored)).collect();
+        let (mut left, size) = (Room::new(room), found.iter().flatten().map(Stored::size).sum());
+        if !heavy(size, || found.iter().flatten().all(|value| left.take(value))) {
+            return Err(CacheError::NoRoom);
+        }
+        let hits = found.iter().flatten().count();
+        metrics().cache(CacheOutcome::Hit, hits);
+        metrics().cache(CacheOutcome::Miss, found.len() - hits);
+        Ok(found)
     }
 
     /// Whether there was something to delete.
     pub async fn delete(&self, key: &str) -> Result<bool> {
-        let key = self.key(key)?;
+        checked(key)?;
         match &self.cache.backing {
-            Backing::Memory(memory) => Ok(memory.delete(&key)),
-            Backing::Redis(redis) => Ok(redis.delete(vec![key]).await? > 0),
+            Backing::Memory(memory) => Ok(memory.delete(&self.names().prefix, key)),
+            Backing::Redis(redis) => Box::pin(redis.delete(self.names().key(key))).await,
         }
     }
 
     /// Deletes everything that the tenant has; how many keys that were.
     pub async fn delete_all(&self) -> Result<u64> {
         match &self.cache.backing {
-            Backing::Memory(memory) => Ok(memory.delete_all(&self.prefix())),
-            Backing::Redis(redis) => redis.delete_all(&self.prefix()).await,
+            Backing::Memory(memory) => {
+                let names = self.names();
+                Ok(heavy(usize::MAX, || memory.delete_all(&names.prefix)))
+            }
+            Backing::Redis(redis) => Box::pin(redis.delete_all(&self.names())).await,
         }
     }
 
     pub async fn exists(&self, key: &str) -> Result<bool> {
-        let key = self.key(key)?;
+        checked(key)?;
         match &self.cache.backing {
-            Backing::Memory(memory) => Ok(memory.exists(&key)),
-            Backing::Redis(redis) => redis.exists(key).await,
+            Backing::Memory(memory) => Ok(memory.exists(&self.names().prefix, key)),
+            Backing::Redis(redis) => redis.exists(self.names().key(key)).await,
         }
     }
 
     /// Adds to a counter, which begins at 0 and then lives for the default time; its new value. Refuses what is no 64-bit
     /// integer, or would no longer be one.
     pub async fn increment(&self, key: &str, by: i64) -> Result<i64> {
-        let key = self.key(key)?;
+        checked(key)?;
         match &self.cache.backing {
-            Backing::Memory(memory) => memory.increment(key, by, self.cache.ttl),
-            Backing::Redis(redis) => redis.increment(key, by, self.cache.ttl).await,
+            Backing::Memory(memory) => memory.increment(&self.names().prefix, key, by, self.cache.ttl),
+            Backing::Redis(redis) => Box::pin(redis.increment(&self.names(), key, by, self.cache.ttl)).await,
         }
     }
 
     /// Appends to a list, which begins empty and then lives for the default time; its new length.
-    pub async fn push(&self, key: &str, value: &Value) -> Result<usize> {
-        let (key, bytes) = (self.key(key)?, bytes(value)?);
+    pub async fn append(&self, key: &str, value: Stored) -> Result<usize> {
+        checked(key)?;
         match &self.cache.backing {
-            Backing::Memory(memory) => memory.push(key, bytes, self.cache.ttl),
-            Backing::Redis(redis) => redis.push(key, bytes, self.cache.ttl).await,
+            Backing::Memory(memory) => memory.push(&self.names().prefix, key, value.0, self.cache.ttl),
+            Backing::Redis(redis) => Box::pin(redis.push(&self.names(), key, value.0, self.cache.ttl)).await,
         }
     }
 
-    /// The list's items from a place on, at most `most` of them and `room` bytes, in order; none if there is no list.
-    pub async fn list(&self, key: &str, from: usize, most: usize, room: usize) -> Result<Vec<Value>> {
-        let key = self.key(key)?;
-        let items = match &self.cache.backing {
-            Backing::Memory(memory) => memory.list(&key, from, most, room)?,
-            Backing::Redis(redis) => redis.list(key, from, most, room).await?,
+    /// The list's items from a place on, in order: at most `most`, and no more than weigh `room`; none if there is no list. Refuses
+    /// a first item that does not fit.
+    pub async fn items(&self, key: &str, from: usize, most: usize, room: usize) -> Result<Page<Stored, usize>> {
+        checked(key)?;
+        let names = self.names();
+        let Page { rows, mut next } = match &self.cache.backing {
+            Backing::Memory(memory) => memory.list(&names.prefix, key, from, most, room)?,
+            Backing::Redis(redis) => Box::pin(redis.list(names.key(key), from, most, room)).await?,
         };
-        Ok(items.iter().map(|bytes| value(bytes)).collect())
+        let mut rows: Vec<_> = rows.into_iter().map(Stored).collect();
+        let (mut left, size) = (Room::new(room), rows.iter().map(Stored::size).sum());
+        let fit = heavy(size, || rows.iter().take_while(|item| left.take(item)).count());
+        if fit < rows.len() {
+            if fit == 0 {
+                return Err(CacheError::NoRoom);
+            }
+            rows.truncate(fit);
+            next = Some(from + fit);
+        }
+        Ok(Page { rows, next })
     }
 
-    /// Sets values, for `ttl` or the default time.
+    /// A page of the tenant's keys that begin with the prefix, in the order of their bytes. It costs what it holds, and so looks
+    /// at a bounded number of keys that are gone: it may hold fewer than asked for, even none, and yet not be the last.
+    pub async fn keys_page(&self, prefix: &str, request: &PageRequest<String>) -> Result<Page<String, String>> {
+        let (names, after, size) = (self.names(), request.after.as_deref(), request.size as usize);
+        match &self.cache.backing {
+            Backing::Memory(memory) => {
+                let Page { rows, next } = memory.keys(&names.prefix, prefix, after, size);
+                let rows = rows.iter().map(|key| String::from(&**key)).collect();
+                Ok(Page { rows, next: next.map(|key| String::from(&*key)) })
+            }
+            Backing::Redis(redis) => Box::pin(redis.keys_page(&names, prefix, after, size)).await,
+        }
+    }
+
+    fn names(&self) -> Names {
+        Names::of(self.scope.tenant())
+    }
+}
+
+/// With values as they are, for those who have few.
+impl Scoped<'_> {
+    /// See [`Scoped::put`].
+    pub async fn set(&self, key: &str, value: &Value, ttl: Option<Duration>) -> Result<()> {
+        self.put(vec![(key.to_owned(), Stored::new(value)?)], ttl).await
+    }
+
+    /// See [`Scoped::put`].
     pub async fn set_many(&self, pairs: &[(&str, Value)], ttl: Option<Duration>) -> Result<()> {
-        let pairs = pairs.iter().map(|(key, value)| Ok((self.key(key)?, bytes(value)?))).collect::<Result<Vec<_>>>()?;
-        let ttl = ttl.unwrap_or(self.cache.ttl);
-        match &self.cache.backing {
-            Backing::Memory(memory) => {
-                pairs.into_iter().for_each(|(key, bytes)| memory.set(key, bytes, ttl));
-                Ok(())
-            }
-            Backing::Redis(redis) => redis.set(pairs, ttl).await,
-        }
+        let pairs = pairs.iter().map(|(key, value)| Ok(((*key).to_owned(), Stored::new(value)?)));
+        self.put(pairs.collect::<Result<_>>()?, ttl).await
     }
 
-    /// The values, of at most `room` bytes together, in the order of the keys.
+    /// See [`Scoped::read`].
+    pub async fn get(&self, key: &str) -> Result<Option<Value>> {
+        Ok(self.get_many(&[key], ROOM).await?.pop().flatten())
+    }
+
+    /// See [`Scoped::read`].
     pub async fn get_many(&self, keys: &[&str], room: usize) -> Result<Vec<Option<Value>>> {
-        let keys = keys.iter().map(|key| self.key(key)).collect::<Result<Vec<_>>>()?;
-        let found = match &self.cache.backing {
-            Backing::Memory(memory) => {
-                let mut left = room;
-                let take = |key: &String| take(&mut left, memory.get(key));
-                keys.iter().map(take).collect::<Result<_>>()?
-            }
-            Backing::Redis(redis) => redis.get(keys, room).await?,
-        };
-        let hits = found.iter().flatten().count();
-        metrics().cache(CacheOutcome::Hit, hits);
-        metrics().cache(CacheOutcome::Miss, found.len() - hits);
-        Ok(found.into_iter().map(|bytes| bytes.map(|bytes| value(&bytes))).collect())
+        let found = self.read(keys, room).await?;
+        Ok(found.iter().map(|value| value.as_ref().map(Stored::value)).collect())
     }
 
-    /// The tenant's keys, in alphabetical order.
+    /// See [`Scoped::append`].
+    pub async fn push(&self, key: &str, value: &Value) -> Result<usize> {
+        self.append(key, Stored::new(value)?).await
+    }
+
+    /// See [`Scoped::items`].
+    pub async fn list(&self, key: &str, from: usize, most: usize, room: usize) -> Result<Vec<Value>> {
+        Ok(self.items(key, from, most, room).await?.rows.iter().map(Stored::value).collect())
+    }
+
+    /// All keys of the tenant, page by page; see [`Scoped::keys_page`].
     pub async fn keys(&self) -> Result<Vec<String>> {
-        let prefix = self.prefix();
-        let mut keys = match &self.cache.backing {
-            Backing::Memory(memory) => memory.keys(&prefix),
-            Backing::Redis(redis) => redis.keys(&prefix).await?,
-        };
-        keys.sort_unstable();
-        Ok(keys.iter().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned).collect())
-    }
-
-    fn key(&self, key: &str) -> Result<String> {
-        if key.is_empty() || key.len() > MAX_KEY {
-            return Err(CacheError::Key);
+        let (mut keys, mut request) = (Vec::new(), PageRequest { size: 1_000, after: None });
+        loop {
+            let page = self.keys_page("", &request).await?;
+            keys.extend(page.rows);
+            request.after = page.next;
+            if request.after.is_none() {
+                return Ok(keys);
+            }
         }
-        Ok(self.prefix() + key)
-    }
-
-    fn prefix(&self) -> String {
-        prefix(self.scope.tenant())
     }
 }
 
-/// What all keys of the tenant begin with, and no other's.
-fn prefix(tenant: &TenantId) -> String {
-    format!("{PREFIX}{tenant}:")
+fn checked(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > MAX_KEY { Err(CacheError::Key) } else { Ok(()) }
 }
 
-/// The value, if there is room for it.
-fn take(left: &mut usize, value: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
-    let size = value.as_ref().map_or(0, Vec::len);
-    *left = left.checked_sub(size).ok_or(CacheError::NoRoom)?;
-    Ok(value)
-}
+// === impl Names ===
 
-fn bytes(value: &Value) -> Result<Vec<u8>> {
-    let bytes = value.to_string().into_bytes();
-    if bytes.len() > MAX_VALUE { Err(CacheError::TooLarge) } else { Ok(bytes) }
-}
+impl Names {
+    fn of(tenant: &TenantId) -> Self {
+        Self { prefix: format!("{PREFIX}{tenant}:"), index: format!("{INDEX}{tenant}") }
+    }
 
-/// What is stored, as JSON; a text that somebody else stored plainly, as that text.
-fn value(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// The tenant's, and its key, from one that is in Redis; None if it is no possible tenant's.
+    fn split(key: &str) -> Option<(Self, &str)> {
+        let (tenant, key) = key.strip_prefix(PREFIX)?.split_once(':')?;
+        let tenant = TenantId::parse(tenant).ok()?;
+        (!key.is_empty()).then(|| (Self::of(&tenant), key))
+    }
+
+    /// Those of the tenant with that index.
+    fn of_index(index: &str) -> Option<Self> {
+        TenantId::parse(index.strip_prefix(INDEX)?).ok().map(|tenant| Self::of(&tenant))
+    }
 }
 
 #[cfg(test)]
@@ -267,7 +348,10 @@ mod tests {
         while made.len() < 1_000_000 {
             let Ok(tenant) = TenantId::parse(&numbers.text(&tenants, 4)) else { continue };
             let key = numbers.text(&keys, 6);
-            let stored = prefix(&tenant) + &key;
+            let names = Names::of(&tenant);
+            let stored = names.key(&key);
+            assert_eq!(Names::split(&stored), Some((names.clone(), key.as_str())));
+            assert_eq!(Names::of_index(&names.index), Some(names));
             if let Some(before) = made.insert(stored, (tenant.clone(), key.clone())) {
                 assert_eq!(before, (tenant, key), "two pairs under one key");
             }

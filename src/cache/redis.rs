@@ -1,24 +1,31 @@
 //! The cache in Redis, alone or as a cluster.
 //!
 //! The client's own defaults wait without end and try again what is not idempotent, so each is set here. In a cluster a
-//! tenant's keys are in many slots: what takes several keys is a pipeline of commands with one key each. Keys are found by
-//! SCAN, never by KEYS.
+//! tenant's keys are in many slots: what takes several keys is a pipeline of commands with one key each. A tenant's keys are
+//! found in its index (`index`), and all keys by SCAN (`walk`), never by KEYS.
+//!
+//! Others write there too, values of any size: nothing is read before its size is known.
+
+mod index;
+mod walk;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike as _, KeysInterface as _, ListInterface as _};
+use fred::interfaces::{ClientLike as _, KeysInterface as _, ListInterface as _, LuaInterface as _};
 use fred::types::config::{Config, ReconnectPolicy, TlsConnector, UnresponsiveConfig};
-use fred::types::{Builder, Expiration, ExpireOptions, Key};
-use futures_util::TryStreamExt as _;
+use fred::types::{Builder, Expiration, ExpireOptions};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Semaphore;
 
-use super::{CacheError, MAX_LIST, Result};
+use super::{CacheError, MAX_LIST, Names, Result, Stored};
 use crate::config;
+use crate::domain::paging::Page;
 use crate::metrics::{CacheOutcome, metrics};
 
 pub(super) struct Redis {
@@ -26,6 +33,8 @@ pub(super) struct Redis {
     is_cluster: bool,
     timeout: Duration,
     circuit: Circuit,
+    /// Held by the one who deletes all of a tenant's keys, which goes through everybody's.
+    deleting: Semaphore,
 }
 
 /// The settings name no Redis that could be used: what to do.
@@ -42,13 +51,34 @@ struct Circuit {
 
 /// How long nothing is tried after a failure.
 const OPEN: Duration = Duration::from_secs(1);
-/// The keys of one SCAN, and of one pipeline of deletions.
-const PAGE: u32 = 1_000;
-/// The values, or the items of a list, that are read at once, of a mebibyte at most; more where they turn out to be small.
+/// The bytes that are read at once, but for a single value that has more; the items of a list that are looked at first; and at
+/// most, more where they turn out to be small.
+const PIECE: usize = 1024 * 1024;
 const FEW: usize = 8;
+const MANY: usize = 512;
 const SMALL: usize = 256 * 1024;
-/// Finding a tenant's keys reads all keys of the server, so it may take longer than one command.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(30);
+/// To delete a tenant's keys takes a way through all keys of the server, so it may take longer than one command; and so may
+/// the wait for another who does that.
+const DELETING: Duration = Duration::from_secs(30);
+
+/// More than there is of anything, and a whole number also where numbers are doubles.
+const EXACT: usize = 1 << 53;
+
+/// Items of a list from a place on, as many as have the bytes that there is room for. There is no command that tells an item's
+/// size, and one by another backend may have 512 MiB: the script looks at it where it is. Answers first whether it came to the
+/// end, stopped before an item that does not fit, or could go on.
+const ITEMS: &str = r"
+local from, most, room, piece = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local answer, taken = {'more'}, 0
+for place = from, from + most - 1 do
+  local item = redis.call('LINDEX', KEYS[1], place)
+  if not item then answer[1] = 'end' break end
+  if taken + #item > room then answer[1] = 'full' break end
+  taken = taken + #item
+  answer[#answer + 1] = item
+  if taken >= piece then break end
+end
+return answer";
 
 // === impl Redis ===
 
@@ -78,155 +108,180 @@ impl Redis {
             .map_err(wrong)?;
         client.connect();
         let circuit = Circuit { begun: Instant::now(), open_until: AtomicU64::new(0) };
-        Ok(Self { client, is_cluster, timeout, circuit })
+        Ok(Self { client, is_cluster, timeout, circuit, deleting: Semaphore::new(1) })
     }
 
-    pub(super) async fn set(&self, pairs: Vec<(String, Vec<u8>)>, ttl: Duration) -> Result<()> {
+    pub(super) async fn set(&self, names: &Names, pairs: Vec<(String, Stored)>, ttl: Duration) -> Result<()> {
         let millis = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1);
-        self.guard(self.timeout, async {
+        self.guard(async {
             let pipeline = self.client.pipeline();
-            for (key, bytes) in pairs {
+            self.list_first(&pipeline, names, pairs.iter().map(|(key, _)| key.clone()).collect()).await?;
+            for (key, Stored(bytes)) in pairs {
                 let end = Some(Expiration::PX(millis));
-                let () = pipeline.set(key, bytes.as_slice(), end, None, false).await?;
+                let () = pipeline.set(names.key(&key), bytes, end, None, false).await?;
             }
             pipeline.all().await
         })
         .await
     }
 
-    /// The values in the order of the keys, a few at a time; None for what is not there or is a list.
-    pub(super) async fn get(&self, keys: Vec<String>, room: usize) -> Result<Vec<Option<Vec<u8>>>> {
-        let (mut found, mut left, mut piece) = (Vec::with_capacity(keys.len()), room, FEW);
-        let mut keys = keys.into_iter().peekable();
+    /// The values in the order of the keys; None for what is not there or is a list. Refuses what has more than `room` bytes
+    /// before it is read.
+    pub(super) async fn get(&self, keys: Vec<String>, room: usize) -> Result<Vec<Option<Bytes>>> {
+        let lengths = self.lengths(&keys).await?;
+        if lengths.iter().flatten().fold(0, |sum: usize, length| sum.saturating_add(*length)) > room {
+            return Err(CacheError::NoRoom);
+        }
+        let (mut found, mut left) = (Vec::with_capacity(keys.len()), room);
+        let mut keys = keys.into_iter().zip(lengths).peekable();
         while keys.peek().is_some() {
-            let values = self.get_piece(keys.by_ref().take(piece).collect()).await?;
-            let size: usize = values.iter().flatten().map(Vec::len).sum();
+            let (mut piece, mut size) = (Vec::new(), 0);
+            while let Some(key) = keys.next_if(|(_, length)| size == 0 || size + length.unwrap_or(0) <= PIECE) {
+                size += key.1.unwrap_or(0);
+                piece.push(key);
+            }
+            let values = self.get_piece(piece, left).await?;
+            let size = values.iter().flatten().map(Bytes::len).sum();
             left = left.checked_sub(size).ok_or(CacheError::NoRoom)?;
             found.extend(values);
-            piece = if size < SMALL { piece * 4 } else { FEW };
         }
         Ok(found)
     }
 
-    async fn get_piece(&self, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
-        self.guard(self.timeout, async {
+    /// The bytes of the values: 0 for what is not there, None for what is no value.
+    async fn lengths(&self, keys: &[String]) -> Result<Vec<Option<usize>>> {
+        self.guard(async {
             let pipeline = self.client.pipeline();
             for key in keys {
-                let () = pipeline.get(key).await?;
+                let () = pipeline.strlen(key).await?;
             }
-            let found = pipeline.try_all::<Option<Vec<u8>>>().await;
-            found
-                .into_iter()
-                .map(|one| one.or_else(|error| if is_wrong_kind(&error) { Ok(None) } else { Err(error) }))
-                .collect()
+            pipeline.try_all::<usize>().await.into_iter().map(of_kind).collect()
         })
         .await
+    }
+
+    /// Values of known lengths. Whatever has become of them since, none is read beyond `room`.
+    async fn get_piece(&self, keys: Vec<(String, Option<usize>)>, room: usize) -> Result<Vec<Option<Bytes>>> {
+        let lengths: Vec<_> = keys.iter().map(|(_, length)| *length).collect();
+        let found: Vec<_> = self
+            .guard(async {
+                let pipeline = self.client.pipeline();
+                for (key, length) in keys {
+                    match length {
+                        // What is not there has no length, nor has an empty text.
+                        None | Some(0) => pipeline.exists(key).await?,
+                        Some(_) => pipeline.getrange(key, 0, room.min(EXACT)).await?,
+                    }
+                }
+                pipeline.try_all::<Bytes>().await.into_iter().map(of_kind).collect()
+            })
+            .await?;
+        let value = |(length, found): (Option<usize>, Option<Bytes>)| match length? {
+            0 => found.filter(|is_there| &is_there[..] == b"1").map(|_| Bytes::new()),
+            _ => found.filter(|bytes| !bytes.is_empty()),
+        };
+        Ok(lengths.into_iter().zip(found).map(value).collect())
     }
 
     pub(super) async fn exists(&self, key: String) -> Result<bool> {
-        self.guard(self.timeout, self.client.exists::<bool, _>(key)).await
+        self.guard(self.client.exists::<bool, _>(key)).await
     }
 
-    /// How many of the keys there were.
-    pub(super) async fn delete(&self, keys: Vec<String>) -> Result<u64> {
-        self.guard(self.timeout, async {
-            let pipeline = self.client.pipeline();
-            for key in keys {
-                let () = pipeline.unlink(key).await?;
-            }
-            let deleted: Vec<u64> = pipeline.all().await?;
-            Ok(deleted.iter().sum())
-        })
-        .await
+    /// Whether it was there. The index still has it, as it has what came to its end.
+    pub(super) async fn delete(&self, key: String) -> Result<bool> {
+        self.guard(self.client.unlink::<bool, _>(key)).await
     }
 
-    pub(super) async fn delete_all(&self, prefix: &str) -> Result<u64> {
-        let keys = self.keys(prefix).await?;
+    /// Deletes the tenant's keys, and then its index. One at a time: it goes through all keys that there are.
+    pub(super) async fn delete_all(&self, names: &Names) -> Result<u64> {
+        let turn = tokio::time::timeout(DELETING, self.deleting.acquire()).await;
+        let _turn = turn.map_err(|_| CacheError::Unavailable)?.map_err(|_| CacheError::Unavailable)?;
+        let deleted = tokio::time::timeout(DELETING, self.delete_walking(names)).await;
+        deleted.map_err(|_| CacheError::Unavailable)?
+    }
+
+    async fn delete_walking(&self, names: &Names) -> Result<u64> {
+        // It is a pattern as it stands: a tenant id holds no character that one would read otherwise.
+        let mut walk = self.guard(async { self.walk(&names.prefix) }).await?;
         let mut deleted = 0;
-        for page in keys.chunks(PAGE as usize) {
-            deleted += self.delete(page.to_vec()).await?;
+        while let Some(keys) = self.guard(self.step(&mut walk)).await? {
+            let pipeline = self.client.pipeline();
+            let counts: Vec<u64> = self
+                .guard(async {
+                    for key in keys {
+                        let () = pipeline.unlink(key).await?;
+                    }
+                    pipeline.all().await
+                })
+                .await?;
+            deleted += counts.iter().sum::<u64>();
         }
+        self.guard(self.client.unlink::<(), _>(&names.index)).await?;
         Ok(deleted)
     }
 
-    pub(super) async fn increment(&self, key: String, by: i64, ttl: Duration) -> Result<i64> {
-        self.guard(self.timeout, async {
+    pub(super) async fn increment(&self, names: &Names, key: &str, by: i64, ttl: Duration) -> Result<i64> {
+        self.guard(async {
             let pipeline = self.client.pipeline();
-            let () = pipeline.incr_by(key.clone(), by).await?;
-            let () = pipeline.expire(key, seconds(ttl), Some(ExpireOptions::NX)).await?;
-            let mut answers = pipeline.try_all::<i64>().await;
-            answers.drain(..).next().unwrap_or_else(no_answer)
+            let at = self.list_first(&pipeline, names, vec![key.to_owned()]).await?;
+            let () = pipeline.incr_by(names.key(key), by).await?;
+            let () = pipeline.expire(names.key(key), seconds(ttl), Some(ExpireOptions::NX)).await?;
+            answer(pipeline.try_all::<i64>().await, at)
         })
         .await
     }
 
-    pub(super) async fn push(&self, key: String, bytes: Vec<u8>, ttl: Duration) -> Result<usize> {
+    pub(super) async fn push(&self, names: &Names, key: &str, bytes: Bytes, ttl: Duration) -> Result<usize> {
         let length = self
-            .guard(self.timeout, async {
+            .guard(async {
                 let pipeline = self.client.pipeline();
-                let () = pipeline.rpush(key.clone(), bytes.as_slice()).await?;
-                let () = pipeline.expire(key.clone(), seconds(ttl), Some(ExpireOptions::NX)).await?;
-                let mut answers = pipeline.try_all::<usize>().await;
-                answers.drain(..).next().unwrap_or_else(no_answer)
+                let at = self.list_first(&pipeline, names, vec![key.to_owned()]).await?;
+                let () = pipeline.rpush(names.key(key), bytes).await?;
+                let () = pipeline.expire(names.key(key), seconds(ttl), Some(ExpireOptions::NX)).await?;
+                answer(pipeline.try_all::<usize>().await, at)
             })
             .await?;
         if length <= MAX_LIST {
             return Ok(length);
         }
         let last = i64::try_from(MAX_LIST).unwrap_or(i64::MAX) - 1;
-        self.guard(self.timeout, self.client.ltrim::<(), _>(key, 0, last)).await?;
+        self.guard(self.client.ltrim::<(), _>(names.key(key), 0, last)).await?;
         Err(CacheError::ListFull)
     }
 
-    /// A few items at a time, more as long as they are small: nobody's large list may take the others' time.
-    pub(super) async fn list(&self, key: String, from: usize, most: usize, room: usize) -> Result<Vec<Vec<u8>>> {
-        let place = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let (mut items, mut left, mut piece) = (Vec::new(), room, FEW);
-        while items.len() < most {
-            let (next, count) = (from.saturating_add(items.len()), piece.min(most - items.len()));
-            let range = self.client.lrange(key.clone(), place(next), place(next.saturating_add(count)) - 1);
-            let found: Vec<Vec<u8>> = self.guard(self.timeout, range).await?;
-            let (size, is_last) = (found.iter().map(Vec::len).sum(), found.len() < count);
-            left = left.checked_sub(size).ok_or(CacheError::NoRoom)?;
-            items.extend(found);
-            if is_last {
-                break;
+    /// The list's items from a place on, at most `most` of them and `room` bytes; refuses a first one that has more. A few are read
+    /// at a time, more as long as they are small: nobody's large list may take the others' time.
+    pub(super) async fn list(&self, key: String, from: usize, most: usize, room: usize) -> Result<Page<Bytes, usize>> {
+        let (mut rows, mut left, mut piece) = (Vec::<Bytes>::new(), room, FEW);
+        while rows.len() < most {
+            let next = from.saturating_add(rows.len());
+            let args = [next, piece.min(most - rows.len()), left, PIECE].map(number).to_vec();
+            let items = self.client.eval(ITEMS, key.clone(), args);
+            let mut items: Vec<Bytes> = self.guard(items).await?;
+            let found = items.split_off(items.len().min(1));
+            let size: usize = found.iter().map(Bytes::len).sum();
+            left = left.saturating_sub(size);
+            rows.extend(found);
+            match items.first().map(|how| &how[..]) {
+                Some(b"more") => {}
+                Some(b"full") if rows.is_empty() => return Err(CacheError::NoRoom),
+                Some(b"full") => break,
+                _ => return Ok(Page { rows, next: None }),
             }
-            piece = if size < SMALL { piece * 4 } else { FEW };
+            piece = if size < SMALL { (piece * 4).min(MANY) } else { FEW };
         }
-        Ok(items)
+        let next = from.saturating_add(rows.len());
+        let length: usize = self.guard(self.client.llen(key)).await?;
+        Ok(Page { rows, next: (next < length).then_some(next) })
     }
 
-    /// The keys that begin with the prefix. It is a pattern as it stands: a tenant id holds no character that one would
-    /// read otherwise.
-    pub(super) async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        // A scan has much time; a Redis that is away must not take it.
-        self.exists(prefix.to_owned()).await?;
-        let pattern = format!("{prefix}*");
-        let found: Vec<Key> = self
-            .guard(SCAN_TIMEOUT, async {
-                if self.is_cluster {
-                    self.client.scan_cluster_buffered(pattern, Some(PAGE), None).try_collect().await
-                } else {
-                    self.client.scan_buffered(pattern, Some(PAGE), None).try_collect().await
-                }
-            })
-            .await?;
-        // SCAN may tell of a key twice.
-        let mut keys: Vec<_> =
-            found.into_iter().filter_map(Key::into_string).filter(|k| k.starts_with(prefix)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(keys)
-    }
-
-    /// Does the operation within `most`, unless Redis has just failed.
-    async fn guard<T>(&self, most: Duration, operation: impl Future<Output = Result<T, Error>>) -> Result<T> {
+    /// Does the operation within its time, unless Redis has just failed.
+    async fn guard<T>(&self, operation: impl Future<Output = Result<T, Error>>) -> Result<T> {
         if !self.circuit.lets_through() {
             metrics().cache(CacheOutcome::Unavailable, 1);
             return Err(CacheError::Unavailable);
         }
-        match tokio::time::timeout(most, operation).await {
+        match tokio::time::timeout(self.timeout, operation).await {
             Ok(Ok(done)) => {
                 self.circuit.close();
                 Ok(done)
@@ -236,8 +291,6 @@ impl Redis {
                 Err(CacheError::Kind)
             }
             Ok(Err(error)) => Err(self.failed(&error.to_string())),
-            // A scan takes as long as there are keys; that it takes too long says nothing of Redis.
-            Err(_) if most > self.timeout => Err(CacheError::Unavailable),
             Err(_) => Err(self.failed("no answer in time")),
         }
     }
@@ -258,8 +311,24 @@ fn is_wrong_kind(error: &Error) -> bool {
         || ["WRONGTYPE", "not an integer", "overflow"].iter().any(|word| details.contains(word))
 }
 
-fn no_answer<T>() -> Result<T, Error> {
-    Err(Error::new(ErrorKind::Protocol, "no answer"))
+/// What a command answered; None if what is there is of another kind.
+fn of_kind<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if is_wrong_kind(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The answer of a pipeline's command; the one that there is if all of it failed.
+fn answer<T>(mut answers: Vec<Result<T, Error>>, at: usize) -> Result<T, Error> {
+    answers.truncate(at + 1);
+    answers.pop().unwrap_or_else(|| Err(Error::new(ErrorKind::Protocol, "no answer")))
+}
+
+/// A number for a script, in which all are doubles.
+fn number(number: usize) -> i64 {
+    i64::try_from(number.min(EXACT)).unwrap_or(i64::MAX)
 }
 
 fn seconds(ttl: Duration) -> i64 {

@@ -15,10 +15,9 @@ use object_store::local::LocalFileSystem;
 use object_store::path::{Path, PathPart};
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig};
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
-use super::locks::Locks;
+use super::locks::{Held, Locks};
 use super::{DataDir, Folder, Snapshot};
 use crate::config;
 use crate::tenant::{Scope, TenantId};
@@ -164,8 +163,13 @@ impl TenantFiles<'_> {
     }
 
     /// Held by whoever writes the copies, from before the first of what goes into them is read.
-    pub async fn lock_snapshot(&self) -> OwnedMutexGuard<()> {
+    pub async fn lock_snapshot(&self) -> Held {
         self.files.locks.of(self.scope.tenant()).await
+    }
+
+    /// The same for those who can come again: None if one of them waits already.
+    pub async fn lock_snapshot_soon(&self) -> Option<Held> {
+        self.files.locks.of_few(self.scope.tenant()).await
     }
 
     /// Removes the copies of what the tenant has. Its outbox stays.

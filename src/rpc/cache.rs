@@ -9,9 +9,10 @@ use prost_types::Value;
 use tonic::{Request, Response, Status};
 
 use super::{caller, convert};
-use crate::cache::{CacheError, MAX_KEY, MAX_LIST, TenantCache};
+use crate::cache::{CacheError, MAX_KEY, MAX_LIST, Stored, TenantCache};
 use crate::domain::error::{Error, Violations};
 use crate::domain::paging::QueryShape;
+use crate::heavy::heavy;
 use crate::pb;
 use crate::pb::cache_service_server::CacheService;
 use crate::status::{answer_too_large, no_such_key};
@@ -26,7 +27,7 @@ const PAGE: (u32, u32) = (1_000, 10_000);
 /// CacheService.
 pub struct Cache {
     cache: Arc<TenantCache>,
-    /// The bytes of values that one answer may hold.
+    /// What the values of one answer may weigh.
     most: usize,
 }
 
@@ -51,12 +52,11 @@ impl CacheService for Cache {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let mut v = Violations::default();
-        let value = value_in(&mut v, "value", request.value);
+        let value = v.take("value", value_in(request.value));
         let ttl = ttl(&mut v, request.ttl);
         v.done()?;
-        let value = value.unwrap_or_default();
-        let set = self.cache.scope(caller.scope()).set(&request.key, &value, ttl).await;
-        set.map_err(|error| at(error, "key", "value"))?;
+        let pair = value.map(|value| (request.key, value));
+        self.cache.scope(caller.scope()).put(pair.into_iter().collect(), ttl).await?;
         Ok(Response::new(pb::SetCacheEntryResponse {}))
     }
 
@@ -67,10 +67,10 @@ impl CacheService for Cache {
         let caller = caller(&request)?;
         let key = request.into_inner().key;
         let cache = self.cache.scope(caller.scope());
-        let Some(value) = cache.get(&key).await? else {
+        let Some(value) = cache.read(&[&key], self.most).await?.pop().flatten() else {
             return Err(if cache.exists(&key).await? { CacheError::Kind.into() } else { no_such_key() });
         };
-        self.fitting(pb::GetCacheEntryResponse { entry: Some(entry(key, Some(value))) })
+        heavy(value.size(), || self.fitting(pb::GetCacheEntryResponse { entry: Some(entry(key, Some(value))) }))
     }
 
     async fn delete_cache_entry(
@@ -117,11 +117,8 @@ impl CacheService for Cache {
     ) -> Result<Response<pb::PushCacheListResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let mut v = Violations::default();
-        let value = value_in(&mut v, "value", request.value);
-        v.done()?;
-        let pushed = self.cache.scope(caller.scope()).push(&request.key, &value.unwrap_or_default()).await;
-        let length = pushed.map_err(|error| at(error, "key", "value"))?;
+        let value = value_in(request.value).map_err(|error| Error::field("value", error))?;
+        let length = self.cache.scope(caller.scope()).append(&request.key, value).await?;
         Ok(Response::new(pb::PushCacheListResponse { length: i32::try_from(length).unwrap_or(i32::MAX) }))
     }
 
@@ -134,13 +131,12 @@ impl CacheService for Cache {
         let shape = QueryShape::new(caller.tenant().as_str(), "cache_list", &[&request.key]);
         let page = convert::page_request::<usize>(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
         let (from, size) = (page.after.unwrap_or(0), page.size as usize);
-        // A page more by one tells whether there is another.
-        let mut items = self.cache.scope(caller.scope()).list(&request.key, from, size + 1, self.most).await?;
-        let more = items.len() > size;
-        items.truncate(size);
-        self.fitting(pb::GetCacheListResponse {
-            items: items.into_iter().map(convert::json::value_out).collect(),
-            next_page_token: if more { shape.token(&(from + size)) } else { String::new() },
+        let page = self.cache.scope(caller.scope()).items(&request.key, from, size, self.most).await?;
+        heavy(page.rows.iter().map(Stored::size).sum(), || {
+            self.fitting(pb::GetCacheListResponse {
+                items: page.rows.into_iter().map(|item| convert::json::value_out(item.value())).collect(),
+                next_page_token: page.next.map(|next| shape.token(&next)).unwrap_or_default(),
+            })
         })
     }
 
@@ -163,15 +159,16 @@ impl CacheService for Cache {
                 v.add(format!("entries[{i}].key"), "is there twice");
             }
         }
+        let size = convert::json::size_in(request.entries.iter().filter_map(|entry| entry.value.as_ref()));
         let mut pairs = Vec::with_capacity(count);
-        for (i, entry) in request.entries.into_iter().enumerate() {
-            let value = value_in(&mut v, &format!("entries[{i}].value"), entry.value);
-            pairs.push((entry.key, value.unwrap_or_default()));
-        }
+        heavy(size, || {
+            for (i, entry) in request.entries.into_iter().enumerate() {
+                let value = v.take(&format!("entries[{i}].value"), stored(entry.value));
+                pairs.extend(value.map(|value| (entry.key, value)));
+            }
+        });
         v.done()?;
-        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-        let set = self.cache.scope(caller.scope()).set_many(&pairs, ttl).await;
-        set.map_err(|error| at(error, "entries", "entries"))?;
+        self.cache.scope(caller.scope()).put(pairs, ttl).await?;
         Ok(Response::new(pb::BatchSetCacheEntriesResponse {}))
     }
 
@@ -193,9 +190,11 @@ impl CacheService for Cache {
         }
         v.done()?;
         let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let found = self.cache.scope(caller.scope()).get_many(&asked, self.most).await?;
-        let entries = keys.into_iter().zip(found).map(|(key, value)| entry(key, value)).collect();
-        self.fitting(pb::BatchGetCacheEntriesResponse { entries })
+        let found = self.cache.scope(caller.scope()).read(&asked, self.most).await?;
+        heavy(found.iter().flatten().map(Stored::size).sum(), || {
+            let entries = keys.into_iter().zip(found).map(|(key, value)| entry(key, value)).collect();
+            self.fitting(pb::BatchGetCacheEntriesResponse { entries })
+        })
     }
 
     async fn list_cache_keys(
@@ -209,25 +208,26 @@ impl CacheService for Cache {
         }
         let shape = QueryShape::new(caller.tenant().as_str(), "cache_keys", &[&request.prefix]);
         let page = convert::page_request::<String>(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
-        let keys = self.cache.scope(caller.scope()).keys().await?;
-        let is_next =
-            |key: &String| key.starts_with(&request.prefix) && page.after.as_ref().is_none_or(|after| key > after);
-        let size = page.size as usize;
-        let mut keys: Vec<_> = keys.into_iter().filter(is_next).take(size + 1).collect();
-        let more = keys.len() > size;
-        keys.truncate(size);
-        let next_page_token = keys.last().filter(|_| more).map(|last| shape.token(last)).unwrap_or_default();
+        let page = self.cache.scope(caller.scope()).keys_page(&request.prefix, &page).await?;
+        let (keys, next_page_token) = (page.rows, page.next.map(|next| shape.token(&next)).unwrap_or_default());
         Ok(Response::new(pb::ListCacheKeysResponse { keys, next_page_token }))
     }
 }
 
-fn entry(key: String, value: Option<serde_json::Value>) -> pb::CacheEntry {
+fn entry(key: String, value: Option<Stored>) -> pb::CacheEntry {
+    let value = value.map(|value| value.value());
     let counter = value.as_ref().and_then(serde_json::Value::as_i64);
     pb::CacheEntry { key, value: value.map(convert::json::value_out), counter }
 }
 
-fn value_in(v: &mut Violations, field: &str, value: Option<Value>) -> Option<serde_json::Value> {
-    v.take(field, value.ok_or("is required; JSON's null is a value").and_then(convert::json::value_in))
+fn value_in(value: Option<Value>) -> Result<Stored, String> {
+    heavy(convert::json::size_in(&value), || stored(value))
+}
+
+/// The value as it is kept, or what is wrong with it.
+fn stored(value: Option<Value>) -> Result<Stored, String> {
+    let value = value.ok_or("is required; JSON's null is a value")?;
+    Stored::new(&convert::json::value_in(value)?).map_err(|error| error.to_string())
 }
 
 fn check_key(v: &mut Violations, field: &str, key: &str) {
@@ -244,15 +244,6 @@ fn ttl(v: &mut Violations, ttl: Option<prost_types::Duration>) -> Option<Duratio
             .ok_or("must be at least a millisecond and at most 365 days")
     });
     v.take("ttl", ttl.transpose()).flatten()
-}
-
-/// A refusal that names the field at fault.
-fn at(error: CacheError, key: &str, value: &str) -> Status {
-    match error {
-        CacheError::Key => Error::field(key, error.to_string()).into(),
-        CacheError::TooLarge => Error::field(value, error.to_string()).into(),
-        other => other.into(),
-    }
 }
 
 // A list has no more items than a page may.

@@ -12,6 +12,7 @@ use crate::domain::paging::{PageRequest, RowCursor};
 use crate::domain::prospect::ProspectFilter;
 use crate::files::{FileWriter, Files, FilesError, Snapshot};
 use crate::pb;
+use crate::status::too_many_snapshots;
 use crate::store::{CampaignRef, Store, StoreError};
 use crate::tenant::Scope;
 
@@ -22,6 +23,8 @@ pub enum SnapshotError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Files(#[from] FilesError),
+    #[error("they are being written, and others wait to write them again")]
+    TooMany,
 }
 
 impl From<SnapshotError> for Status {
@@ -29,6 +32,7 @@ impl From<SnapshotError> for Status {
         match error {
             SnapshotError::Store(error) => error.into(),
             SnapshotError::Files(error) => error.into(),
+            SnapshotError::TooMany => too_many_snapshots(),
         }
     }
 }
@@ -36,13 +40,14 @@ impl From<SnapshotError> for Status {
 /// The rows of one read.
 const PAGE: u32 = 100;
 
-/// Writes the files; each with its size in bytes.
+/// Writes the files; each with its size in bytes. While they are being written, one call waits, and any more is refused: what it
+/// would write is what the waiting one does.
 pub async fn write_snapshot(
     store: &Store,
     files: &Files,
     scope: &Scope,
 ) -> Result<Vec<(Snapshot, u64)>, SnapshotError> {
-    let _held = files.scope(scope).lock_snapshot().await;
+    let _held = files.scope(scope).lock_snapshot_soon().await.ok_or(SnapshotError::TooMany)?;
     write(store, files, scope).await
 }
 

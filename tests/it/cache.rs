@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use herald::cache::{CacheError, MAX_KEY, MAX_LIST, MAX_VALUE, TenantCache};
+use herald::cache::{CacheError, MAX_ELEMENTS, MAX_KEY, MAX_LIST, MAX_VALUE, Scoped, TenantCache};
 use herald::config::{self, Config, Secret};
 use herald::domain::clock::SystemClock;
+use herald::domain::paging::PageRequest;
 use herald::pb::{self, CampaignState};
 use serde_json::{Value, json};
 
@@ -85,6 +86,17 @@ async fn keeps_the_contract(cache: &TenantCache) {
         let done = a.set("large", &json!("x".repeat(size - 2)), None).await;
         assert_eq!(done, if fits { Ok(()) } else { Err(CacheError::TooLarge) }, "{size} bytes");
     }
+    for (count, fits) in [(MAX_ELEMENTS - 1, true), (MAX_ELEMENTS, true), (MAX_ELEMENTS + 1, false)] {
+        let many = json!(vec![1; count - 1]);
+        let refused = (!fits).then_some(CacheError::TooManyElements);
+        assert_eq!(a.set("many", &many, None).await.err(), refused, "{count} elements");
+        assert_eq!(a.push("many items", &many).await.err(), refused, "{count} elements");
+        assert_eq!(a.set_many(&[("many", many.clone())], None).await.err(), refused, "{count} elements");
+        // What was set can be read.
+        assert!(!fits || a.get("many").await == Ok(Some(many)), "{count} elements");
+    }
+    weighs_what_it_gives(&a).await;
+    pages_its_keys(&a).await;
     for n in 0..MAX_LIST {
         b.push("full", &json!(n)).await.expect("room");
     }
@@ -105,6 +117,77 @@ async fn keeps_the_contract(cache: &TenantCache) {
     assert_eq!(a.keys().await, Ok(Vec::new()));
     assert_eq!(b.keys().await.expect("keys"), ["full", "n"]);
     assert_eq!(cache.scope(&near).get("x").await, Ok(Some(json!(1))));
+}
+
+/// An answer holds what its room weighs: a byte for a byte of JSON, 64 for an element.
+async fn weighs_what_it_gives(a: &Scoped<'_>) {
+    let value = json!([1, [], "a"]);
+    let weight = value.to_string().len() + 4 * 64;
+    for n in 0..3 {
+        a.set(&format!("w{n}"), &value, None).await.expect("set");
+        a.push("weights", &value).await.expect("pushed");
+    }
+    for (room, fit) in [
+        (weight - 1, 0),
+        (weight, 1),
+        (weight + 1, 1),
+        (2 * weight - 1, 1),
+        (2 * weight, 2),
+        (2 * weight + 1, 2),
+        (3 * weight - 1, 2),
+        (3 * weight, 3),
+        (3 * weight + 1, 3),
+    ] {
+        for count in 1..=3 {
+            let keys: Vec<_> = (0..count).map(|n| format!("w{n}")).chain(["none".to_owned()]).collect();
+            let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+            let found = a.get_many(&keys, room).await.map(|found| found.iter().flatten().count());
+            assert_eq!(found, if count <= fit { Ok(count) } else { Err(CacheError::NoRoom) }, "{count} in {room}");
+        }
+        // A list is cut where no more fits.
+        let page = a.items("weights", 0, 10, room).await.map(|page| (page.rows.len(), page.next));
+        let expected = if fit == 0 { Err(CacheError::NoRoom) } else { Ok((fit, (fit < 3).then_some(fit))) };
+        assert_eq!(page, expected, "items in {room}");
+    }
+    for (from, most, expected) in [(0, 3, (3, None)), (0, 2, (2, Some(2))), (2, 1, (1, None)), (3, 1, (0, None))] {
+        let page = a.items("weights", from, most, usize::MAX).await.expect("a page");
+        assert_eq!((page.rows.len(), page.next), expected, "{most} from {from}");
+    }
+}
+
+/// Keys that begin with brackets, signs and the like lie in the order of their bytes, in pages of any size.
+async fn pages_its_keys(a: &Scoped<'_>) {
+    let mut keys: Vec<_> =
+        ["p", "p(", "p(a", "p+", "p-", "p[", "p[a", "p\0", "p\u{10ffff}", "p\u{10ffff}x", "p用", "p*"]
+            .map(str::to_owned)
+            .into();
+    for key in &keys {
+        a.set(key, &json!(1), None).await.expect("set");
+    }
+    for near in ["(", "+", "-", "[", "(p", "o", "q"] {
+        a.set(near, &json!(1), None).await.expect("set");
+    }
+    keys.sort_unstable();
+    for size in [1, 2, keys.len() - 1, keys.len(), 1_000] {
+        let (mut found, mut request) = (Vec::new(), PageRequest { size: size as u32, after: None });
+        loop {
+            let page = a.keys_page("p", &request).await.expect("a page");
+            assert!(page.rows.len() <= size);
+            found.extend(page.rows);
+            request.after = page.next;
+            if request.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, keys, "in pages of {size}");
+    }
+    for prefix in ["(", "+", "-", "["] {
+        let page = a.keys_page(prefix, &PageRequest { size: 100, after: None }).await.expect("a page");
+        assert_eq!(
+            page.rows,
+            a.keys().await.expect("keys").into_iter().filter(|key| key.starts_with(prefix)).collect::<Vec<_>>()
+        );
+    }
 }
 
 #[tokio::test]
@@ -248,7 +331,7 @@ async fn campaigns_are_published_and_no_call_minds_a_redis_that_comes_and_goes()
     let waiting = published(&server, "user_a", "CAMPAIGN_STATE_WAITING_APPROVAL").await;
     assert_eq!(waiting["emails"]["awaitingApproval"], 5);
     published(&server, "user_b", "CAMPAIGN_STATE_WAITING_APPROVAL").await;
-    assert_eq!(server.cli(&["keys", "*"]).len(), 2);
+    assert_eq!(server.cli(&["keys", "user:*"]).len(), 2);
     let ttl: i64 = server.cli(&["ttl", "user:user_a:workflow_state"])[0].parse().expect("a number");
     assert!((3_500..=3_600).contains(&ttl), "{ttl}");
 

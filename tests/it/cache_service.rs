@@ -242,6 +242,22 @@ async fn each_limit_holds_at_one_below_at_and_one_above() {
         });
     }
     pushing.join_all().await;
+    // An element of a list is one of the value's; the list is one too.
+    let ones = |count: usize| Value { kind: Some(Kind::ListValue(ListValue { values: vec![number(1.0); count - 1] })) };
+    for (count, fits) in [(99_999, true), (100_000, true), (100_001, false)] {
+        let result = set(&mut api, "many", ones(count)).await;
+        assert_eq!(result.map_err(|status| reason(&status)), if fits { Ok(()) } else { Err("FIELD_INVALID".into()) });
+        let result = push(&mut api, "many items", ones(count)).await.map(drop);
+        assert_eq!(result.map_err(|status| reason(&status)), if fits { Ok(()) } else { Err("FIELD_INVALID".into()) });
+        let entry = pb::CacheEntry { key: "many".into(), value: Some(ones(count)), counter: None };
+        let batch = pb::BatchSetCacheEntriesRequest { entries: vec![entry], ttl: None };
+        let status = api.cache.batch_set_cache_entries(batch).await.err();
+        let named =
+            status.map(|s| s.get_error_details().bad_request().expect("fields").field_violations[0].field.clone());
+        assert_eq!(named, (!fits).then(|| "entries[0].value".to_owned()));
+        assert!(!fits || get(&mut api, "many").await.expect("what was set can be read").value == Some(ones(count)));
+    }
+    assert_eq!(items(&mut api, "many items", 0).await.expect("page by page"), [ones(99_999), ones(100_000)]);
     assert_eq!(
         refused(push(&mut api, "full", number(1.0)).await),
         (Code::FailedPrecondition, "CACHE_LIST_FULL".into())
@@ -289,7 +305,14 @@ async fn a_redis_that_the_old_server_has_filled_is_read() {
     assert_eq!(get(&mut api, "plain").await.expect("there").value, Some(text("not JSON")));
     assert_eq!(increment(&mut api, "visits", None).await.expect("a counter"), 42);
     assert_eq!(items(&mut api, "pending", 0).await.expect("a list").len(), 2);
-    let keys = api.cache.list_cache_keys(pb::ListCacheKeysRequest::default()).await.expect("keys").into_inner().keys;
+    let mut keys = Vec::new();
+    for _ in 0..200 {
+        keys = api.cache.list_cache_keys(pb::ListCacheKeysRequest::default()).await.expect("keys").into_inner().keys;
+        if keys.len() == 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(keys, ["config", "pending", "plain", "visits"]);
     // What is written is what the old server would have written.
     set(&mut api, "new", number(7.0)).await.expect("set");

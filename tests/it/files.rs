@@ -25,12 +25,13 @@ use object_store::{
 };
 use serde_json::Value;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::support::process::{Server, serve};
 use crate::support::site;
 use crate::support::{
     TestApp, add_prospects, approve_all, auto_approve, config, eml_files, folder, outbox, prospects, reaches, reason,
-    seams, start_campaign,
+    scope, seams, start_campaign,
 };
 
 const NAMES: [&str; 4] = ["campaign-config.json", "config.json", "emails.json", "prospects.json"];
@@ -373,6 +374,46 @@ async fn a_full_store_holds_the_campaign_and_leaves_the_old_files_whole() {
     let done = reaches(&mut api, CampaignState::Completed).await;
     assert_eq!(done.emails.expect("counts").sent, 2);
     api.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await.expect("there is room");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_snapshot_is_written_one_more_waits_and_further_ones_are_refused_at_once() {
+    let app = TestApp::start().await;
+    let (writing, api) = (scope("user_a").await, app.user("user_a").await);
+    let write =
+        |mut api: Api| tokio::spawn(async move { api.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await });
+    for round in 0..2 {
+        let held = app.ready.files.scope(&writing).lock_snapshot().await;
+        let calls: Vec<_> = (0..10).map(|_| write(api.clone())).collect();
+        // All but one answer while it is held.
+        for _ in 0..250 {
+            if calls.iter().filter(|call| call.is_finished()).count() == 9 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Another tenant minds nothing, and neither do those who always wait.
+        app.user("user_b").await.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await.expect("written");
+        let waits = app.ready.files.scope(&writing);
+        assert!(tokio::time::timeout(Duration::from_millis(20), waits.lock_snapshot()).await.is_err());
+        drop(held);
+        let (mut written, mut refused) = (0, 0);
+        for call in calls {
+            match call.await.expect("no panic") {
+                Ok(_) => written += 1,
+                Err(status) => {
+                    assert_eq!(
+                        (status.code(), reason(&status).as_str()),
+                        (Code::ResourceExhausted, "TOO_MANY_SNAPSHOTS")
+                    );
+                    let after = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
+                    assert_eq!(after, Some(Duration::from_secs(5)));
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((written, refused), (1, 9), "round {round}");
+    }
 }
 
 /// A small file system of its own, unmounted when dropped.

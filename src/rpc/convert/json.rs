@@ -6,14 +6,43 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use serde_json::{Map, Number};
 
+use crate::heavy::HEAVY;
+
 /// How deep values may be nested; as deep as serde reads them back.
 const MAX_DEPTH: usize = 100;
+/// What a value takes at least beside its text, in memory.
+const VALUE: usize = 32;
 /// 2^53: above it a double does not hold every integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The value, or what is wrong with it in words that fit behind a field's name.
 pub fn value_in(value: Value) -> Result<serde_json::Value, &'static str> {
     value_at(value, 0)
+}
+
+/// About the bytes that values take, so as to tell whether converting them is heavy work: it is not looked further than needed.
+pub(in crate::rpc) fn size_in<'a>(values: impl IntoIterator<Item = &'a Value>) -> usize {
+    values.into_iter().fold(0, |size, value| if size > HEAVY { size } else { size + size_at(value, HEAVY - size, 0) })
+}
+
+fn size_at(value: &Value, most: usize, depth: usize) -> usize {
+    let within = |parts: &mut dyn Iterator<Item = (usize, &Value)>| {
+        let mut size = 0;
+        for (name, value) in parts {
+            if size > most || depth > MAX_DEPTH {
+                break;
+            }
+            size += name + size_at(value, most - size, depth + 1);
+        }
+        size
+    };
+    let inner = match &value.kind {
+        Some(Kind::StringValue(text)) => text.len(),
+        Some(Kind::ListValue(list)) => within(&mut list.values.iter().map(|item| (0, item))),
+        Some(Kind::StructValue(object)) => within(&mut object.fields.iter().map(|(name, value)| (name.len(), value))),
+        _ => 0,
+    };
+    VALUE + inner
 }
 
 /// The same for an object.
@@ -70,6 +99,18 @@ pub(in crate::rpc) fn object_out(object: Map<String, serde_json::Value>) -> Stru
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_large_is_told_and_no_further_looked_at_than_needed() {
+        let out = |value: serde_json::Value| value_out(value);
+        assert_eq!(
+            size_in([&out("x".repeat(100).into()), &out(serde_json::json!({"abc": [1, "de"]}))]),
+            5 * 32 + 100 + 5
+        );
+        let large = out(vec![serde_json::json!([]); 1_000_000].into());
+        assert!((HEAVY..HEAVY + 1_000).contains(&size_in([&large])));
+        assert!((HEAVY..HEAVY + 1_000).contains(&size_in(vec![&out("x".repeat(900).into()); 1_000])));
+    }
 
     #[test]
     fn values_come_back_as_they_went_in() {

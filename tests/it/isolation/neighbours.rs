@@ -95,6 +95,9 @@ async fn deletes_exactly_its_own(cache: &TenantCache) {
         let asked = [keys[n % keys.len()].as_str(), keys[(n + 7) % keys.len()].as_str()];
         let found = cache.scope(&scope).get_many(&asked, usize::MAX).await;
         assert_eq!(found, Ok(vec![Some(json!(id)), Some(json!(n))]), "those of {id}");
+        let mut own = asked.map(str::to_owned);
+        own.sort_unstable();
+        assert_eq!(cache.scope(&scope).keys().await, Ok(own.into()), "the keys of {id} are listed, and no other's");
     }
 }
 
@@ -123,7 +126,13 @@ async fn deleting_a_tenant_among_a_thousand_neighbours_removes_exactly_its_own_f
     for key in &strangers {
         assert_eq!(server.cli(&["get", key]), ["kept"], "{key}");
     }
-    assert_eq!(server.cli(&["dbsize"]), [(2 * NEIGHBOURS + strangers.len()).to_string()]);
+    // Two keys and an index of each neighbour, and no index of the target.
+    assert_eq!(server.cli(&["dbsize"]), [(3 * NEIGHBOURS + strangers.len()).to_string()]);
+    assert_eq!(server.cli(&["exists", &format!("herald:keys:{TARGET}")]), ["0"]);
+    // Of those that are left, three look like a tenant's key and are none; an index looks like none.
+    let mut left = cache(&patient(&server.url())).strangers().await.expect("looked");
+    left.sort_unstable();
+    assert_eq!(left, ["user:*", &format!("user::{TARGET}:k"), &format!("user:{TARGET}")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

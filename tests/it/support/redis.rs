@@ -171,4 +171,9 @@ impl RedisCluster {
     pub fn url(&self) -> String {
         format!("redis-cluster://127.0.0.1:{}", self.servers[0].port)
     }
+
+    /// What redis-cli answers, a line each, from whichever server has the key.
+    pub fn cli(&self, args: &[&str]) -> Vec<String> {
+        self.servers[0].cli(&[&["-c"], args].concat())
+    }
 }
