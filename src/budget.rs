@@ -20,8 +20,8 @@ pub struct Part {
 
 /// The messages of requests in work, as they take when they are decoded: of one tenant, and of all. Messages below
 /// [`SMALL`] count for the tenant alone, so that a flood of large ones refuses nobody's small ones.
-pub const REQUESTS_PER_TENANT: usize = 40 * 1024 * 1024;
-pub const REQUESTS: usize = 128 * 1024 * 1024;
+pub const REQUESTS_PER_TENANT: usize = 64 * 1024 * 1024;
+pub const REQUESTS: usize = 192 * 1024 * 1024;
 /// The answers that were made and not taken: of one connection, of one tenant, and of all.
 pub const ANSWERS_PER_CONNECTION: usize = 32 * 1024 * 1024;
 pub const ANSWERS_PER_TENANT: usize = 32 * 1024 * 1024;
@@ -49,6 +49,9 @@ pub const PAGES: usize = 64 * 1024 * 1024;
 pub const PAGES_READ_AT_ONCE: usize = 2;
 const PAGE_TREE: u64 = 64 * MIB;
 
+/// A campaign at work: a batch of its prospects and letters.
+const CAMPAIGN: u64 = 16 * MIB;
+
 /// A connection with its buffers, on average over many.
 const CONNECTION: u64 = 64 * KIB;
 /// SQLite's own caches, the code, tables, the metrics, the remembered tokens.
@@ -70,9 +73,21 @@ pub fn parts(config: &Config) -> Vec<Part> {
         part("large pages of lists being made", Some(LARGE_PAGE), LARGE_PAGE * LARGE_PAGES as u64),
         part("answers that are kept", None, config.read_cache.memory_bytes),
         part("the tenants' caches", None, cache),
+        part("campaigns at work", Some(CAMPAIGN), CAMPAIGN * config.engine.workers as u64),
         shared("web pages that were fetched", 2 * PAGES as u64),
         shared("web pages being read", PAGE_TREE * PAGES_READ_AT_ONCE as u64),
     ]
+}
+
+/// The parts and their sum, a line each.
+pub fn describe(config: &Config) -> String {
+    let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(MIB));
+    let line = |part: &Part| {
+        let of_one = part.per_tenant.map(|bytes| format!(", of one tenant {}", mib(bytes))).unwrap_or_default();
+        format!("{}: {}{of_one}\n", part.name, mib(part.in_all))
+    };
+    let lines: String = parts(config).iter().map(line).collect();
+    format!("{lines}in all: {}\n", mib(sum(config)))
 }
 
 /// What the process may take, in bytes.

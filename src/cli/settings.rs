@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::agent_config;
 use super::output::say;
+use crate::budget;
 use crate::config::Layers;
 
 /// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
@@ -89,7 +90,10 @@ pub(super) fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     };
     let layers = settings.layers()?;
     say!("{}", layers.describe()?.trim_end());
+    let config = layers.config()?;
+    say!("\n# The memory that this may take at most (docs/operating.md):");
+    budget::describe(&config).lines().for_each(|line| say!("# {line}"));
     // What cannot work is told as well, after what it is.
-    layers.config()?.validate()?;
+    config.validate()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,10 @@ use crate::domain::error::{Error, Violations};
 /// The most elements of a message, whatever its fields may hold each.
 pub const MAX_ELEMENTS: usize = 200_000;
 
+/// The most JSON objects with members among them: each takes room for eleven members, as it is decoded and as it is kept.
+const MAX_OBJECTS: usize = 20_000;
+const OBJECT_WEIGHT: usize = 1_200;
+
 /// How deep messages may be nested, as the decoder has it.
 const MAX_DEPTH: usize = 100;
 
@@ -28,6 +32,7 @@ struct Walk<'a> {
     shapes: &'a Shapes,
     violations: Violations,
     checked: Checked,
+    objects: usize,
     /// Where we are, from outside in; made into a path only where something is wrong.
     place: Vec<(&'a str, Option<usize>)>,
 }
@@ -69,11 +74,14 @@ impl Shapes {
     pub fn check(&self, path: &str, message: &[u8]) -> Result<Checked, Error> {
         let Some(shape) = self.request(path) else { return Ok(Checked::default()) };
         let checked = Checked { elements: 0, weight: message.len() };
-        let mut walk = Walk { shapes: self, violations: Violations::default(), checked, place: Vec::new() };
+        let mut walk = Walk { shapes: self, violations: Violations::default(), checked, objects: 0, place: Vec::new() };
         // Whether it is malformed is the decoder's to say, in its own words.
         let _ = walk.message(shape, message, &mut Counts::default(), 0);
         if walk.checked.elements > MAX_ELEMENTS && walk.violations.is_empty() {
             walk.violations.add("", format!("the message must hold at most {MAX_ELEMENTS} elements in all"));
+        }
+        if walk.objects > MAX_OBJECTS && walk.violations.is_empty() {
+            walk.violations.add("", format!("the message must hold at most {MAX_OBJECTS} objects in all"));
         }
         let checked = walk.checked;
         walk.violations.done().map(|()| checked)
@@ -155,11 +163,16 @@ impl<'a> Walk<'a> {
         }
         let shapes = self.shapes;
         let mut rest = Bytes(bytes);
+        let mut has_members = false;
         while let Some((number, value)) = rest.field()? {
             let fields = &shapes.messages[shape].fields;
             let Ok(at) = fields.binary_search_by_key(&number, |field| field.number) else { continue };
             let field = &fields[at];
             if field.repeated {
+                if field.is_map && !std::mem::replace(&mut has_members, true) {
+                    self.objects += 1;
+                    self.checked.weight += OBJECT_WEIGHT;
+                }
                 self.checked.elements += 1;
                 self.checked.weight += WEIGHT;
                 together.count += 1;
@@ -333,6 +346,7 @@ mod tests {
     use prost_types::{FieldMask, ListValue, Struct, Value};
 
     use super::*;
+    use crate::budget;
     use crate::domain::text;
     use crate::pb;
 
@@ -408,6 +422,21 @@ mod tests {
         assert!(check("CacheService/BatchSetCacheEntries", &request(199)).is_ok());
         let error = check("CacheService/BatchSetCacheEntries", &request(200)).expect_err("too many");
         assert!(error.contains("at most 200000 elements in all"), "{error}");
+    }
+
+    #[test]
+    fn objects_are_counted_for_themselves() {
+        let null = Value { kind: Some(Kind::NullValue(0)) };
+        let object = Value { kind: Some(Kind::StructValue(Struct { fields: [(String::new(), null)].into() })) };
+        let set = |count| {
+            let list = ListValue { values: vec![object.clone(); count] };
+            let value = Some(Value { kind: Some(Kind::ListValue(list)) });
+            pb::SetCacheEntryRequest { key: "k".to_owned(), value, ttl: None }
+        };
+        let checked = check("CacheService/SetCacheEntry", &set(20_000)).expect("as many as may be");
+        assert!(checked.weight > 20_000 * 1_200 && checked.weight < budget::REQUESTS_PER_TENANT, "{checked:?}");
+        let error = check("CacheService/SetCacheEntry", &set(20_001)).expect_err("one more");
+        assert!(error.contains("at most 20000 objects"), "{error}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) struct Field {
     pub name: String,
     pub content: Content,
     pub repeated: bool,
+    pub is_map: bool,
     /// The most elements: of this field if it is repeated; if its type is a well-known one, all in it at any depth.
     pub most: Option<u32>,
     pub opaque: bool,
@@ -134,7 +135,15 @@ impl Reader<'_> {
             return Err(ShapeError::NoLimit(field.full_name().to_owned()));
         }
         let opaque = self.option(&options, "herald.v1.opaque") == Some(Value::Bool(true));
-        Ok(Field { number: field.number(), name: field.name().to_owned(), content, repeated, most, opaque })
+        Ok(Field {
+            number: field.number(),
+            name: field.name().to_owned(),
+            content,
+            repeated,
+            is_map: field.is_map(),
+            most,
+            opaque,
+        })
     }
 
     fn option(&self, options: &DynamicMessage, name: &str) -> Option<Value> {

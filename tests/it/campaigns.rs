@@ -168,7 +168,7 @@ async fn private_addresses_are_refused_unless_configured_by_name_by_literal_and_
     ] {
         start_campaign(&mut api, url).await;
         let failed = reaches(&mut api, CampaignState::Failed).await;
-        assert!(failed.failure.contains("not on the public internet"), "{url}: {}", failed.failure);
+        assert!(failed.failure.contains("no address on the public internet"), "{url}: {}", failed.failure);
     }
 }
 

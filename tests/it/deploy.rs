@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use herald::budget;
 use herald::config::{Config, Layers};
 use herald::metrics::{CacheOutcome, metrics};
 use herald::tenant::TenantId;
@@ -40,6 +41,27 @@ fn the_example_configuration_shows_every_setting_with_its_default() {
         let setting = line.split(" = ").next().unwrap_or(line);
         assert!(readme.contains(&format!("| `{setting}` | `HERALD_")), "README has no row for {setting}");
     }
+}
+
+/// The manual's table and the container's limit follow from the code's own limits.
+#[test]
+fn the_manual_and_the_manifest_say_how_much_memory_there_must_be() {
+    const MIB: u64 = 1024 * 1024;
+    let config = Config::default();
+    let manual = std::fs::read_to_string(deploy("../docs/operating.md")).expect("the manual");
+    let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(MIB));
+    let mut rows: Vec<_> = budget::parts(&config)
+        .iter()
+        .map(|part| format!("| {} | {} | {} |", part.name, mib(part.in_all), part.per_tenant.map(mib).unwrap_or_default()))
+        .collect();
+    let sum = budget::sum(&config);
+    rows.push(format!("| **in all** | {} | |", mib(sum)));
+    for row in &rows {
+        assert!(manual.contains(row), "the manual's table lacks a row; it should have:\n{}", rows.join("\n"));
+    }
+    let manifest = std::fs::read_to_string(deploy("kubernetes/herald.yaml")).expect("the manifest");
+    let limit = sum.div_ceil(256 * MIB) * 256;
+    assert!(manifest.contains(&format!("memory: {limit}Mi")), "the limit should be {limit}Mi");
 }
 
 #[test]

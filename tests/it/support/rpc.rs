@@ -234,7 +234,7 @@ pub fn headers(pairs: &[(&'static str, &str)]) -> MetadataMap {
     map
 }
 
-/// What a refusal tells, all of it: code, message, details and trailers, but for the date.
+/// What a refusal tells, all of it: code, message, details and trailers, but for the date and the id of the call.
 pub fn told(status: &Status) -> BTreeMap<String, Vec<u8>> {
     let mut told = BTreeMap::from([
         ("code".to_owned(), format!("{:?}", status.code()).into_bytes()),
@@ -242,7 +242,7 @@ pub fn told(status: &Status) -> BTreeMap<String, Vec<u8>> {
         ("details".to_owned(), status.details().to_vec()),
     ]);
     for (name, value) in status.metadata().as_ref() {
-        if name != "date" {
+        if name != "date" && name != "x-request-id" {
             told.insert(format!("header {name}"), value.as_bytes().to_vec());
         }
     }
