@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
@@ -23,7 +23,7 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower_http::cors::Cors;
 
-use super::connections::{Connections, Place};
+use super::connections::{Connections, Place, Standing};
 use super::front::Front;
 use super::guarded::{Guarded, Times};
 use super::inline::Calls;
@@ -35,7 +35,7 @@ pub(super) struct Connection {
     stream: TcpStream,
     address: IpAddr,
     accepted: Instant,
-    _place: Place,
+    place: Place,
 }
 
 /// What every connection of the port is served with; cheap to clone.
@@ -68,7 +68,7 @@ pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl 
                     Ok(place) => {
                         // Small messages must not wait for more to send.
                         let _ = stream.set_nodelay(true);
-                        Some(Connection { stream, address, accepted: Instant::now(), _place: place })
+                        Some(Connection { stream, address, accepted: Instant::now(), place })
                     }
                     Err(full) => {
                         metrics().refused_connection(full.as_str());
@@ -90,15 +90,27 @@ pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl 
 // === impl Port ===
 
 impl Port {
-    /// Serves the connection until it ends, or has answered its calls after `watcher` was told to stop.
+    /// Serves the connection until it ends, has to make room, or has answered its calls after `watcher` was told to stop.
     pub(super) async fn serve(self, connection: Connection, watcher: Watcher) {
-        let Connection { stream, address, accepted, _place } = connection;
+        let Connection { stream, address, accepted, place } = connection;
+        let standing = place.standing.clone();
+        standing.cut.run_until_cancelled(self.serve_placed(stream, address, accepted, &standing, watcher)).await;
+    }
+
+    async fn serve_placed(
+        self,
+        stream: TcpStream,
+        address: IpAddr,
+        accepted: Instant,
+        standing: &Arc<Standing>,
+        watcher: Watcher,
+    ) {
         let (Some(tls), stop) = (self.tls.clone(), self.stop.clone()) else {
-            return self.speak(stream, address, accepted, watcher).await;
+            return self.speak(stream, address, accepted, standing, watcher).await;
         };
         let handshake = tokio::time::timeout_at(accepted + self.times.head, tls.accept(stream));
         match stop.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.speak(stream, address, accepted, watcher).await,
+            Some(Ok(Ok(stream))) => self.speak(stream, address, accepted, standing, watcher).await,
             Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
             Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
             None => {}
@@ -106,15 +118,15 @@ impl Port {
     }
 
     /// HTTP/1.1 and HTTP/2; who is at the other end goes with each request.
-    async fn speak<IO>(self, io: IO, address: IpAddr, accepted: Instant, watcher: Watcher)
+    async fn speak<IO>(self, io: IO, address: IpAddr, accepted: Instant, standing: &Arc<Standing>, watcher: Watcher)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let called = Arc::<AtomicBool>::default();
-        let io = Guarded::new(io, self.times, accepted, called.clone());
+        let io = Guarded::new(io, self.times, accepted, standing.clone());
+        let standing = standing.clone();
         let peer = Peer { address, untaken: Arc::default() };
         let service = self.service.map_request(move |request: Request<Incoming>| {
-            called.store(true, Ordering::Relaxed);
+            standing.spoken.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
             request

@@ -1,12 +1,17 @@
 //! How many connections there may be: in all, and from one address.
+//!
+//! Where all places are taken, one that has not sent a request makes room for the next, the oldest first: whoever opens
+//! connections and says nothing keeps out nobody who speaks.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio_util::sync::CancellationToken;
 
 use crate::config;
 
@@ -26,13 +31,24 @@ struct Counted {
 struct Open {
     in_all: u32,
     by_address: HashMap<IpAddr, u32>,
+    /// In the order in which they came; those that have spoken or ended are left out when they are come upon.
+    silent: VecDeque<Arc<Standing>>,
+}
+
+/// Where a connection stands.
+pub(super) struct Standing {
+    /// None: an address that is not counted.
+    address: Option<IpAddr>,
+    /// Whether a request has come on it, or it has ended.
+    pub spoken: AtomicBool,
+    /// It is to make room.
+    pub cut: CancellationToken,
 }
 
 /// The place of a connection, until it is dropped.
 pub(super) struct Place {
     connections: Connections,
-    /// None: an address that is not counted.
-    address: Option<IpAddr>,
+    pub standing: Arc<Standing>,
 }
 
 /// Why a connection has no place.
@@ -80,19 +96,24 @@ impl Connections {
         let is_counted = self.0.max_per_address > 0 && !self.0.balancers.iter().any(|net| net.contains(&address));
         let address = is_counted.then(|| network(address));
         let mut open = self.lock();
-        if open.in_all >= self.0.max {
+        if open.in_all >= self.0.max && !open.make_room(|_| true) {
             return Err(Full::InAll);
         }
         if let Some(address) = address {
-            let count = open.by_address.entry(address).or_default();
-            if *count >= self.0.max_per_address {
+            let count = open.by_address.get(&address).copied().unwrap_or(0);
+            if count >= self.0.max_per_address && !open.make_room(|standing| standing.address == Some(address)) {
                 return Err(Full::Address);
             }
-            *count += 1;
+            *open.by_address.entry(address).or_default() += 1;
         }
         open.in_all += 1;
+        let standing = Arc::new(Standing { address, spoken: AtomicBool::new(false), cut: CancellationToken::new() });
+        open.silent.push_back(standing.clone());
+        if open.silent.len() > 2 * self.0.max as usize {
+            open.silent.retain(|standing| !standing.spoken.load(Ordering::Relaxed));
+        }
         drop(open);
-        Ok(Place { connections: self.clone(), address })
+        Ok(Place { connections: self.clone(), standing })
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -100,17 +121,38 @@ impl Connections {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.connections.lock();
-        open.in_all -= 1;
-        if let Some(address) = self.address
-            && let Entry::Occupied(mut count) = open.by_address.entry(address)
+impl Open {
+    /// Cuts the oldest silent connection that `may` be cut, and counts it no more; false if there is none.
+    fn make_room(&mut self, may: impl Fn(&Standing) -> bool) -> bool {
+        self.silent.retain(|standing| !standing.spoken.load(Ordering::Relaxed));
+        let Some(at) = self.silent.iter().position(|standing| may(standing)) else { return false };
+        let Some(standing) = self.silent.remove(at) else { return false };
+        standing.cut.cancel();
+        self.end(&standing);
+        true
+    }
+
+    /// The connection has ended, or is about to.
+    fn end(&mut self, standing: &Standing) {
+        self.in_all -= 1;
+        if let Some(address) = standing.address
+            && let Entry::Occupied(mut count) = self.by_address.entry(address)
         {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.lock();
+        self.standing.spoken.store(true, Ordering::Relaxed);
+        // One that was cut to make room has been counted off then.
+        if !self.standing.cut.is_cancelled() {
+            open.end(&self.standing);
         }
     }
 }
@@ -154,7 +196,12 @@ mod tests {
         Connections::with(&settings, handles)
     }
 
+    /// The place of a connection on which a request has come.
     fn place(connections: &Connections, address: &str) -> Result<Place, Full> {
+        silent(connections, address).inspect(|place| place.standing.spoken.store(true, Ordering::Relaxed))
+    }
+
+    fn silent(connections: &Connections, address: &str) -> Result<Place, Full> {
         connections.place(address.parse().expect("an address"))
     }
 
@@ -172,6 +219,27 @@ mod tests {
         assert_eq!(place(&connections, "2001:db8::3").err(), Some(Full::Address), "one network");
         let open = connections.lock();
         assert_eq!((open.in_all, open.by_address.len()), (2, 1));
+    }
+
+    #[test]
+    fn who_says_nothing_makes_room_the_oldest_first() {
+        let connections = connections(3, 2, None);
+        let speaks = place(&connections, "192.0.2.1").expect("a place");
+        let first = silent(&connections, "192.0.2.1").expect("a place");
+        let other = silent(&connections, "192.0.2.2").expect("a place");
+        // The address is full: its own silent one goes, and not another's.
+        let second = silent(&connections, "192.0.2.1").expect("room");
+        assert_eq!(
+            [&speaks, &first, &other, &second].map(|p| p.standing.cut.is_cancelled()),
+            [false, true, false, false]
+        );
+        drop(first);
+        // All places are taken: the oldest silent one goes.
+        let third = place(&connections, "192.0.2.3").expect("room");
+        assert!(other.standing.cut.is_cancelled() && !second.standing.cut.is_cancelled());
+        drop((speaks, other, second, third));
+        let open = connections.lock();
+        assert_eq!((open.in_all, open.by_address.len()), (0, 0));
     }
 
     #[test]

@@ -8,21 +8,22 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::connections::Standing;
 use super::frames::Frames;
 
 /// A stream of bytes whose other end is held to its times.
 pub(super) struct Guarded<IO> {
     io: IO,
     times: Times,
-    /// Whether a request has come.
-    called: Arc<AtomicBool>,
+    /// Knows whether a request has come.
+    standing: Arc<Standing>,
     frames: Frames,
     /// When the head that is being read must be whole.
     head: Option<Pin<Box<Sleep>>>,
@@ -42,16 +43,16 @@ pub(super) struct Times {
 // === impl Guarded ===
 
 impl<IO> Guarded<IO> {
-    /// `accepted`: when the connection was. `called` is set by whoever sees its first request.
-    pub(super) fn new(io: IO, times: Times, accepted: Instant, called: Arc<AtomicBool>) -> Self {
+    /// `accepted`: when the connection was.
+    pub(super) fn new(io: IO, times: Times, accepted: Instant, standing: Arc<Standing>) -> Self {
         let head = Some(Box::pin(tokio::time::sleep_until(accepted + times.head)));
-        Self { io, times, called, frames: Frames::default(), head, stalled: None }
+        Self { io, times, standing, frames: Frames::default(), head, stalled: None }
     }
 
     /// After bytes were read: is a head still to come?
     fn read(&mut self, bytes: &[u8]) {
         self.frames.read(bytes);
-        if !self.called.load(Ordering::Relaxed) {
+        if !self.standing.spoken.load(Ordering::Relaxed) {
             return;
         }
         if !self.frames.within_head() {
@@ -61,7 +62,7 @@ impl<IO> Guarded<IO> {
 
     /// Nothing was read: ready if that has lasted too long.
     fn late_head(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.called.load(Ordering::Relaxed) && !self.frames.within_head() {
+        if self.standing.spoken.load(Ordering::Relaxed) && !self.frames.within_head() {
             self.head = None;
             return Poll::Pending;
         }

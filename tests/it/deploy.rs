@@ -52,7 +52,9 @@ fn the_manual_and_the_manifest_say_how_much_memory_there_must_be() {
     let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(MIB));
     let mut rows: Vec<_> = budget::parts(&config)
         .iter()
-        .map(|part| format!("| {} | {} | {} |", part.name, mib(part.in_all), part.per_tenant.map(mib).unwrap_or_default()))
+        .map(|part| {
+            format!("| {} | {} | {} |", part.name, mib(part.in_all), part.per_tenant.map(mib).unwrap_or_default())
+        })
         .collect();
     let sum = budget::sum(&config);
     rows.push(format!("| **in all** | {} | |", mib(sum)));
