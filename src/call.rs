@@ -17,7 +17,7 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service as _;
 
-use crate::heavy::heavy;
+use crate::heavy::{HEAVY, heavy};
 
 pub(crate) type Request = http::Request<Body>;
 pub(crate) type Response = http::Response<Body>;
@@ -32,6 +32,10 @@ pub(crate) struct Peer {
 
 /// The message of an answer that went well, in its frame; or how the call was refused.
 pub(crate) type Answer = Result<Bytes, Response>;
+
+/// In the extensions of an answer that takes long to be written: about its bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct MadeSize(pub usize);
 
 /// What the service that is asked for answers. In a box, so that a call whose answer is kept is not moved about with the
 /// room for this.
@@ -56,7 +60,10 @@ async fn whole(response: Response) -> Answer {
     if response.headers().contains_key(Status::GRPC_STATUS) || !is_grpc(response.headers()) {
         return Err(response);
     }
-    let status = match response.into_body().collect().await {
+    let size = response.extensions().get::<MadeSize>().map_or(0, |size| size.0);
+    let body = response.into_body().collect();
+    let collected = if size > HEAVY { Weighed { future: Box::pin(body), size }.await } else { body.await };
+    let status = match collected {
         Ok(collected) => match collected.trailers().and_then(Status::from_header_map) {
             Some(status) if status.code() != Code::Ok => status,
             _ => return Ok(collected.to_bytes()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-use super::pages::{Pages, Rows};
+use super::pages::{Made, Pages, Rows};
 use super::{caller, convert, sized};
 use crate::cache::TenantCache;
 use crate::domain::agent_config::AgentSettings;
@@ -136,11 +136,13 @@ impl AgentService for Agent {
             convert: |p| Ok(convert::prospect::viewed(p, caller.tenant(), request.view, basic)?),
             size: sized,
         };
-        let page = self.pages.make(caller.tenant(), page, read, rows).await?;
-        Ok(Response::new(pb::ListProspectsResponse {
+        let Made { page, size } = self.pages.make(caller.tenant(), page, read, rows).await?;
+        let mut response = Response::new(pb::ListProspectsResponse {
             prospects: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
-        }))
+        });
+        response.extensions_mut().insert(size);
+        Ok(response)
     }
 
     async fn get_prospect(
@@ -234,11 +236,13 @@ impl AgentService for Agent {
         let (store, id) = (&store, &id);
         let read = |page| async move { store.prospect_emails(id, &page).await };
         let rows = Rows { place: Email::place, convert: |email| Ok(convert::email::out(email)), size: sized };
-        let page = self.pages.make(caller.tenant(), page, read, rows).await?;
-        Ok(Response::new(pb::ListProspectEmailsResponse {
+        let Made { page, size } = self.pages.make(caller.tenant(), page, read, rows).await?;
+        let mut response = Response::new(pb::ListProspectEmailsResponse {
             emails: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
-        }))
+        });
+        response.extensions_mut().insert(size);
+        Ok(response)
     }
 
     async fn get_email(&self, request: Request<pb::GetEmailRequest>) -> Result<Response<pb::GetEmailResponse>, Status> {

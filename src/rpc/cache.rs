@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::{caller, convert};
 use crate::cache::{CacheError, MAX_KEY, MAX_LIST, Stored, TenantCache};
+use crate::call::MadeSize;
 use crate::domain::error::{Error, Violations};
 use crate::domain::paging::QueryShape;
 use crate::heavy::heavy;
@@ -39,7 +40,13 @@ impl Cache {
 
     /// The answer, if it is no larger than one may be: small numbers take more in protobuf than as JSON.
     fn fitting<M: Message>(&self, answer: M) -> Result<Response<M>, Status> {
-        if answer.encoded_len() > self.most { Err(answer_too_large()) } else { Ok(Response::new(answer)) }
+        let size = answer.encoded_len();
+        if size > self.most {
+            return Err(answer_too_large());
+        }
+        let mut response = Response::new(answer);
+        response.extensions_mut().insert(MadeSize(size));
+        Ok(response)
     }
 }
 

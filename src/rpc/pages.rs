@@ -7,6 +7,7 @@
 use tonic::Status;
 
 use crate::budget::{LARGE_PAGES, PAGE_ROWS};
+use crate::call::MadeSize;
 use crate::domain::paging::{Page, PageRequest};
 use crate::heavy::heavy;
 use crate::store::StoreError;
@@ -23,6 +24,12 @@ pub(super) struct Pages {
 /// The bytes that are read at once where rows turn out to be short, and the most rows.
 const PIECE: usize = 512 * 1024;
 const MOST_ROWS: usize = 500;
+
+/// A page that was made, and about its bytes.
+pub(super) struct Made<M, C> {
+    pub page: Page<M, C>,
+    pub size: MadeSize,
+}
 
 /// How rows become messages.
 pub(super) struct Rows<P, V, S> {
@@ -47,11 +54,12 @@ impl Pages {
         mut request: PageRequest<C>,
         read: impl Fn(PageRequest<C>) -> Read,
         rows: Rows<impl Fn(&R) -> C, impl Fn(R) -> Result<M, Status>, impl Fn(&M) -> usize>,
-    ) -> Result<Page<M, C>, Status> {
+    ) -> Result<Made<M, C>, Status> {
         let wanted = request.size as usize;
         let _turn = if request.size > PAGE_ROWS { Some(self.large.take(tenant).await) } else { None };
         let mut made = Page { rows: Vec::new(), next: None };
         let mut left = self.room;
+        let done = |page, left: usize| Made { page, size: MadeSize(self.room - left) };
         let mut piece = PAGE_ROWS as usize;
         loop {
             request.size = u32::try_from(piece.min(wanted - made.rows.len())).unwrap_or(PAGE_ROWS);
@@ -59,9 +67,11 @@ impl Pages {
             let before = left;
             let size = if made.rows.is_empty() { 0 } else { PIECE };
             if !heavy(size, || add(&mut made, read, &mut left, &rows))? {
-                return Ok(made);
+                return Ok(done(made, left));
             }
-            let Some(next) = made.next.clone().filter(|_| made.rows.len() < wanted) else { return Ok(made) };
+            let Some(next) = made.next.clone().filter(|_| made.rows.len() < wanted) else {
+                return Ok(done(made, left));
+            };
             request.after = Some(next);
             let row = (before - left) / request.size.max(1) as usize;
             piece = (PIECE / row.max(1)).clamp(PAGE_ROWS as usize, MOST_ROWS);
@@ -112,7 +122,7 @@ mod tests {
         let tenant = TenantId::parse("a").expect("a tenant");
         let shown = Rows { place: |row: &u32| *row, convert: Ok, size: |_: &u32| size };
         let request = PageRequest { size: wanted, after: Some(after) };
-        let page = Pages::new(room + 4 * 1024).make(&tenant, request, read, shown).await.expect("a page");
+        let page = Pages::new(room + 4 * 1024).make(&tenant, request, read, shown).await.expect("a page").page;
         (page, asked.into_inner())
     }
 

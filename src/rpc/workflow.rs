@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::pages::{Pages, Rows};
+use super::pages::{Made, Pages, Rows};
 use super::watch::{self, Limits};
 use super::{caller, convert, sized};
 use crate::domain::agent_config::MAX_GOAL_DETAIL;
@@ -239,11 +239,13 @@ impl WorkflowService for Workflow {
             convert: |email| Ok(convert::email::out(email)),
             size: sized,
         };
-        let page = self.pages.make(caller.tenant(), page, read, rows).await?;
-        Ok(Response::new(pb::ListWorkflowEmailsResponse {
+        let Made { page, size } = self.pages.make(caller.tenant(), page, read, rows).await?;
+        let mut response = Response::new(pb::ListWorkflowEmailsResponse {
             emails: page.rows,
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
-        }))
+        });
+        response.extensions_mut().insert(size);
+        Ok(response)
     }
 
     async fn review_emails(
