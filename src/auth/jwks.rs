@@ -55,7 +55,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 const MAX_KEYS: usize = 100;
 
 /// The tokens that wait for one reading, at most.
-const MAX_WAITING: usize = 64;
+const MAX_WAITING: usize = 256;
 
 // === impl Jwks ===
 

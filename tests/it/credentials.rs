@@ -335,7 +335,7 @@ async fn a_crowd_of_unknown_keys_behind_an_issuer_that_hangs_waits_once_and_in_s
         assert!(*took < Duration::from_millis(1_900), "nobody waits longer than one reading: {took:?}");
     }
     let waited = crowd.iter().filter(|(_, took)| *took > Duration::from_millis(500)).count();
-    assert!((1..=64).contains(&waited), "{waited} waited");
+    assert!((1..=256).contains(&waited), "{waited} waited");
     for (answer, took) in meanwhile {
         answer.expect("a key that is known");
         assert!(took < Duration::from_millis(500), "{took:?}");
