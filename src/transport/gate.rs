@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -81,60 +81,60 @@ impl Gate {
     /// The answer to a caller, who may call the method.
     pub(super) async fn call(&self, method: &Method, request: Request, until: Instant) -> Response {
         let Some(inside) = self.0.inside.get() else { return status::starting().into_http() };
-        let (Some(caller), Some(peer)) = (request.extensions().get(), request.extensions().get()) else {
+        let (mut parts, body) = request.into_parts();
+        let (Some(caller), Some(peer)) = (parts.extensions.remove(), parts.extensions.remove()) else {
             return status::credentials_missing().into_http();
         };
-        let (caller, peer): (Caller, Peer) = (Caller::clone(caller), Peer::clone(peer));
+        let (caller, peer): (Caller, Peer) = (caller, peer);
         let kind = if method.streams { Kind::Stream } else { Kind::Call };
-        let holder = Holder::Tenant(caller.tenant().clone());
-        match self.0.limits.hold(holder, kind, peer.untaken) {
-            Ok(held) => match self.answer(inside, method, caller, request, until, held).await {
-                Ok(response) => response,
-                Err(status) => status.into_http(),
-            },
-            Err(status) => self.refuse(request, status).await,
+        match self.0.limits.hold(Holder::Tenant(caller.tenant().clone()), kind, peer.untaken) {
+            Ok(held) => {
+                let uri = parts.uri;
+                // The headers were for us: what a stranger puts there is not kept as long as the call takes.
+                drop(parts.headers);
+                match self.answer(inside, method, caller, uri, body, until, held).await {
+                    Ok(response) => response,
+                    Err(status) => status.into_http(),
+                }
+            }
+            Err(status) => {
+                // What came with it must not wait as well.
+                drop((parts, body));
+                self.refuse(status).await
+            }
         }
     }
 
-    async fn refuse(&self, request: Request, status: Status) -> Response {
-        // What came with it must not wait as well.
-        drop(request);
+    async fn refuse(&self, status: Status) -> Response {
         let nth = self.0.refusals.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(REFUSED_AFTER + nth.wrapping_mul(STEP) % SPREAD)).await;
         status.into_http()
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one call, which only `call` takes apart")]
     async fn answer(
         &self,
         inside: &Inside,
         method: &Method,
         caller: Caller,
-        request: Request,
+        uri: Uri,
+        mut body: Body,
         until: Instant,
         mut held: Held,
     ) -> Result<Response, Status> {
-        let (parts, mut body) = request.into_parts();
         let frame = read_frame(&mut body, self.0.max_request, |bytes| held.request(bytes)).await;
+        drop(body);
         let frame = frame.map_err(status::of_frame)?;
         let checked = heavy(frame.len(), || self.0.shapes.check(&method.path, &frame[HEADER..]))?;
         if !held.request(checked.weight.saturating_sub(frame.len())) {
             return Err(status::too_many_bytes());
         }
-        // The headers were for us: what a stranger puts there is not kept as long as the call takes.
-        let mut bare = Request::new(Body::new(Full::new(frame.clone())));
-        *bare.uri_mut() = parts.uri;
-        *bare.method_mut() = parts.method;
-        *bare.headers_mut() = HeaderMap::from_iter([
-            (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
-            (TE, HeaderValue::from_static("trailers")),
-        ]);
-        bare.extensions_mut().insert(caller.clone());
         if method.streams {
-            let response = served(&inside.services, bare).await;
+            let response = served(&inside.services, bare(uri, caller, frame)).await;
             let until = Instant::now() + self.0.max_stream + LAST_WORDS;
             return Ok(response.map(|body| answer::timed(body, until, held)));
         }
-        let answered = inside.call(method, &caller, frame, bare).await;
+        let answered = inside.call(method, uri, caller, frame).await;
         held.request_done();
         match answered {
             Ok(frame) if !held.answer(frame.len(), !method.only_reads()) => Err(status::too_many_bytes()),
@@ -157,7 +157,10 @@ impl Gate {
         let kind = if method.streams { Kind::Stream } else { Kind::Call };
         let held = match self.0.limits.hold(Holder::Address(Some(peer.address)), kind, peer.untaken) {
             Ok(held) => held,
-            Err(status) => return self.refuse(request, status).await,
+            Err(status) => {
+                drop(request);
+                return self.refuse(status).await;
+            }
         };
         let watches = method.path.ends_with("/Watch");
         let until = if watches { Instant::now() + self.0.max_stream } else { until.min(Instant::now() + OPEN_TIME) };
@@ -172,12 +175,27 @@ impl Gate {
 // === impl Inside ===
 
 impl Inside {
-    async fn call(&self, method: &Method, caller: &Caller, frame: Bytes, request: Request) -> Answer {
-        let size = frame.len();
-        let serve = || Weighed { future: served_whole(&self.services, request), size };
+    async fn call(&self, method: &Method, uri: Uri, caller: Caller, frame: Bytes) -> Answer {
+        let (tenant, size) = (caller.tenant().clone(), frame.len());
+        let message = frame.clone();
+        // An answer that is kept needs no request.
+        let serve = || Weighed { future: served_whole(&self.services, bare(uri, caller, message)), size };
         match &self.reads {
-            Some(reads) => reads.call(&method.path, caller.tenant(), frame, serve).await,
+            Some(reads) => reads.call(&method.path, &tenant, frame, serve).await,
             None => serve().await,
         }
     }
+}
+
+/// The request as its service sees it: the message and the caller, and of its headers what gRPC needs.
+fn bare(uri: Uri, caller: Caller, frame: Bytes) -> Request {
+    let mut request = Request::new(Body::new(Full::new(frame)));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+        (TE, HeaderValue::from_static("trailers")),
+    ]);
+    request.extensions_mut().insert(caller);
+    request
 }
