@@ -5,7 +5,7 @@ BUF = tests/clients/node_modules/.bin/buf
 # Named places where the server under test kills itself; never in a release.
 TESTING = --features crash-points
 
-.PHONY: help demo run test test-deep test-seeds test-mutants bench lint setup clean
+.PHONY: help demo run test test-deep test-seeds test-mutants audit bench lint setup clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ test-seeds: setup ## Only the suites that go by seeds, with their full counts or
 
 test-mutants: setup ## Plant each fault of tests/mutants and see which suites find it; takes an hour.
 	tests/mutants/run.py
+
+audit: ## What Herald is made of, and what is known against it; says what cannot be asked from here.
+	@tests/setup.sh python3 node audit
+	tests/audit/run.sh
 
 bench: ## Measure Herald beside what it is compared with; bench/README.md says how. Takes half an hour.
 	@tests/setup.sh cc python3 node redis h2load express
