@@ -33,6 +33,7 @@ mod private;
 mod read_cache;
 mod refusals;
 mod server;
+mod soak;
 mod structure;
 mod support;
 mod tls;
