@@ -5,7 +5,7 @@ BUF = tests/clients/node_modules/.bin/buf
 # Named places where the server under test kills itself; never in a release.
 TESTING = --features crash-points
 
-.PHONY: help demo run test test-deep test-seeds test-mutants bench lint setup clean
+.PHONY: help demo run test test-deep test-seeds test-mutants soak audit bench lint setup clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -22,8 +22,9 @@ run: ## Serve on 127.0.0.1:50051 for development, data in ./data.
 test: setup ## Run every test, against real servers.
 	$(CARGO) test --locked $(TESTING)
 
-test-deep: setup ## The same, with the full counts of tests/README.md.
+test-deep: setup ## The same, with the full counts of tests/README.md, and ten minutes of soak.
 	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING)
+	HERALD_SOAK_MINUTES=$${HERALD_SOAK_MINUTES:-10} $(MAKE) soak
 
 # Optimised a little: ten thousand programs take a third of the time.
 test-seeds: setup ## Only the suites that go by seeds, with their full counts or HERALD_SEEDS=from..to.
@@ -31,6 +32,15 @@ test-seeds: setup ## Only the suites that go by seeds, with their full counts or
 
 test-mutants: setup ## Plant each fault of tests/mutants and see which suites find it; takes an hour.
 	tests/mutants/run.py
+
+soak: ## An hour of everything at once on the release binary; HERALD_SOAK_MINUTES=10 makes it ten minutes.
+	@tests/setup.sh cc python3 redis schemas
+	$(CARGO) build --locked --release
+	$(CARGO) test --locked $(TESTING) --test it -- soak::hours --ignored --nocapture
+
+audit: ## What Herald is made of, and what is known against it; says what cannot be asked from here.
+	@tests/setup.sh python3 node audit
+	tests/audit/run.sh
 
 bench: ## Measure Herald beside what it is compared with; bench/README.md says how. Takes half an hour.
 	@tests/setup.sh cc python3 node redis h2load express

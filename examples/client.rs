@@ -6,6 +6,7 @@
 //! ```
 //!
 //! Against a real deployment, set HERALD_TOKEN to the user's bearer token and leave the user id out.
+#![expect(clippy::print_stdout, reason = "an example, which prints its own prospects")]
 
 use anyhow::Context as _;
 use herald::client::Credentials;

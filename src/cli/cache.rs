@@ -7,9 +7,10 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::{Api, Connection, explain, reason};
-use super::output::say;
+use super::output::pretty;
 use crate::pb;
 use crate::rpc::json_value;
+use crate::terminal::say;
 
 #[derive(Args)]
 pub(super) struct CacheArgs {
@@ -66,7 +67,7 @@ pub(super) fn cache(args: CacheArgs) -> anyhow::Result<ExitCode> {
             Command::Keys { prefix, json } => {
                 let keys = keys(&mut api, prefix).await?;
                 if json {
-                    say!("{}", serde_json::to_string_pretty(&keys)?);
+                    say!("{}", pretty(&keys)?);
                 } else {
                     keys.iter().for_each(|key| say!("{}", key.escape_debug()));
                 }
@@ -91,7 +92,7 @@ async fn get(api: &mut Api, key: String) -> anyhow::Result<ExitCode> {
         Err(status) if reason(&status) == "CACHE_KIND" => list(api, key).await?.into(),
         Err(status) => return Err(explain(&status)),
     };
-    say!("{}", serde_json::to_string_pretty(&value)?);
+    say!("{}", pretty(&value)?);
     Ok(ExitCode::SUCCESS)
 }
 

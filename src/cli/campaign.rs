@@ -10,11 +10,12 @@ use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection, explain, reason};
 use super::import::import;
-use super::output::{say, to_json};
+use super::output::to_json;
 use super::prospects_csv::ProspectsCsv;
 use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
+use crate::terminal::{line, say};
 
 #[derive(Args)]
 pub(super) struct CampaignArgs {
@@ -327,19 +328,20 @@ async fn show_results(api: &mut Api, campaign_id: String, json: bool) -> anyhow:
     }
     say!("{}", describe(results.campaign.as_ref().unwrap_or(&pb::Campaign::default())));
     if let Some(analysis) = &results.analysis {
-        say!("\n{}", analysis.business_name);
+        say!("\n{}", line(&analysis.business_name));
         for text in [&analysis.introduction, &analysis.product_type].into_iter().filter(|t| !t.is_empty()) {
-            say!("  {text}");
+            say!("  {}", line(text));
         }
         for point in &analysis.selling_points {
-            say!("  - {point}");
+            say!("  - {}", line(point));
         }
     }
     if !results.prospects.is_empty() {
         say!("\nBest prospects");
     }
     for prospect in results.prospects.iter().take(10) {
-        say!("  {:>3}  {:<32} {}", prospect.score, prospect.email, prospect.reasons.join("; "));
+        let reasons = prospect.reasons.join("; ");
+        say!("  {:>3}  {:<32} {}", prospect.score, line(&prospect.email), line(&reasons));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -350,21 +352,21 @@ fn show_templates(templates: &pb::ListTemplatesResponse, json: bool) -> anyhow::
         return Ok(ExitCode::SUCCESS);
     }
     for template in &templates.templates {
-        say!("{:<26} {}", template.id, template.description);
+        say!("{:<26} {}", line(&template.id), line(&template.description));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn describe(campaign: &pb::Campaign) -> String {
-    let mut lines = vec![format!("campaign {} is {}", campaign.id, state_name(campaign.state()))];
+    let mut lines = vec![format!("campaign {} is {}", line(&campaign.id), state_name(campaign.state()))];
     for text in [&campaign.failure, &campaign.hold].into_iter().filter(|t| !t.is_empty()) {
-        lines.push(format!("  because: {text}"));
+        lines.push(format!("  because: {}", line(text)));
     }
     for step in &campaign.steps {
         let known = STEPS.contains(&step.id());
         let name = if known { step_name(step.id()) } else { "?".to_owned() };
-        let line = format!("  {name:<16} {:<11} {}", step_status_name(step.status()), step.summary);
-        lines.push(line.trim_end().to_owned());
+        let row = format!("  {name:<16} {:<11} {}", step_status_name(step.status()), line(&step.summary));
+        lines.push(row.trim_end().to_owned());
     }
     let next = match campaign.state() {
         pb::CampaignState::WaitingTemplate => "choose one with `herald campaign select-template ID`",

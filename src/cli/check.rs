@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::client::{Connection, Tls};
-use super::output::say;
 use super::settings::Settings;
 use crate::check::{check_call, check_data, check_private};
 use crate::domain::finding::Finding;
+use crate::terminal::{line, say};
 
 /// Looks at the settings, the data folder and its modes, the database's schema, tenants and rows, and the keys in Redis;
 /// with --user also whether a running server takes that user's call. Changes nothing; may run beside the server.
@@ -60,7 +60,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
     });
     for finding in &findings {
-        say!("wrong: {}\n   do: {}", finding.wrong, finding.to_do);
+        say!("wrong: {}\n   do: {}", line(&finding.wrong), line(&finding.to_do));
     }
     if findings.is_empty() {
         say!("everything is as it should be");

@@ -16,6 +16,7 @@ use crate::pb::agent_service_client::AgentServiceClient;
 use crate::pb::cache_service_client::CacheServiceClient;
 use crate::pb::tenant_service_client::TenantServiceClient;
 use crate::pb::workflow_service_client::WorkflowServiceClient;
+use crate::terminal::line;
 
 /// Which server, and as whom.
 #[derive(Args, Clone, Debug)]
@@ -123,10 +124,10 @@ impl Tls {
 pub(super) fn explain(status: &Status) -> anyhow::Error {
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| format!(" [{}]", info.reason)).unwrap_or_default();
-    let mut text = format!("{}{reason}", status.message());
+    let mut text = format!("{}{reason}", line(status.message()));
     if let Some(bad) = details.bad_request().filter(|bad| bad.field_violations.len() > 1) {
         for violation in &bad.field_violations {
-            text.push_str(&format!("\n  {} {}", violation.field, violation.description));
+            text.push_str(&format!("\n  {} {}", line(&violation.field), line(&violation.description)));
         }
     }
     if status.code() == Code::Unauthenticated {

@@ -1,7 +1,8 @@
 //! The command line.
 //!
 //! `serve` runs the server; `campaign`, `prospects`, `cache` and `config get|set` are clients of it, over gRPC like any
-//! other; the rest is for operators. Answers go to standard output; progress, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
+//! other; the rest is for operators. Answers go to standard output; progress, logs and errors to standard error, all of it by way
+//! of [`crate::terminal`]. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
 mod agent_config;
 mod cache;
@@ -26,6 +27,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 pub use campaign::{Outcome, RunArgs, run_campaign};
 pub use client::{Api, Connection, Tls};
 pub use render::Progress;
+
+use crate::terminal::{say, tell};
 
 /// Runs outreach campaigns for many tenants: reads a website, ranks prospects, writes an e-mail to each, has them
 /// approved, and sends them.
@@ -65,7 +68,11 @@ enum Command {
 pub fn main() -> ExitCode {
     // The first thing: whatever speaks TLS later finds it there. An error means that it is there already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let result = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage(&error),
+    };
+    let result = match command {
         Command::Serve(args) => serve::serve(args),
         Command::Campaign(args) => campaign::campaign(args),
         Command::Prospects(args) => prospects::prospects(args),
@@ -75,12 +82,25 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Config(args) => settings::config(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "herald", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "herald", &mut text);
+            say!("{}", String::from_utf8_lossy(&text).trim_end());
             Ok(ExitCode::SUCCESS)
         }
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        tell!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Help and the version, or what is wrong with the arguments, which it repeats.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        tell!("{}", text.trim_end())
+    } else {
+        say!("{}", text.trim_end())
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

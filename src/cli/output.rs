@@ -1,31 +1,11 @@
 //! Answers on standard output: JSON for programs, tables for people.
 
-use std::fmt;
-use std::io::{self, Write as _};
-
 use anyhow::Context as _;
 use prost::Message;
+use serde::Serialize;
 
 use crate::pb;
-
-/// Writes a line to standard output.
-macro_rules! say {
-    ($($arg:tt)*) => {
-        $crate::cli::output::line(format_args!($($arg)*))
-    };
-}
-
-pub(super) use say;
-
-/// What a shell tells of a program that a closed pipe has ended (128 and SIGPIPE).
-const PIPE_CLOSED: i32 = 141;
-
-/// A reader that has gone away ends the process quietly, as it does other programs.
-pub(super) fn line(text: fmt::Arguments<'_>) {
-    if writeln!(io::stdout().lock(), "{text}").is_err() {
-        std::process::exit(PIPE_CLOSED);
-    }
-}
+use crate::terminal::{self, line};
 
 /// A count with its noun: `1 prospect`, `2 prospects`.
 pub(super) fn counted(count: u64, noun: &str) -> String {
@@ -37,7 +17,12 @@ const MAX_CELL: usize = 40;
 
 /// As protobuf's JSON mapping writes a message.
 pub(super) fn to_json(name: &str, message: &impl Message) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(&to_value(name, message)?)?)
+    pretty(&to_value(name, message)?)
+}
+
+/// JSON for people and programs, which a terminal does not obey.
+pub(super) fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(terminal::json(&serde_json::to_string_pretty(value)?).into_owned())
 }
 
 /// The same as a value.
@@ -45,7 +30,7 @@ pub(super) fn to_value(name: &str, message: &impl Message) -> anyhow::Result<ser
     pb::json(name, message).with_context(|| format!("no message {name}"))
 }
 
-/// Columns as wide as they need to be, two spaces apart; cells that are too long are cut, control characters shown as such.
+/// Columns as wide as they need to be, two spaces apart; cells that are too long are cut, and each is one line.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let cells = |row: &[String; N]| row.each_ref().map(|cell| shown(cell));
     let rows: Vec<[String; N]> = rows.iter().map(cells).collect();
@@ -55,21 +40,23 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |cells: [&str; N]| {
+    let joined = |cells: [&str; N]| {
         let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let mut lines = vec![line(header)];
-    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
+    let mut lines = vec![joined(header)];
+    lines.extend(rows.iter().map(|row| joined(row.each_ref().map(String::as_str))));
     lines.join("\n")
 }
 
 fn shown(cell: &str) -> String {
-    let plain: String = cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = line(cell);
     if plain.chars().count() <= MAX_CELL {
-        return plain;
+        return plain.into_owned();
     }
-    plain.chars().take(MAX_CELL - 1).chain(['…']).collect()
+    // Cut in between, a bidirectional control would be open.
+    let cut: String = plain.chars().take(MAX_CELL - 1).collect();
+    line(&cut).into_owned() + "…"
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `herald prospects …`: the tenant's prospects, from a running server.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,12 +11,13 @@ use indicatif::MultiProgress;
 
 use super::client::{Api, Connection, explain};
 use super::import::import;
-use super::output::{say, table, to_value};
+use super::output::{pretty, table, to_value};
 use super::prospects_csv::{CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;
 use super::render::Progress;
 use crate::domain::text::lower_name;
 use crate::pb;
+use crate::terminal::{self, say, tell};
 
 #[derive(Args)]
 pub(super) struct ProspectsArgs {
@@ -47,7 +48,8 @@ enum Command {
         file: PathBuf,
     },
     /// Export prospects. CSV has what `import` takes, safe for spreadsheets: a cell that would be read as a formula begins with
-    /// an apostrophe, which `import` takes away again. JSON has everything, exactly.
+    /// an apostrophe, which `import` takes away again. JSON has everything, exactly. On a terminal control characters are shown
+    /// as such; in a file or a pipe CSV has them as they are.
     Export {
         /// The file to write, CSV or JSON by its ending; standard output if left out.
         file: Option<PathBuf>,
@@ -124,13 +126,13 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyho
         found.extend(page);
     }
     if found.len() > limit || (found.len() == limit && !pages.over) {
-        eprintln!("there are more than these {limit}; --limit 0 shows all");
+        tell!("there are more than these {limit}; --limit 0 shows all");
     }
     found.truncate(limit);
     if json {
         let values =
             found.iter().map(|prospect| to_value("herald.v1.Prospect", prospect)).collect::<Result<Vec<_>, _>>()?;
-        say!("{}", serde_json::to_string_pretty(&values)?);
+        say!("{}", pretty(&values)?);
         return Ok(ExitCode::SUCCESS);
     }
     let row = |p: &pb::Prospect| {
@@ -184,12 +186,12 @@ async fn export(api: &mut Api, filter: &Filter, file: Option<PathBuf>, format: F
     let name = file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
     let out: Box<dyn Write> = match &file {
         Some(file) => Box::new(File::create(file).with_context(|| format!("cannot write {name}"))?),
-        None => Box::new(io::stdout().lock()),
+        None => terminal::data(),
     };
     let exporter = Exporter::new(BufWriter::new(out), format)?;
     let count = write(api, pages, first, exporter).await.with_context(|| format!("{name} is not complete"))?;
     if file.is_some() {
-        eprintln!("{count} prospects exported to {name}");
+        tell!("{count} prospects exported to {name}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -232,7 +234,8 @@ impl<W: Write> Exporter<W> {
             Self::Json { out, begun } => {
                 out.write_all(if *begun { b",\n" } else { b"[\n" })?;
                 *begun = true;
-                Ok(out.write_all(to_value("herald.v1.Prospect", prospect)?.to_string().as_bytes())?)
+                let row = to_value("herald.v1.Prospect", prospect)?.to_string();
+                Ok(out.write_all(terminal::json(&row).as_bytes())?)
             }
         }
     }

@@ -1,12 +1,12 @@
 //! What a person sees of a campaign: a bar per step on a terminal, plain lines otherwise.
 
-use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::MultiProgress;
 
 use crate::pb;
 use crate::pb::campaign_event::Kind;
+use crate::terminal::{self, Bar, tell};
 
 /// Shows a campaign's progress on standard error.
 pub struct Progress {
@@ -16,7 +16,7 @@ pub struct Progress {
 }
 
 enum Form {
-    Bars(Vec<ProgressBar>),
+    Bars(Vec<Bar>),
     /// With the tenth part of a step that was told last.
     Lines(AtomicI32),
 }
@@ -33,8 +33,8 @@ pub(super) const STEPS: [pb::StepId; 6] = [
 impl Progress {
     /// Bars if standard error is a terminal, else lines.
     pub fn new(label: &str, bars: &MultiProgress) -> Self {
-        let form = if std::io::stderr().is_terminal() {
-            Form::Bars(make_bars(label, bars))
+        let form = if terminal::is_watched() {
+            Form::Bars(STEPS.iter().map(|step| Bar::new(label, &step_name(*step), bars)).collect())
         } else {
             Form::Lines(AtomicI32::new(0))
         };
@@ -73,15 +73,16 @@ impl Progress {
         }
     }
 
-    /// Says something beside the progress.
+    /// Says something beside the progress, in one line.
     pub fn say(&self, text: &str) {
-        let text = if self.label.is_empty() { text.to_owned() } else { format!("[{}] {text}", self.label) };
+        let text = terminal::line(text);
+        let text = if self.label.is_empty() { text.into_owned() } else { format!("[{}] {text}", self.label) };
         match &self.form {
             Form::Bars(bars) => match bars.first() {
-                Some(bar) => bar.suspend(|| eprintln!("{text}")),
-                None => eprintln!("{text}"),
+                Some(bar) => bar.suspend(|| tell!("{text}")),
+                None => tell!("{text}"),
             },
-            Form::Lines(_) => eprintln!("{text}"),
+            Form::Lines(_) => tell!("{text}"),
         }
     }
 
@@ -89,33 +90,18 @@ impl Progress {
     pub fn finish(&self) {
         if let Form::Bars(bars) = &self.form {
             for bar in bars {
-                bar.abandon();
+                bar.leave();
             }
         }
     }
 }
 
-fn make_bars(label: &str, bars: &MultiProgress) -> Vec<ProgressBar> {
-    let head = if label.is_empty() { String::new() } else { format!("[{label}] ") };
-    let template = format!("{head}{{prefix:16}} {{bar:24}} {{pos:>3}}%  {{wide_msg}}");
-    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let style = style.progress_chars("━╸─");
-    let make = |step: &pb::StepId| {
-        let bar = bars.add(ProgressBar::new(100));
-        bar.set_style(style.clone());
-        bar.set_prefix(step_name(*step));
-        bar
-    };
-    STEPS.iter().map(make).collect()
-}
-
-fn show_step(bar: &ProgressBar, status: pb::StepStatus, progress: i32, summary: &str) {
-    bar.set_position(u64::try_from(progress).unwrap_or(0));
+fn show_step(bar: &Bar, status: pb::StepStatus, progress: i32, summary: &str) {
     let message = match (status, summary) {
         (pb::StepStatus::Failed, summary) => format!("failed: {summary}"),
         (_, summary) => summary.to_owned(),
     };
-    bar.set_message(message);
+    bar.show(u64::try_from(progress).unwrap_or(0), &message);
 }
 
 fn line(kind: &Kind) -> Option<String> {

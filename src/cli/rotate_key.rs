@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::output::say;
 use super::settings::Settings;
 use crate::domain::clock::SystemRandom;
 use crate::files::{DataDir, database_of};
 use crate::store::{MasterKey, rewrap_data_keys};
+use crate::terminal::say;
 
 /// Wraps the tenants' own keys anew, all or none, under the key in HERALD_NEW_MASTER_KEY instead of the one in
 /// HERALD_MASTER_KEY. The server must be stopped; start it with the new key afterwards. Done twice, it changes nothing.

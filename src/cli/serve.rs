@@ -1,6 +1,5 @@
 //! `herald serve`.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::settings::Settings;
 use crate::app::{self, Seams};
 use crate::files::keep_private;
 use crate::telemetry;
+use crate::terminal;
 
 /// Every setting may also be in a TOML file or in the environment; README lists them. Once calls are answered, one line
 /// on standard output names the address.
@@ -54,8 +54,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
                 tracing::warn!("development mode: callers are taken on their word");
             }
             // Nobody may be reading; that is no reason not to serve.
-            let _ = writeln!(std::io::stdout(), "herald serves gRPC and gRPC-Web on {address}");
-            let _ = std::io::stdout().flush();
+            let _ = terminal::try_out(format_args!("herald serves gRPC and gRPC-Web on {address}"));
         })
         .await?;
         anyhow::Ok(())

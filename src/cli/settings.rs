@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::agent_config;
-use super::output::say;
 use crate::budget;
 use crate::config::Layers;
+use crate::terminal::say;
 
 /// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
 #[derive(Args)]

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use super::output::say;
 use super::settings::Settings;
 use crate::auth::{Claimed, mint_token};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::tenant::{Role, TenantId};
+use crate::terminal::say;
 
 /// For deployments whose tokens are signed with auth.hs256_secret: it is read as the server reads it.
 #[derive(Args)]

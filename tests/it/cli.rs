@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use sqlx::Connection as _;
+
 use crate::support::process::{Server, herald, serve};
 use crate::support::site;
 use crate::support::{eml_files, folder, outbox};
@@ -459,4 +461,104 @@ async fn the_master_key_is_rotated_whole_or_not_at_all() {
     let server = starts(KEYS[1]);
     let (_, out, _) = client(&server, &["config", "get", "smtp.has_password"]).await;
     assert_eq!(out, "true\n");
+}
+
+/// A title that a terminal obeys, and a colour.
+const OWNED: &str = "\u{1b}]0;owned\u{7}Acme\u{9b}31m";
+
+/// What was printed, all of it, if a terminal is safe from it.
+fn safe(told: &(bool, String, String)) -> String {
+    let all = format!("{}{}", told.1, told.2);
+    let controls: Vec<char> = all.chars().filter(|c| c.is_control() && *c != '\n').collect();
+    assert!(controls.is_empty(), "{controls:?} in {all:?}");
+    assert_eq!(herald::domain::text::clean(&all), all, "a bidirectional control is closed on its line");
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_anybody_says_reaches_the_terminal_as_a_control_character() {
+    let page = format!(
+        r#"<title>{OWNED}</title><script type="application/ld+json">{{"@type": "Organization",
+        "name": "\u001b]0;owned\u0007Acme\u009b31m", "description": "{OWNED} \u202etools"}}</script><h1>{OWNED}</h1>"#
+    );
+    let website = site::pages([("/", site::html(&page))]).await;
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let path = |name: &str| files.path().join(name).display().to_string();
+    std::fs::write(path("good.csv"), "email,company\na@example.com,Acme\n").expect("written");
+    for json in [&["--json"][..], &[]] {
+        let csv = path("good.csv");
+        let run = ["campaign", "run", "--website", &website, "--prospects", &csv, "--template", "modern_tech"];
+        let told = client(&server, &[&run[..], &["--approve-all"], json].concat()).await;
+        assert!(told.0 && safe(&told).contains("Acme"), "{told:?}");
+    }
+    // An error's words are its causer's: a template, an address, a name of a file or a column, a flag.
+    std::fs::write(path("bad.csv"), format!("email,company\n{OWNED}@,{OWNED}\n")).expect("written");
+    std::fs::write(path("header.csv"), format!("email,{OWNED}\n")).expect("written");
+    std::fs::write(path(OWNED) + ".json", format!("[{{\"email\": \"{OWNED}\"}}]")).expect("written");
+    std::fs::write(path("field.json"), r#"[{"\u001b]0;owned\u0007\u009b31m": 1}, {"status": "\u009b31m"}]"#)
+        .expect("written");
+    let owned = path(OWNED);
+    for args in [
+        &["campaign", "select-template", OWNED][..],
+        &["campaign", "results", "--campaign", OWNED],
+        &["campaign", "run", "--website", OWNED],
+        &["prospects", "import", &path("bad.csv")],
+        &["prospects", "import", &path("header.csv")],
+        &["prospects", "import", &(owned.clone() + ".json")],
+        &["prospects", "import", &path("field.json")],
+        &["prospects", "import", &owned],
+        &["prospects", "list", "--campaign", OWNED],
+        &["config", "get", OWNED],
+        &["config", "set", &format!("{OWNED}=1")],
+        &["cache", "get", OWNED],
+        &["campaign", OWNED],
+        &[OWNED],
+    ] {
+        let told = client(&server, args).await;
+        assert!(!told.0 && !safe(&told).is_empty(), "{args:?}: {told:?}");
+    }
+
+    // A server that has worse in its rows, as one that is not Herald might.
+    drop(server);
+    let bad = format!("{OWNED}\r\u{7f}\u{85}\u{202e}\nforged");
+    let url = format!("sqlite://{}", data.path().join("herald.db").display());
+    let mut database = sqlx::SqliteConnection::connect(&url).await.expect("the database");
+    for text in [
+        "UPDATE prospects SET company = $1, contact_name = $1",
+        "UPDATE campaign_steps SET summary = $1",
+        "UPDATE campaigns SET failure = $1",
+    ] {
+        assert!(sqlx::query(text).bind(&bad).execute(&mut database).await.expect(text).rows_affected() > 0);
+    }
+    database.close().await.expect("closed");
+    let server = serve(data.path(), &[]);
+    for args in [
+        &["campaign", "status"][..],
+        &["campaign", "watch"],
+        &["campaign", "results"],
+        &["prospects", "list"],
+        &["prospects", "export", "--format", "json"],
+    ] {
+        let told = client(&server, args).await;
+        assert!(safe(&told).contains("owned") && !told.1.contains("\nforged"), "{args:?}: {told:?}");
+        if !args.contains(&"export") {
+            let told = client(&server, &[args, &["--json"]].concat()).await;
+            safe(&told);
+            let value: serde_json::Value = serde_json::from_str(&told.1).expect("JSON");
+            assert!(holds(&value, &bad), "{args:?}: the value is what it was: {told:?}");
+        }
+    }
+    // Data for programs is exact.
+    let told = client(&server, &["prospects", "export"]).await;
+    assert!(told.0 && told.1.contains(&bad), "{told:?}");
+}
+
+fn holds(value: &serde_json::Value, text: &str) -> bool {
+    match value {
+        serde_json::Value::String(own) => own == text,
+        serde_json::Value::Array(items) => items.iter().any(|item| holds(item, text)),
+        serde_json::Value::Object(fields) => fields.values().any(|field| holds(field, text)),
+        _ => false,
+    }
 }

@@ -3,11 +3,12 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     unreachable_pub,
-    reason = "in tests, the first say what must hold; a support module serves its binary alone"
+    reason = "in tests, the first say what must hold, and what they print are counts; a support module serves its binary alone"
 )]
 
 mod admin;
@@ -33,6 +34,7 @@ mod private;
 mod read_cache;
 mod refusals;
 mod server;
+mod soak;
 mod structure;
 mod support;
 mod tls;

@@ -6,9 +6,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use herald::cli::{Api, Connection, Tls};
 
+const HERALD: &str = env!("CARGO_BIN_EXE_herald");
+
 /// The binary, with an environment of its own.
 pub fn herald() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+    command(Path::new(HERALD))
+}
+
+/// The same, of another binary.
+pub fn command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HERALD_") || name == "REDIS_URL") {
         command.env_remove(name);
     }
@@ -28,8 +35,13 @@ pub fn serve(data: &Path, env: &[(&str, &str)]) -> Server {
 
 /// The same, with its log in `log`.
 pub fn serve_with(data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
-    let mut command = herald();
-    command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+    serve_as(Path::new(HERALD), "127.0.0.1:0", data, env, log)
+}
+
+/// The same, of another binary, on a port of one's own.
+pub fn serve_as(binary: &Path, listen: &str, data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
+    let mut command = command(binary);
+    command.args(["serve", "--dev", "--listen", listen, "--data-dir"]).arg(data);
     command.env("HERALD_FETCH_ALLOW_PRIVATE", "true").env("HERALD_LOG", "error").envs(env.iter().copied());
     let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
     let mut line = String::new();
@@ -49,6 +61,10 @@ impl Server {
         let server = format!("http://{}", self.address);
         let connection = Connection { server, token: None, user: Some(user.to_owned()), tls: Tls::default() };
         connection.open().await.ok()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
