@@ -141,9 +141,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_cut_before_what_does_not_fit_and_goes_on_there() {
-        for (room, count) in [(100, 1), (199, 1), (200, 2), (6_000, 60), (6_001, 60), (99, 1)] {
+        for (room, count) in [(100, 1_u32), (199, 1), (200, 2), (6_000, 60), (6_001, 60), (99, 1)] {
             let (page, _) = made(1_000, 100, room, 200, 0).await;
-            assert_eq!((page.rows.len(), page.next), (count, Some(count as u32)), "{room}");
+            assert_eq!((page.rows.len(), page.next), (count as usize, Some(count)), "{room}");
         }
     }
 }

@@ -49,7 +49,6 @@ async fn a_page_costs_the_page(app: &TestApp, count: usize) {
     fill(app, "many", count).await;
     let (mut few, mut many) = (app.user("few").await, app.user("many").await);
     let (few, many) = (page_time(&mut few).await, page_time(&mut many).await);
-    eprintln!("a page of 1,000 keys: {few:?} of 1,000, {many:?} of {count}");
     assert!(many < few * 4 + Duration::from_millis(2), "{many:?} of {count} keys, {few:?} of 1,000");
 }
 
