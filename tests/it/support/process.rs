@@ -28,7 +28,11 @@ pub fn serve(data: &Path, env: &[(&str, &str)]) -> Server {
 
 /// The same, with its log in `log`.
 pub fn serve_with(data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
-    let mut command = herald();
+    serve_by(herald(), data, env, log)
+}
+
+/// The same by a command that takes the arguments of the binary.
+pub fn serve_by(mut command: Command, data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
     command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
     command.env("HERALD_FETCH_ALLOW_PRIVATE", "true").env("HERALD_LOG", "error").envs(env.iter().copied());
     let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
@@ -56,10 +60,19 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("it is there");
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
     /// Waits for its end, a while.
     pub async fn ended(&mut self) -> ExitStatus {
         for _ in 0..3_000 {
-            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+            if let Some(status) = self.has_ended() {
                 return status;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
