@@ -7,6 +7,7 @@
 //! case at a time: what it measures is the machine's too.
 
 mod requests;
+mod texts;
 mod wire;
 
 use std::net::{Ipv4Addr, TcpListener};
