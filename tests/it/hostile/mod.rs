@@ -6,6 +6,7 @@
 //! descriptors, so that a field that is added there has its cases by being there. The suite runs alone (`make test`), one
 //! case at a time: what it measures is the machine's too.
 
+mod connections;
 mod pages;
 mod requests;
 mod texts;
