@@ -7,8 +7,11 @@
 //! case at a time: what it measures is the machine's too.
 
 mod connections;
+mod origins;
 mod pages;
+mod poison;
 mod requests;
+mod starts;
 mod texts;
 mod wire;
 
