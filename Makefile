@@ -19,11 +19,14 @@ run: ## Serve on 127.0.0.1:50051 for development, data in ./data.
 	@tests/setup.sh cc
 	$(CARGO) run --locked --release -- serve --dev
 
+# `hostile` runs alone, one case at a time: it measures memory and who waits.
 test: setup ## Run every test, against real servers.
-	$(CARGO) test --locked $(TESTING)
+	$(CARGO) test --locked $(TESTING) -- --skip hostile::
+	$(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
 
 test-deep: setup ## The same, with the full counts of tests/README.md.
-	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING)
+	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING) -- --skip hostile::
+	TEST_DEEP=1 $(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
 
 # Optimised a little: ten thousand programs take a third of the time.
 test-seeds: setup ## Only the suites that go by seeds, with their full counts or HERALD_SEEDS=from..to.

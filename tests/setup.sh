@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, systemd (systemd-analyze),
-# promtool (of Prometheus), schemas (checkers of deploy's files, from PyPI), clients (the gRPC clients of others, from npm),
-# h2load (of nghttp2), express (the server that the bench compares with, from npm, built here).
+# promtool (of Prometheus), schemas (checkers of deploy's files and what else is from PyPI), clients (the gRPC clients of others,
+# from npm), h2load (of nghttp2), express (the server that the bench compares with, from npm, built here).
 # Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
