@@ -5,7 +5,7 @@ BUF = tests/clients/node_modules/.bin/buf
 # Named places where the server under test kills itself; never in a release.
 TESTING = --features crash-points
 
-.PHONY: help demo run test test-deep test-seeds test-mutants soak audit bench lint setup clean
+.PHONY: help demo run test test-deep test-hostile test-seeds test-mutants soak audit bench lint setup clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -19,12 +19,19 @@ run: ## Serve on 127.0.0.1:50051 for development, data in ./data.
 	@tests/setup.sh cc
 	$(CARGO) run --locked --release -- serve --dev
 
+# `hostile` runs alone, one case at a time: it measures memory and who waits.
 test: setup ## Run every test, against real servers.
-	$(CARGO) test --locked $(TESTING)
+	$(CARGO) test --locked $(TESTING) -- --skip hostile::
+	$(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
 
-test-deep: setup ## The same, with the full counts of tests/README.md, and ten minutes of soak.
-	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING)
+test-deep: setup ## The same, with the full counts of tests/README.md, the hostile suite on a release build, and ten minutes of soak.
+	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING) -- --skip hostile::
+	$(MAKE) test-hostile
 	HERALD_SOAK_MINUTES=$${HERALD_SOAK_MINUTES:-10} $(MAKE) soak
+
+test-hostile: setup ## The hostile suite with its full counts, on a release build.
+	$(CARGO) build --locked --release $(TESTING) --target-dir target/hostile
+	TEST_DEEP=1 TEST_BINARY=target/hostile/release/herald $(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
 
 # Optimised a little: ten thousand programs take a third of the time.
 test-seeds: setup ## Only the suites that go by seeds, with their full counts or HERALD_SEEDS=from..to.

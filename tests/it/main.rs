@@ -25,6 +25,7 @@ mod deploy;
 mod fairness;
 mod files;
 mod forgeries;
+mod hostile;
 mod interop;
 mod isolation;
 mod kills;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use herald::domain::clock::{Random as _, SystemRandom};
 
-use crate::support::process::{Server, herald, serve_as};
+use crate::support::process::{Server, command, herald, serve_by};
 use crate::support::redis::RedisServer;
 use crate::support::site::{self, html};
 use crate::support::{Seeded, eml_files, folder, outbox};
@@ -192,7 +192,7 @@ impl Service {
     fn serve(&mut self) {
         let listen = format!("127.0.0.1:{}", self.port);
         let env = [("HERALD_CACHE_URL", self.redis.as_str())];
-        self.server = Some(serve_as(&binary(), &listen, &self.data, &env, Stdio::inherit()));
+        self.server = Some(serve_by(command(&binary()), &listen, &self.data, &env, Stdio::inherit()));
     }
 
     /// SIGKILL, in the middle of whatever it does.

@@ -6,11 +6,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use herald::cli::{Api, Connection, Tls};
 
-const HERALD: &str = env!("CARGO_BIN_EXE_herald");
-
-/// The binary, with an environment of its own.
+/// The binary, with an environment of its own; another build of it where `TEST_BINARY` names one.
 pub fn herald() -> Command {
-    command(Path::new(HERALD))
+    let other = std::env::var_os("TEST_BINARY").map(|path| Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    command(other.as_deref().unwrap_or(Path::new(env!("CARGO_BIN_EXE_herald"))))
 }
 
 /// The same, of another binary.
@@ -35,12 +34,11 @@ pub fn serve(data: &Path, env: &[(&str, &str)]) -> Server {
 
 /// The same, with its log in `log`.
 pub fn serve_with(data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
-    serve_as(Path::new(HERALD), "127.0.0.1:0", data, env, log)
+    serve_by(herald(), "127.0.0.1:0", data, env, log)
 }
 
-/// The same, of another binary, on a port of one's own.
-pub fn serve_as(binary: &Path, listen: &str, data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
-    let mut command = command(binary);
+/// The same by a command that takes the arguments of the binary, on a port of one's own.
+pub fn serve_by(mut command: Command, listen: &str, data: &Path, env: &[(&str, &str)], log: Stdio) -> Server {
     command.args(["serve", "--dev", "--listen", listen, "--data-dir"]).arg(data);
     command.env("HERALD_FETCH_ALLOW_PRIVATE", "true").env("HERALD_LOG", "error").envs(env.iter().copied());
     let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
@@ -72,10 +70,15 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("it is there");
     }
 
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
     /// Waits for its end, a while.
     pub async fn ended(&mut self) -> ExitStatus {
         for _ in 0..3_000 {
-            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+            if let Some(status) = self.has_ended() {
                 return status;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
