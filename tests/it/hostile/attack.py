@@ -213,6 +213,81 @@ def http1_later_half_head(port, ready):
     return raw(port, whole, b"GET / HTTP/1.1\r\nhost: 127")
 
 
+def drip(port, ready, whole, first, piece):
+    """A head of which a piece comes now and then, for ever; after whole calls, if there are any."""
+    it = socket.create_connection(("127.0.0.1", port), timeout=10)
+    if whole:
+        it.sendall(whole)
+        it.recv(65536)
+        time.sleep(0.3)
+    began = time.monotonic()
+    ready()
+    try:
+        it.sendall(first)
+        it.settimeout(0.2)
+        while not stopped.is_set():
+            it.sendall(piece)
+            try:
+                if not it.recv(65536):
+                    break
+            except TimeoutError:
+                pass
+        else:
+            return {"closed": None}
+    except OSError:
+        pass
+    return {"closed": round(time.monotonic() - began, 2)}
+
+
+def dripping_head(port, ready):
+    return drip(port, ready, b"", PREFACE + SETTINGS + frame(1, 0, 1, b"\x83"), frame(9, 0, 1, b"\x86"))
+
+
+def later_dripping_head(port, ready):
+    return drip(port, ready, first_call(port), frame(1, 0, 3, b"\x83"), frame(9, 0, 3, b"\x86"))
+
+
+def http1_dripping_head(port, ready):
+    return drip(port, ready, b"", b"GET / HTTP/1.1\r\n", b"x-a: b\r\n")
+
+
+def http1_later_dripping_head(port, ready):
+    return drip(port, ready, b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", b"GET / HTTP/1.1\r\n", b"x-a: b\r\n")
+
+
+def no_call(port, ready):
+    """Pings, and never a call."""
+    return drip(port, ready, b"", PREFACE + SETTINGS, frame(6, 0, 0, bytes(8)))
+
+
+def unread(port, ready, piece):
+    """Frames that ask for answers, none of which is read; three seconds of them."""
+    it = socket.create_connection(("127.0.0.1", port), timeout=10)
+    it.sendall(PREFACE + SETTINGS)
+    it.settimeout(0.5)
+    began, sent, closed, many = time.monotonic(), 0, None, piece * 1000
+    while time.monotonic() - began < 3:
+        try:
+            # From where the last one was cut.
+            sent += it.send(many[sent % len(piece) :])
+        except TimeoutError:
+            pass
+        except OSError:
+            closed = round(time.monotonic() - began, 2)
+            break
+    ready()
+    stopped.wait()
+    return {"closed": closed, "sent": sent}
+
+
+def pings(port, ready):
+    return unread(port, ready, frame(6, 0, 0, bytes(8)))
+
+
+def settings(port, ready):
+    return unread(port, ready, frame(4, 0, 0, b"\0\4\0\0\xff\xff"))
+
+
 def endless_head(port, ready):
     """A head that goes on in CONTINUATION frames, 64 MiB of it if it is let."""
     it = socket.create_connection(("127.0.0.1", port), timeout=10)

@@ -179,6 +179,11 @@ async fn heads_that_do_not_end_end_their_connections() {
         "later_half_frame",
         "http1_half_head",
         "http1_later_half_head",
+        "dripping_head",
+        "later_dripping_head",
+        "http1_dripping_head",
+        "http1_later_dripping_head",
+        "no_call",
     ];
     let mut attacks = Vec::new();
     for name in names {
@@ -217,6 +222,23 @@ async fn a_head_without_end_is_cut_off() {
     before.memory.assert_bounded("endless heads");
     before.assert_given_back(&target, &mut api, "endless heads").await;
     bystander.assert_served("endless heads");
+}
+
+/// Frames that ask for answers, by somebody who reads none: what cannot be sent is not gathered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_to_frames_that_nobody_reads_are_not_gathered() {
+    let mut target = Target::start(&[]).await;
+    let mut api = attacker(&target).await;
+    let bystander = target.bystander().await;
+    let before = Before::of(&target);
+    for name in ["pings", "settings"] {
+        let told = Attack::start(&target, name, 3).await.end().await;
+        println!("{name}: {told:?}");
+    }
+    target.assert_alive();
+    before.memory.assert_bounded("unread frames");
+    before.assert_given_back(&target, &mut api, "unread frames").await;
+    bystander.assert_served("unread frames");
 }
 
 /// A message that drips has the time of its call, and no memory is kept for what it announces.
