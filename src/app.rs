@@ -255,9 +255,10 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let max_stream = Duration::from_secs(config.server.max_stream_seconds);
     let (most_in, most_out) = (config.server.max_request_bytes, config.server.max_response_bytes);
     let keep_deleted = Duration::from_secs(config.retention.deleted_prospects_days * 24 * 60 * 60);
-    let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted, most_out);
+    let answers = rpc::Answers::new(most_out);
+    let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted, answers.clone());
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
-    let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), most_out));
+    let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), answers.clone()));
     let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant::new(store.clone(), files.clone()));
     let workflow = rpc::Workflow::new(
         store.clone(),
@@ -265,7 +266,7 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
         stop.clone(),
         max_stream,
         config.fairness.starts_per_minute,
-        most_out,
+        answers,
     );
     let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);
     let mut routes = Routes::builder();

@@ -33,12 +33,15 @@ const SMALL_CALL: u64 = 2 * SMALL as u64;
 /// The calls of all tenants that may be in work at once.
 pub const CALLS: u32 = 4_096;
 
-/// The rows of a page that are read at once; a call that wants more has a place among the large pages.
+/// The rows of a page that are read at once; a call that wants more has a place among the large answers.
 pub const PAGE_ROWS: u32 = 50;
-/// The large pages that are made at once: of one tenant one.
-pub const LARGE_PAGES: usize = 4;
-/// What one takes while it is made: its rows as they were read, converted and encoded, each up to an answer's size.
-const LARGE_PAGE: u64 = 48 * MIB;
+/// The large answers that are made at once: of one tenant one.
+pub const LARGE_ANSWERS: usize = 4;
+/// What one takes while it is made: as it was read, converted and encoded, each up to an answer's size.
+const LARGE_ANSWER: u64 = 48 * MIB;
+/// The calls that read values of caches at once: of one tenant, and of all. Each reads no more than an answer may hold.
+pub const CACHE_READS_PER_TENANT: usize = 4;
+pub const CACHE_READS: usize = 8;
 /// The same for a page of [`PAGE_ROWS`] rows, of which the store reads a few at once.
 const SMALL_PAGE: u64 = 16 * MIB;
 const READERS: u64 = 4;
@@ -61,6 +64,7 @@ const BASE: u64 = 128 * MIB;
 pub fn parts(config: &Config) -> Vec<Part> {
     let part = |name, per_tenant, in_all| Part { name, per_tenant, in_all };
     let shared = |name, in_all| Part { name, per_tenant: None, in_all };
+    let answer = config.server.max_response_bytes as u64;
     let connections = u64::from(config.server.max_connections);
     let cache = if config.cache.url.expose().is_empty() { config.cache.memory_bytes as u64 } else { 0 };
     vec![
@@ -70,7 +74,8 @@ pub fn parts(config: &Config) -> Vec<Part> {
         part("requests in work", Some(REQUESTS_PER_TENANT as u64), REQUESTS as u64),
         part("answers that wait to be taken", Some(ANSWERS_PER_TENANT as u64), ANSWERS as u64),
         part("pages of lists being made", Some(SMALL_PAGE * (READERS - 1)), SMALL_PAGE * READERS),
-        part("large pages of lists being made", Some(LARGE_PAGE), LARGE_PAGE * LARGE_PAGES as u64),
+        part("large answers being made", Some(LARGE_ANSWER), LARGE_ANSWER * LARGE_ANSWERS as u64),
+        part("values of caches being read", Some(answer * CACHE_READS_PER_TENANT as u64), answer * CACHE_READS as u64),
         part("answers that are kept", None, config.read_cache.memory_bytes),
         part("the tenants' caches", None, cache),
         part("campaigns at work", Some(CAMPAIGN), CAMPAIGN * config.engine.workers as u64),

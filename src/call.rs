@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use crate::heavy::{HEAVY, heavy};
+use crate::turns::Turn;
 
 pub(crate) type Request = http::Request<Body>;
 pub(crate) type Response = http::Response<Body>;
@@ -33,9 +34,12 @@ pub(crate) struct Peer {
 /// The message of an answer that went well, in its frame; or how the call was refused.
 pub(crate) type Answer = Result<Bytes, Response>;
 
-/// In the extensions of an answer that takes long to be written: about its bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct MadeSize(pub usize);
+/// In the extensions of an answer that may be large: about its bytes, and the place that it holds until it is written.
+#[derive(Clone)]
+pub(crate) struct Made {
+    pub size: usize,
+    pub _place: Option<Arc<Turn>>,
+}
 
 /// What the service that is asked for answers. In a box, so that a call whose answer is kept is not moved about with the
 /// room for this.
@@ -56,11 +60,12 @@ pub(crate) fn served_whole(services: &Routes, request: Request) -> BoxFuture<'st
     Box::pin(async move { whole(served.await).await })
 }
 
-async fn whole(response: Response) -> Answer {
+async fn whole(mut response: Response) -> Answer {
+    let made = response.extensions_mut().remove::<Made>();
     if response.headers().contains_key(Status::GRPC_STATUS) || !is_grpc(response.headers()) {
         return Err(response);
     }
-    let size = response.extensions().get::<MadeSize>().map_or(0, |size| size.0);
+    let size = made.as_ref().map_or(0, |made| made.size);
     let body = response.into_body().collect();
     let collected = if size > HEAVY { Weighed { future: Box::pin(body), size }.await } else { body.await };
     let status = match collected {

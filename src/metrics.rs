@@ -134,7 +134,10 @@ impl Metrics {
             calls: counter("herald.calls", "Calls that have ended, by method and status code"),
             call_seconds: call_seconds.build(),
             steps: counter("herald.steps", "Steps of campaigns that have ended, by how"),
-            refused_connections: counter("herald.refused_connections", "Connections that had no place, by why"),
+            refused_connections: counter(
+                "herald.refused_connections",
+                "Connections that had no place, or took one from another that had sent nothing, by why",
+            ),
             methods: RwLock::default(),
             tenants: RwLock::default(),
             other_tenants: Tenant::new("other", &tenant_calls, &tenant_emails),
@@ -194,7 +197,7 @@ impl Metrics {
         self.open_streams.add(change);
     }
 
-    /// A connection had no place.
+    /// A connection had no place, or another's.
     pub fn refused_connection(&self, why: &'static str) {
         self.refused_connections.add(1, &[KeyValue::new("why", why)]);
     }

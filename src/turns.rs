@@ -4,7 +4,7 @@
 //! turn, not by a thousand. And it never has all places: some are left for the others, who find them free.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -30,14 +30,14 @@ struct State {
 type Key = Option<TenantId>;
 
 /// The right to one place; it is given on when it is dropped.
-pub(crate) struct Turn<'a> {
-    turns: &'a Turns,
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
     key: Key,
 }
 
 /// Somebody who waits, and may give up.
-struct Waiting<'a> {
-    turns: &'a Turns,
+struct Waiting {
+    turns: Arc<Turns>,
     key: Key,
     called: oneshot::Receiver<()>,
 }
@@ -46,28 +46,28 @@ struct Waiting<'a> {
 
 impl Turns {
     /// So many places, of which one tenant has at most `per_tenant`. Unless it is to be `fair`: whoever came first is first.
-    pub(crate) fn new(places: usize, per_tenant: usize, fair: bool) -> Self {
+    pub(crate) fn new(places: usize, per_tenant: usize, fair: bool) -> Arc<Self> {
         let most = if fair { per_tenant.clamp(1, places.max(1)) } else { places };
         let state = State { free: places, held: HashMap::new(), most, waiting: FairQueue::default() };
-        Self { state: Mutex::new(state), fair }
+        Arc::new(Self { state: Mutex::new(state), fair })
     }
 
     /// Waits for the tenant's turn.
-    pub(crate) async fn take(&self, tenant: &TenantId) -> Turn<'_> {
+    pub(crate) async fn take(self: &Arc<Self>, tenant: &TenantId) -> Turn {
         let key = self.fair.then(|| tenant.clone());
         let mut waiting = {
             let mut state = self.lock();
             if state.free > 0 && state.may_have(&key) {
                 state.hold(&key);
-                return Turn { turns: self, key };
+                return Turn { turns: self.clone(), key };
             }
             let (call, called) = oneshot::channel();
             state.waiting.push(key.clone(), call);
-            Waiting { turns: self, key, called }
+            Waiting { turns: self.clone(), key, called }
         };
         // The sender is not dropped before it has called.
         let _ = (&mut waiting.called).await;
-        Turn { turns: self, key: waiting.key.clone() }
+        Turn { turns: self.clone(), key: waiting.key.clone() }
     }
 
     fn give_back(&self, key: &Key) {
@@ -119,13 +119,13 @@ impl State {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         self.turns.give_back(&self.key);
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.called.close();
         // Called, and gone before it could hear: the next one is called instead.
@@ -137,7 +137,6 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -174,7 +173,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn those_who_give_up_lose_no_place() {
-        let turns = Arc::new(Turns::new(2, 2, true));
+        let turns = Turns::new(2, 2, true);
         let tasks = (0..400).map(|n| {
             let turns = turns.clone();
             tokio::spawn(async move {

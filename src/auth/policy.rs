@@ -24,6 +24,8 @@ pub struct Method {
     pub access: Access,
     /// Whether its answer is a stream, which lasts as long as somebody watches.
     pub streams: bool,
+    /// Whether more than one message may come with a call.
+    pub takes_stream: bool,
 }
 
 /// Every method, by its path.
@@ -91,7 +93,8 @@ impl Policy {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let access = access(&pool, &method).ok_or_else(|| PolicyError::Missing(path.clone()))?;
             let streams = method.is_server_streaming();
-            self.methods.insert(path.clone(), Arc::new(Method { path, access, streams }));
+            let takes_stream = method.is_client_streaming();
+            self.methods.insert(path.clone(), Arc::new(Method { path, access, streams, takes_stream }));
         }
         Ok(())
     }

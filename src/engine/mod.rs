@@ -46,7 +46,7 @@ pub struct Engine {
     /// Something may be there to claim.
     due: Notify,
     workers: Arc<Semaphore>,
-    outside: Turns,
+    outside: Arc<Turns>,
     reading: Reading,
     stop: CancellationToken,
     tasks: TaskTracker,

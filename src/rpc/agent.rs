@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-use super::pages::{Made, Pages, Rows};
+use super::answers::{Answers, made};
+use super::pages::Rows;
 use super::{caller, convert, sized};
 use crate::cache::TenantCache;
 use crate::domain::agent_config::AgentSettings;
@@ -37,19 +38,18 @@ pub struct Agent {
     files: Arc<Files>,
     /// How long a deleted prospect can be brought back.
     keep_deleted: Duration,
-    pages: Pages,
+    answers: Answers,
 }
 
 impl Agent {
-    /// `most` is the largest answer, in bytes.
     pub fn new(
         store: Arc<Store>,
         cache: Arc<TenantCache>,
         files: Arc<Files>,
         keep_deleted: Duration,
-        most: usize,
+        answers: Answers,
     ) -> Self {
-        Self { store, cache, files, keep_deleted, pages: Pages::new(most) }
+        Self { store, cache, files, keep_deleted, answers }
     }
 }
 
@@ -136,13 +136,15 @@ impl AgentService for Agent {
             convert: |p| Ok(convert::prospect::viewed(p, caller.tenant(), request.view, basic)?),
             size: sized,
         };
-        let Made { page, size } = self.pages.make(caller.tenant(), page, read, rows).await?;
-        let mut response = Response::new(pb::ListProspectsResponse {
-            prospects: page.rows,
-            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
-        });
-        response.extensions_mut().insert(size);
-        Ok(response)
+        let page = self.answers.page(caller.tenant(), page, read, rows).await?;
+        Ok(made(
+            pb::ListProspectsResponse {
+                prospects: page.rows,
+                next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+            },
+            page.size,
+            page.place,
+        ))
     }
 
     async fn get_prospect(
@@ -236,13 +238,15 @@ impl AgentService for Agent {
         let (store, id) = (&store, &id);
         let read = |page| async move { store.prospect_emails(id, &page).await };
         let rows = Rows { place: Email::place, convert: |email| Ok(convert::email::out(email)), size: sized };
-        let Made { page, size } = self.pages.make(caller.tenant(), page, read, rows).await?;
-        let mut response = Response::new(pb::ListProspectEmailsResponse {
-            emails: page.rows,
-            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
-        });
-        response.extensions_mut().insert(size);
-        Ok(response)
+        let page = self.answers.page(caller.tenant(), page, read, rows).await?;
+        Ok(made(
+            pb::ListProspectEmailsResponse {
+                emails: page.rows,
+                next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+            },
+            page.size,
+            page.place,
+        ))
     }
 
     async fn get_email(&self, request: Request<pb::GetEmailRequest>) -> Result<Response<pb::GetEmailResponse>, Status> {

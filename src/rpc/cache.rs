@@ -8,15 +8,16 @@ use prost::Message;
 use prost_types::Value;
 use tonic::{Request, Response, Status};
 
+use super::answers::{Answers, made};
 use super::{caller, convert};
 use crate::cache::{CacheError, MAX_KEY, MAX_LIST, Stored, TenantCache};
-use crate::call::MadeSize;
 use crate::domain::error::{Error, Violations};
 use crate::domain::paging::QueryShape;
-use crate::heavy::heavy;
+use crate::heavy::{HEAVY, heavy};
 use crate::pb;
 use crate::pb::cache_service_server::CacheService;
 use crate::status::{answer_too_large, no_such_key};
+use crate::tenant::Caller;
 
 /// The most keys of a batch.
 const MAX_BATCH: usize = 500;
@@ -28,25 +29,29 @@ const PAGE: (u32, u32) = (1_000, 10_000);
 /// CacheService.
 pub struct Cache {
     cache: Arc<TenantCache>,
-    /// What the values of one answer may weigh.
-    most: usize,
+    answers: Answers,
 }
 
 impl Cache {
-    /// `most` is the largest answer, in bytes.
-    pub fn new(cache: Arc<TenantCache>, most: usize) -> Self {
-        Self { cache, most }
+    pub fn new(cache: Arc<TenantCache>, answers: Answers) -> Self {
+        Self { cache, answers }
     }
 
-    /// The answer, if it is no larger than one may be: small numbers take more in protobuf than as JSON.
-    fn fitting<M: Message>(&self, answer: M) -> Result<Response<M>, Status> {
-        let size = answer.encoded_len();
-        if size > self.most {
-            return Err(answer_too_large());
-        }
-        let mut response = Response::new(answer);
-        response.extensions_mut().insert(MadeSize(size));
-        Ok(response)
+    /// The answer that `make` makes of values of `size` bytes, if it is no larger than one may be: small numbers take more in
+    /// protobuf than as JSON.
+    async fn answer<M: Message>(
+        &self,
+        caller: &Caller,
+        size: usize,
+        make: impl FnOnce() -> M,
+    ) -> Result<Response<M>, Status> {
+        let place = if size > HEAVY { Some(self.answers.large(caller.tenant()).await) } else { None };
+        let (answer, size) = heavy(size, || {
+            let answer = make();
+            let size = answer.encoded_len();
+            (answer, size)
+        });
+        if size > self.answers.most { Err(answer_too_large()) } else { Ok(made(answer, size, place)) }
     }
 }
 
@@ -74,10 +79,13 @@ impl CacheService for Cache {
         let caller = caller(&request)?;
         let key = request.into_inner().key;
         let cache = self.cache.scope(caller.scope());
-        let Some(value) = cache.read(&[&key], self.most).await?.pop().flatten() else {
+        let _place = self.answers.cache_read(caller.tenant()).await;
+        let Some(value) = cache.read(&[&key], self.answers.most).await?.pop().flatten() else {
             return Err(if cache.exists(&key).await? { CacheError::Kind.into() } else { no_such_key() });
         };
-        heavy(value.size(), || self.fitting(pb::GetCacheEntryResponse { entry: Some(entry(key, Some(value))) }))
+        let size = value.size();
+        let make = || pb::GetCacheEntryResponse { entry: Some(entry(key, Some(value))) };
+        self.answer(&caller, size, make).await
     }
 
     async fn delete_cache_entry(
@@ -138,13 +146,14 @@ impl CacheService for Cache {
         let shape = QueryShape::new(caller.tenant().as_str(), "cache_list", &[&request.key]);
         let page = convert::page_request::<usize>(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
         let (from, size) = (page.after.unwrap_or(0), page.size as usize);
-        let page = self.cache.scope(caller.scope()).items(&request.key, from, size, self.most).await?;
-        heavy(page.rows.iter().map(Stored::size).sum(), || {
-            self.fitting(pb::GetCacheListResponse {
-                items: page.rows.into_iter().map(|item| convert::json::value_out(item.value())).collect(),
-                next_page_token: page.next.map(|next| shape.token(&next)).unwrap_or_default(),
-            })
-        })
+        let _place = self.answers.cache_read(caller.tenant()).await;
+        let page = self.cache.scope(caller.scope()).items(&request.key, from, size, self.answers.most).await?;
+        let size = page.rows.iter().map(Stored::size).sum();
+        let make = || pb::GetCacheListResponse {
+            items: page.rows.into_iter().map(|item| convert::json::value_out(item.value())).collect(),
+            next_page_token: page.next.map(|next| shape.token(&next)).unwrap_or_default(),
+        };
+        self.answer(&caller, size, make).await
     }
 
     async fn batch_set_cache_entries(
@@ -197,11 +206,14 @@ impl CacheService for Cache {
         }
         v.done()?;
         let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let found = self.cache.scope(caller.scope()).read(&asked, self.most).await?;
-        heavy(found.iter().flatten().map(Stored::size).sum(), || {
+        let _place = self.answers.cache_read(caller.tenant()).await;
+        let found = self.cache.scope(caller.scope()).read(&asked, self.answers.most).await?;
+        let size = found.iter().flatten().map(Stored::size).sum();
+        let make = || {
             let entries = keys.into_iter().zip(found).map(|(key, value)| entry(key, value)).collect();
-            self.fitting(pb::BatchGetCacheEntriesResponse { entries })
-        })
+            pb::BatchGetCacheEntriesResponse { entries }
+        };
+        self.answer(&caller, size, make).await
     }
 
     async fn list_cache_keys(

@@ -2,6 +2,7 @@
 //! and converts back; rules with a decision in them live in `domain`.
 
 mod agent;
+mod answers;
 mod cache;
 mod convert;
 mod pages;
@@ -14,6 +15,7 @@ use prost::Message;
 use tonic::{Request, Status};
 
 pub use agent::Agent;
+pub use answers::Answers;
 pub use cache::Cache;
 pub use convert::json::value_in as json_value;
 pub use convert::prospect::faults as prospect_faults;

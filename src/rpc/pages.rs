@@ -1,34 +1,28 @@
 //! Makes the pages of lists whose rows may be long: a few rows at a time, until the page or the answer is full.
 //!
 //! A thousand of the longest rows are eighty megabytes. So rows are read in pieces, and a call that wants more than one has a
-//! place among the large pages, of which each tenant has one: what is being made stays bounded, and small pages wait for
-//! nobody.
+//! place among the large answers.
 
 use tonic::Status;
 
-use crate::budget::{LARGE_PAGES, PAGE_ROWS};
-use crate::call::MadeSize;
+use super::answers::Answers;
+use crate::budget::PAGE_ROWS;
 use crate::domain::paging::{Page, PageRequest};
 use crate::heavy::heavy;
 use crate::store::StoreError;
 use crate::tenant::TenantId;
-use crate::turns::Turns;
-
-/// Makes pages.
-pub(super) struct Pages {
-    large: Turns,
-    /// The bytes that the rows of one answer may have.
-    room: usize,
-}
+use crate::turns::Turn;
 
 /// The bytes that are read at once where rows turn out to be short, and the most rows.
 const PIECE: usize = 512 * 1024;
 const MOST_ROWS: usize = 500;
 
-/// A page that was made, and about its bytes.
-pub(super) struct Made<M, C> {
-    pub page: Page<M, C>,
-    pub size: MadeSize,
+/// A page, about its bytes, and the place that it has.
+pub(super) struct MadePage<M, C> {
+    pub rows: Vec<M>,
+    pub next: Option<C>,
+    pub size: usize,
+    pub place: Option<Turn>,
 }
 
 /// How rows become messages.
@@ -40,26 +34,22 @@ pub(super) struct Rows<P, V, S> {
     pub size: S,
 }
 
-impl Pages {
-    /// `most` is the largest answer, in bytes.
-    pub(super) fn new(most: usize) -> Self {
-        // A page token goes with the rows.
-        Self { large: Turns::new(LARGE_PAGES, 1, true), room: most.saturating_sub(4 * 1024) }
-    }
-
+impl Answers {
     /// The page that `request` asks for, or as much of it as fits into an answer.
-    pub(super) async fn make<R, C: Clone, M, Read: Future<Output = Result<Page<R, C>, StoreError>>>(
+    pub(super) async fn page<R, C: Clone, M, Read: Future<Output = Result<Page<R, C>, StoreError>>>(
         &self,
         tenant: &TenantId,
         mut request: PageRequest<C>,
         read: impl Fn(PageRequest<C>) -> Read,
         rows: Rows<impl Fn(&R) -> C, impl Fn(R) -> Result<M, Status>, impl Fn(&M) -> usize>,
-    ) -> Result<Made<M, C>, Status> {
+    ) -> Result<MadePage<M, C>, Status> {
         let wanted = request.size as usize;
-        let _turn = if request.size > PAGE_ROWS { Some(self.large.take(tenant).await) } else { None };
+        let place = if request.size > PAGE_ROWS { Some(self.large(tenant).await) } else { None };
+        // A page token goes with the rows.
+        let room = self.most.saturating_sub(4 * 1024);
         let mut made = Page { rows: Vec::new(), next: None };
-        let mut left = self.room;
-        let done = |page, left: usize| Made { page, size: MadeSize(self.room - left) };
+        let mut left = room;
+        let done = |page: Page<M, C>, left| MadePage { rows: page.rows, next: page.next, size: room - left, place };
         let mut piece = PAGE_ROWS as usize;
         loop {
             request.size = u32::try_from(piece.min(wanted - made.rows.len())).unwrap_or(PAGE_ROWS);
@@ -122,8 +112,8 @@ mod tests {
         let tenant = TenantId::parse("a").expect("a tenant");
         let shown = Rows { place: |row: &u32| *row, convert: Ok, size: |_: &u32| size };
         let request = PageRequest { size: wanted, after: Some(after) };
-        let page = Pages::new(room + 4 * 1024).make(&tenant, request, read, shown).await.expect("a page").page;
-        (page, asked.into_inner())
+        let page = Answers::new(room + 4 * 1024).page(&tenant, request, read, shown).await.expect("a page");
+        (Page { rows: page.rows, next: page.next }, asked.into_inner())
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::pages::{Made, Pages, Rows};
+use super::answers::{Answers, made};
+use super::pages::Rows;
 use super::watch::{self, Limits};
 use super::{caller, convert, sized};
 use crate::domain::agent_config::MAX_GOAL_DETAIL;
@@ -37,20 +38,19 @@ pub struct Workflow {
     max_stream: Duration,
     /// The campaigns that a tenant may start within a minute; 0: any number.
     starts_per_minute: u32,
-    pages: Pages,
+    answers: Answers,
 }
 
 impl Workflow {
-    /// `most` is the largest answer, in bytes.
     pub fn new(
         store: Arc<Store>,
         engine: Arc<Engine>,
         stop: CancellationToken,
         max_stream: Duration,
         starts_per_minute: u32,
-        most: usize,
+        answers: Answers,
     ) -> Self {
-        Self { store, engine, stop, max_stream, starts_per_minute, pages: Pages::new(most) }
+        Self { store, engine, stop, max_stream, starts_per_minute, answers }
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
@@ -239,13 +239,15 @@ impl WorkflowService for Workflow {
             convert: |email| Ok(convert::email::out(email)),
             size: sized,
         };
-        let Made { page, size } = self.pages.make(caller.tenant(), page, read, rows).await?;
-        let mut response = Response::new(pb::ListWorkflowEmailsResponse {
-            emails: page.rows,
-            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
-        });
-        response.extensions_mut().insert(size);
-        Ok(response)
+        let page = self.answers.page(caller.tenant(), page, read, rows).await?;
+        Ok(made(
+            pb::ListWorkflowEmailsResponse {
+                emails: page.rows,
+                next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+            },
+            page.size,
+            page.place,
+        ))
     }
 
     async fn review_emails(

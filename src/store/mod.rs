@@ -86,7 +86,7 @@ pub struct Store {
 struct Readers {
     rows: rows::Rows,
     pool: SqlitePool,
-    turns: Turns,
+    turns: Arc<Turns>,
 }
 
 /// One tenant's rows.

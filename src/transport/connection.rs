@@ -28,7 +28,6 @@ use super::front::Front;
 use super::guarded::{Guarded, Times};
 use super::inline::Calls;
 use crate::call::Peer;
-use crate::metrics::metrics;
 
 /// A connection that was accepted and has its place.
 pub(super) struct Connection {
@@ -71,7 +70,6 @@ pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl 
                         Some(Connection { stream, address, accepted: Instant::now(), place })
                     }
                     Err(full) => {
-                        metrics().refused_connection(full.as_str());
                         tracing::debug!(%address, why = full.as_str(), "a connection has no place");
                         None
                     }

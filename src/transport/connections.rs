@@ -14,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
+use crate::metrics::metrics;
 
 /// Counts the connections; cheap to clone.
 #[derive(Clone)]
@@ -96,13 +97,19 @@ impl Connections {
         let is_counted = self.0.max_per_address > 0 && !self.0.balancers.iter().any(|net| net.contains(&address));
         let address = is_counted.then(|| network(address));
         let mut open = self.lock();
-        if open.in_all >= self.0.max && !open.make_room(|_| true) {
-            return Err(Full::InAll);
+        if open.in_all >= self.0.max {
+            metrics().refused_connection(Full::InAll.as_str());
+            if !open.make_room(|_| true) {
+                return Err(Full::InAll);
+            }
         }
         if let Some(address) = address {
             let count = open.by_address.get(&address).copied().unwrap_or(0);
-            if count >= self.0.max_per_address && !open.make_room(|standing| standing.address == Some(address)) {
-                return Err(Full::Address);
+            if count >= self.0.max_per_address {
+                metrics().refused_connection(Full::Address.as_str());
+                if !open.make_room(|standing| standing.address == Some(address)) {
+                    return Err(Full::Address);
+                }
             }
             *open.by_address.entry(address).or_default() += 1;
         }

@@ -30,8 +30,6 @@ use crate::telemetry::{CallId, CallIds};
 #[derive(Clone)]
 pub(crate) struct Front {
     calls: GrpcWebService<Calls>,
-    /// Answers only who calls this machine by a name of its own: a page of elsewhere could have its name lead here.
-    local_only: bool,
 }
 
 /// The calls, as gRPC has them; cheap to clone.
@@ -46,6 +44,8 @@ struct Behind {
     /// How long a call may take.
     longest: Duration,
     ids: CallIds,
+    /// Answers only who calls this machine by a name of its own: a page of elsewhere could have its name lead here.
+    local_only: bool,
 }
 
 /// The answer's id, for who asks what became of a call.
@@ -64,8 +64,8 @@ const NO_SUCH_PAGE: &str =
 
 impl Front {
     pub(crate) fn new(open: Routes, gate: Gate, guard: Guard, longest: Duration, ids: CallIds, dev: bool) -> Self {
-        let behind = Behind { guard, gate, open: open.prepare(), longest: longest.min(FOREVER), ids };
-        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(behind))), local_only: dev }
+        let behind = Behind { guard, gate, open: open.prepare(), longest: longest.min(FOREVER), ids, local_only: dev };
+        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(behind))) }
     }
 }
 
@@ -79,9 +79,6 @@ impl Service<Request> for Front {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        if self.local_only && !local::is_local(&request) {
-            return Either::Right(ready(Ok(status::host_not_local().into_http())));
-        }
         let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
         if kind.starts_with(b"application/grpc") {
             Either::Left(self.calls.call(request))
@@ -120,6 +117,9 @@ impl Service<Request> for Calls {
 impl Behind {
     async fn answer(&self, request: Request) -> Response {
         let id = self.ids.next();
+        if self.local_only && !local::is_local(&request) {
+            return stamped(status::host_not_local().into_http(), id);
+        }
         let method = self.guard.policy.method(request.uri().path()).cloned();
         let call = Call::begin(method.clone());
         let until = Instant::now() + deadline::allowed(request.headers(), self.longest);

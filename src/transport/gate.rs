@@ -164,11 +164,32 @@ impl Gate {
         };
         let watches = method.path.ends_with("/Watch");
         let until = if watches { Instant::now() + self.0.max_stream } else { until.min(Instant::now() + OPEN_TIME) };
-        let request = request.map(|body| answer::timed(body, until, ()));
-        match timeout_at(until, served(services, request)).await {
-            Ok(response) => response.map(|body| answer::timed(body, until, held)),
+        match timeout_at(until, self.served_open(services, method, request, until)).await {
+            Ok(Ok(response)) => match Status::from_header_map(response.headers()).as_ref().and_then(status::of_message)
+            {
+                Some(refused) => refused.into_http(),
+                None => response.map(|body| answer::timed(body, until, held)),
+            },
+            Ok(Err(status)) => status.into_http(),
             Err(_) => status::deadline_exceeded().into_http(),
         }
+    }
+
+    async fn served_open(
+        &self,
+        services: &Routes,
+        method: &Method,
+        request: Request,
+        until: Instant,
+    ) -> Result<Response, Status> {
+        let (parts, mut body) = request.into_parts();
+        let body = if method.takes_stream {
+            answer::timed(body, until, ())
+        } else {
+            let frame = read_frame(&mut body, status::MAX_OPEN_MESSAGE, |_| true).await.map_err(status::of_frame)?;
+            Body::new(Full::new(frame))
+        };
+        Ok(served(services, Request::from_parts(parts, body)).await)
     }
 }
 
