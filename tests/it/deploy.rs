@@ -121,6 +121,7 @@ fn what_the_dashboard_the_alerts_and_the_manual_show_is_counted() {
     m.read_cache(CacheOutcome::Hit);
     m.commit(1);
     m.refused_credentials("expired");
+    m.refused_connection("in_all");
     let counted = m.encode().expect("text");
     let dashboard = std::fs::read_to_string(deploy("grafana/herald.json")).expect("a file");
     serde_json::from_str::<serde_json::Value>(&dashboard).expect("JSON");
