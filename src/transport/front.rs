@@ -30,6 +30,7 @@ use crate::telemetry::{CallId, CallIds};
 #[derive(Clone)]
 pub(crate) struct Front {
     calls: GrpcWebService<Calls>,
+    behind: Arc<Behind>,
 }
 
 /// The calls, as gRPC has them; cheap to clone.
@@ -65,7 +66,8 @@ const NO_SUCH_PAGE: &str =
 impl Front {
     pub(crate) fn new(open: Routes, gate: Gate, guard: Guard, longest: Duration, ids: CallIds, dev: bool) -> Self {
         let behind = Behind { guard, gate, open: open.prepare(), longest: longest.min(FOREVER), ids, local_only: dev };
-        Self { calls: GrpcWebLayer::new().layer(Calls(Arc::new(behind))) }
+        let behind = Arc::new(behind);
+        Self { calls: GrpcWebLayer::new().layer(Calls(behind.clone())), behind }
     }
 }
 
@@ -79,6 +81,9 @@ impl Service<Request> for Front {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
+        if self.behind.local_only && !local::is_local(&request) {
+            return Either::Right(ready(Ok(stamped(status::host_not_local().into_http(), self.behind.ids.next()))));
+        }
         let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
         if kind.starts_with(b"application/grpc") {
             Either::Left(self.calls.call(request))
@@ -117,9 +122,6 @@ impl Service<Request> for Calls {
 impl Behind {
     async fn answer(&self, request: Request) -> Response {
         let id = self.ids.next();
-        if self.local_only && !local::is_local(&request) {
-            return stamped(status::host_not_local().into_http(), id);
-        }
         let method = self.guard.policy.method(request.uri().path()).cloned();
         let call = Call::begin(method.clone());
         let until = Instant::now() + deadline::allowed(request.headers(), self.longest);
