@@ -33,8 +33,8 @@ struct Slope {
 const MEMORY_KIB: f64 = 1_024.0;
 /// Between the fewest and the most open files: the connections that clients hold, who come and go.
 const HANDLES: f64 = 200.0;
-/// Fewer samples, five minutes of them, tell of warming up and of nothing else.
-const ENOUGH: usize = 60;
+/// Fewer samples, four minutes of them, tell of warming up and of nothing else; ten minutes' second half has sixty.
+const ENOUGH: usize = 50;
 
 // === impl Samples ===
 

@@ -29,6 +29,9 @@ const NOTES: usize = 3_000;
 /// The rows of a batch and of an imported file, and the prospects of a campaign.
 const BATCH: usize = 10;
 const CAMPAIGN: i32 = 20;
+/// The rows of a page, and how many rows are read one by one: all of the file passes SQLite's caches within a minute.
+const PAGE: i32 = 100;
+const GETS: usize = 10;
 
 /// Everybody's work.
 pub struct Everybody {
@@ -49,6 +52,8 @@ pub struct Ledger {
     company: HashMap<String, String>,
     /// How many mails each campaign said to have sent.
     sent: HashMap<String, usize>,
+    /// Where the next page of its list begins.
+    page_token: String,
     batches: u64,
     replies: u64,
     calls: u64,
@@ -184,7 +189,11 @@ impl Ledger {
                     self.create(&run, &api, batch(&self.user, "p", round, BATCH, 0)).await;
                 }
                 10..30 => self.update(&run, &api, &random, round).await,
-                30..55 => self.get(&run, &api, &random).await,
+                30..55 => {
+                    for _ in 0..GETS {
+                        self.get(&run, &api, &random).await;
+                    }
+                }
                 55..65 => self.list(&run, &api).await,
                 65..68 => self.reply(&run, &api, &random, round).await,
                 68..99 => self.cache(&run, &api, &random).await,
@@ -244,12 +253,14 @@ impl Ledger {
     }
 
     async fn list(&mut self, run: &Run, api: &Api) {
-        let request = pb::ListProspectsRequest { page_size: 100, ..Default::default() };
+        let (page_token, view) = (std::mem::take(&mut self.page_token), pb::ProspectView::Full.into());
+        let request = pb::ListProspectsRequest { page_size: PAGE, page_token, view, ..Default::default() };
         let call = || async { api.agent.clone().list_prospects(request.clone()).await };
         let Some(answer) = insist(run, "ListProspects", call).await else { return };
-        let other = format!("@{}.example", self.user);
-        for prospect in answer.into_inner().prospects {
-            if !prospect.email.ends_with(&other) {
+        let (answer, own) = (answer.into_inner(), format!("@{}.example", self.user));
+        self.page_token = answer.next_page_token;
+        for prospect in answer.prospects {
+            if !prospect.email.ends_with(&own) {
                 run.fault(format!("{} lists {}", self.user, prospect.email));
             }
         }
