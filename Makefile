@@ -24,10 +24,9 @@ test: setup ## Run every test, against real servers.
 	$(CARGO) test --locked $(TESTING) -- --skip hostile::
 	$(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
 
-test-deep: setup ## The same, with the full counts of tests/README.md, the hostile suite on a release build, and ten minutes of soak.
+test-deep: setup ## The same, with the full counts of tests/README.md, and the hostile suite on a release build.
 	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING) -- --skip hostile::
 	$(MAKE) test-hostile
-	HERALD_SOAK_MINUTES=$${HERALD_SOAK_MINUTES:-10} $(MAKE) soak
 
 test-hostile: setup ## The hostile suite with its full counts, on a release build.
 	$(CARGO) build --locked --release $(TESTING) --target-dir target/hostile

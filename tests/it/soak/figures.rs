@@ -33,8 +33,8 @@ struct Slope {
 const MEMORY_KIB: f64 = 1_024.0;
 /// Between the fewest and the most open files: the connections that clients hold, who come and go.
 const HANDLES: f64 = 200.0;
-/// Fewer samples, five minutes of them, tell of warming up and of nothing else.
-const ENOUGH: usize = 60;
+/// Fewer samples, four minutes of them, tell of warming up and of nothing else; ten minutes' second half has sixty.
+const ENOUGH: usize = 50;
 
 // === impl Samples ===
 
@@ -113,6 +113,7 @@ impl Figures {
         rows.extend([
             ("samples of the second half".into(), samples.seconds.len().to_string()),
             ("memory, MiB".into(), range(&mib)),
+            ("memory at six moments of it, MiB".into(), moments(&mib)),
             ("memory, in ten minutes".into(), rise(Slope::of(&samples.seconds, &samples.memory_kib), " KiB")),
             ("open files".into(), range(&samples.handles)),
             ("open files, in ten minutes".into(), rise(Slope::of(&samples.seconds, &samples.handles), "")),
@@ -122,6 +123,12 @@ impl Figures {
             println!("  {what:<44} {figure:>20}");
         }
     }
+}
+
+/// What grows for good goes on at the end as at the beginning; what fills up does not.
+fn moments(values: &[f64]) -> String {
+    let at = |n: usize| values.get(n * values.len().saturating_sub(1) / 5).map_or(String::new(), |v| format!("{v:.0}"));
+    (0..6).map(at).collect::<Vec<_>>().join(" ")
 }
 
 fn memory_kib(pid: u32) -> f64 {

@@ -22,9 +22,16 @@ pub const CAMPAIGNERS: usize = 6;
 const WATCHERS: usize = 8;
 /// The prospects of a tenant; what comes on top would only make the run longer.
 const MOST: usize = 3_000;
+/// What each tenant begins with, and the length of their notes: together more than what SQLite keeps of its file, which is full
+/// then before anything is measured.
+const FIRST: usize = 1_000;
+const NOTES: usize = 3_000;
 /// The rows of a batch and of an imported file, and the prospects of a campaign.
 const BATCH: usize = 10;
 const CAMPAIGN: i32 = 20;
+/// The rows of a page, and how many rows are read one by one: all of the file passes SQLite's caches within a minute.
+const PAGE: i32 = 100;
+const GETS: usize = 10;
 
 /// Everybody's work.
 pub struct Everybody {
@@ -45,6 +52,8 @@ pub struct Ledger {
     company: HashMap<String, String>,
     /// How many mails each campaign said to have sent.
     sent: HashMap<String, usize>,
+    /// Where the next page of its list begins.
+    page_token: String,
     batches: u64,
     replies: u64,
     calls: u64,
@@ -97,15 +106,16 @@ async fn connect(run: &Run, user: &str) -> Option<Api> {
     }
 }
 
-fn batch(user: &str, of: &str, round: u64) -> pb::BatchCreateProspectsRequest {
+fn batch(user: &str, of: &str, round: u64, rows: usize, notes: usize) -> pb::BatchCreateProspectsRequest {
     let prospect = |n| pb::Prospect {
         email: format!("{of}{n}.{round}@{user}.example"),
         company: format!("Company {n}"),
         industry: "Horticulture".to_owned(),
+        notes: "x".repeat(notes),
         ..Default::default()
     };
     pb::BatchCreateProspectsRequest {
-        prospects: (0..BATCH).map(prospect).collect(),
+        prospects: (0..rows).map(prospect).collect(),
         request_id: format!("{of} {round}"),
     }
 }
@@ -169,16 +179,21 @@ impl Ledger {
         let random = run.random(n);
         let files = folder();
         let Some(api) = connect(&run, &self.user).await else { return self };
+        self.create(&run, &api, batch(&self.user, "first", 0, FIRST, NOTES)).await;
         for round in 0.. {
             if run.is_over() {
                 break;
             }
             match random.below(100) {
                 0..10 if self.created.len() + self.imported.len() < MOST => {
-                    self.create(&run, &api, "p", round).await;
+                    self.create(&run, &api, batch(&self.user, "p", round, BATCH, 0)).await;
                 }
                 10..30 => self.update(&run, &api, &random, round).await,
-                30..55 => self.get(&run, &api, &random).await,
+                30..55 => {
+                    for _ in 0..GETS {
+                        self.get(&run, &api, &random).await;
+                    }
+                }
                 55..65 => self.list(&run, &api).await,
                 65..68 => self.reply(&run, &api, &random, round).await,
                 68..99 => self.cache(&run, &api, &random).await,
@@ -190,8 +205,7 @@ impl Ledger {
         self
     }
 
-    async fn create(&mut self, run: &Run, api: &Api, of: &str, round: u64) {
-        let request = batch(&self.user, of, round);
+    async fn create(&mut self, run: &Run, api: &Api, request: pb::BatchCreateProspectsRequest) {
         let call = || async { api.agent.clone().batch_create_prospects(request.clone()).await };
         let Some(answer) = insist(run, "BatchCreateProspects", call).await else { return };
         let ids = answer.into_inner().results.into_iter().map(|result| result.prospect_id);
@@ -239,12 +253,14 @@ impl Ledger {
     }
 
     async fn list(&mut self, run: &Run, api: &Api) {
-        let request = pb::ListProspectsRequest { page_size: 100, ..Default::default() };
+        let (page_token, view) = (std::mem::take(&mut self.page_token), pb::ProspectView::Full.into());
+        let request = pb::ListProspectsRequest { page_size: PAGE, page_token, view, ..Default::default() };
         let call = || async { api.agent.clone().list_prospects(request.clone()).await };
         let Some(answer) = insist(run, "ListProspects", call).await else { return };
-        let other = format!("@{}.example", self.user);
-        for prospect in answer.into_inner().prospects {
-            if !prospect.email.ends_with(&other) {
+        let (answer, own) = (answer.into_inner(), format!("@{}.example", self.user));
+        self.page_token = answer.next_page_token;
+        for prospect in answer.prospects {
+            if !prospect.email.ends_with(&own) {
                 run.fault(format!("{} lists {}", self.user, prospect.email));
             }
         }
@@ -318,7 +334,7 @@ impl Ledger {
                 break;
             }
             if round < 4 {
-                self.create(&run, &api, "c", round).await;
+                self.create(&run, &api, batch(&self.user, "c", round, BATCH, 0)).await;
             }
             self.campaign(&run, &api, &website, round).await;
             // At most ten starts a minute are let through.
