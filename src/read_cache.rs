@@ -95,7 +95,8 @@ impl ReadCache {
             && reads.settled()
             && frame.len() <= self.most
         {
-            self.answers.insert(key, Kept { frame: frame.clone(), reads: Arc::new(reads) });
+            // What was made is a piece of the encoder's buffer, which is larger than most answers.
+            self.answers.insert(key, Kept { frame: Bytes::copy_from_slice(frame), reads: Arc::new(reads) });
         }
         answer
     }

@@ -11,7 +11,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::trace::TracerProvider as _;
@@ -198,7 +197,8 @@ impl fmt::Display for CallId {
 impl CallId {
     /// As a header has it.
     pub fn header(self) -> Option<HeaderValue> {
-        HeaderValue::from_maybe_shared(Bytes::from(self.to_string())).ok()
+        let digit = |n: usize| b"0123456789abcdef"[usize::try_from(self.0 >> (60 - 4 * n) & 0xf).unwrap_or(0)];
+        HeaderValue::from_bytes(&std::array::from_fn::<u8, 16, _>(digit)).ok()
     }
 }
 

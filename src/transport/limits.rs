@@ -3,7 +3,6 @@
 //! A call holds its place, and what it has of the bytes, until its answer has been taken or given up ([`Held`]).
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,35 +77,32 @@ impl Limits {
 
     /// One more for the holder, refused if it holds as many as it may. `connection` counts what that has not taken.
     pub(super) fn hold(&self, holder: Holder, kind: Kind, connection: Arc<AtomicUsize>) -> Result<Held, Status> {
-        let full = |most: u32, count: u32| most > 0 && count >= most;
         let mut state = self.lock();
-        let of_holder = state.holders.get(&holder).copied().unwrap_or_default();
-        match (&holder, kind) {
-            (Holder::Address(_), _) => {
-                let count = of_holder.calls + of_holder.streams;
-                if count >= OPEN_PER_ADDRESS || state.open >= OPEN {
-                    return Err(status::too_many_open_calls());
-                }
-                state.open += 1;
+        let State { holders, in_all, open } = &mut *state;
+        let is_open = matches!(holder, Holder::Address(_));
+        let used = holders.entry(holder.clone()).or_default();
+        let untaken = connection.load(Ordering::Relaxed) >= budget::ANSWERS_PER_CONNECTION
+            || used.answers >= budget::ANSWERS_PER_TENANT
+            || in_all.answers >= budget::ANSWERS;
+        let refused = match kind {
+            _ if untaken => Some(status::too_many_bytes()),
+            _ if is_open => {
+                (used.calls + used.streams >= OPEN_PER_ADDRESS || *open >= OPEN).then(status::too_many_open_calls)
             }
-            (Holder::Tenant(_), Kind::Call) => {
-                if full(self.calls, of_holder.calls) || state.in_all.calls >= budget::CALLS {
-                    return Err(status::too_many_calls());
-                }
+            Kind::Call => {
+                (is_full(self.calls, used.calls) || in_all.calls >= budget::CALLS).then(status::too_many_calls)
             }
-            (Holder::Tenant(_), Kind::Stream) if full(self.streams, of_holder.streams) => {
-                return Err(status::too_many_streams());
+            Kind::Stream => is_full(self.streams, used.streams).then(status::too_many_streams),
+        };
+        if let Some(refused) = refused {
+            if *used == Use::default() {
+                holders.remove(&holder);
             }
-            (Holder::Tenant(_), Kind::Stream) => {}
+            return Err(refused);
         }
-        let untaken = connection.load(Ordering::Relaxed) >= budget::ANSWERS_PER_CONNECTION;
-        if untaken || of_holder.answers >= budget::ANSWERS_PER_TENANT || state.in_all.answers >= budget::ANSWERS {
-            if matches!(holder, Holder::Address(_)) {
-                state.open -= 1;
-            }
-            return Err(status::too_many_bytes());
-        }
-        state.of(&holder, |used| *used.count(kind) += 1);
+        *used.count(kind) += 1;
+        *in_all.count(kind) += 1;
+        *open += u32::from(is_open);
         drop(state);
         Ok(Held { limits: self.clone(), holder, kind, requests: 0, answers: 0, connection })
     }
@@ -116,18 +112,19 @@ impl Limits {
     }
 }
 
+/// Whether there are as many as there may be; 0: any number.
+fn is_full(most: u32, count: u32) -> bool {
+    most > 0 && count >= most
+}
+
 impl State {
-    /// Changes what the holder has, and what all have.
+    /// Changes what a holder has that holds a place, and what all have.
     fn of(&mut self, holder: &Holder, change: impl Fn(&mut Use)) {
         change(&mut self.in_all);
-        match self.holders.entry(holder.clone()) {
-            Entry::Occupied(mut used) => {
-                change(used.get_mut());
-                if *used.get() == Use::default() {
-                    used.remove();
-                }
-            }
-            Entry::Vacant(place) => change(place.insert(Use::default())),
+        let Some(used) = self.holders.get_mut(holder) else { return };
+        change(used);
+        if *used == Use::default() {
+            self.holders.remove(holder);
         }
     }
 }
