@@ -31,8 +31,12 @@ thread_local! {
 
 /// Does the work on `size` bytes. A runtime with one thread has none to hand over to: there it is as it always was.
 pub(crate) fn heavy<T>(size: usize, work: impl FnOnce() -> T) -> T {
+    // First what costs nothing: every call comes by here, and nearly all are light.
+    if size <= HEAVY || AT_WORK.get() {
+        return work();
+    }
     let is_many = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if size <= HEAVY || !is_many || AT_WORK.get() {
+    if !is_many {
         return work();
     }
     tokio::task::block_in_place(|| {
