@@ -25,7 +25,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -90,7 +92,9 @@ pub fn start(config: &Config) -> Result<Telemetry, String> {
     let lines = log::layer().with_writer(move || terminal::log(form)).with_ansi(form == LogForm::Colours);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match form {
         LogForm::Json => lines.json().flatten_event(true).with_filter(detail).boxed(),
-        LogForm::Plain | LogForm::Colours => lines.with_filter(detail).boxed(),
+        // Every call's span has its fields formatted, whether or not there is a line: without colours that is cheap.
+        LogForm::Plain => lines.fmt_fields(debug_fn(plain_field).delimited(" ")).with_filter(detail).boxed(),
+        LogForm::Colours => lines.with_filter(detail).boxed(),
     };
     let mut layers = vec![lines];
     let traces = if wanted(TRACES_ENDPOINT) { Some(tracer()?) } else { None };
@@ -108,6 +112,15 @@ pub fn start(config: &Config) -> Result<Telemetry, String> {
     // Already started by another test of the same process: that one serves.
     let _ = tracing_subscriber::registry().with(layers).try_init();
     Ok(Telemetry { traces, sends_metrics })
+}
+
+/// A field of a line or a span, as it stands there.
+fn plain_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        writer.write_str(field.name())?;
+        writer.write_char('=')?;
+    }
+    write!(writer, "{value:?}")
 }
 
 /// Whether the environment names a collector for this kind.
@@ -190,15 +203,20 @@ impl CallIds {
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).map_err(|_| fmt::Error)?)
     }
 }
 
 impl CallId {
-    /// As a header has it.
+    /// As a header has it: one that no connection's table of headers keeps (RFC 7541, 7.1.3), since it never comes again.
     pub fn header(self) -> Option<HeaderValue> {
-        let digit = |n: usize| b"0123456789abcdef"[usize::try_from(self.0 >> (60 - 4 * n) & 0xf).unwrap_or(0)];
-        HeaderValue::from_bytes(&std::array::from_fn::<u8, 16, _>(digit)).ok()
+        let mut value = HeaderValue::from_bytes(&self.digits()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    fn digits(self) -> [u8; 16] {
+        std::array::from_fn(|n| b"0123456789abcdef"[usize::try_from(self.0 >> (60 - 4 * n) & 0xf).unwrap_or(0)])
     }
 }
 

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span};
 
@@ -18,7 +18,7 @@ use crate::telemetry::{self, CallId};
 use crate::tenant::{Caller, Role, TenantId};
 
 /// Names the tenant on every authenticated response.
-pub const TENANT_HEADER: &str = "x-tenant-id";
+pub const TENANT_HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// A response, and to whom: the tenant, and the span of the call, which lasts as long as the call does.
 pub struct Answered {

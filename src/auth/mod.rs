@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, AsHeaderName};
 use ipnet::IpNet;
 use tonic::Status;
 
@@ -96,13 +96,13 @@ impl Authenticator {
 
     /// A header that is there twice proves nothing.
     async fn identify(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, Refused> {
-        if let Some(header) = single(headers, AUTHORIZATION.as_str())? {
+        if let Some(header) = single(headers, AUTHORIZATION)? {
             let token = bearer(header)?;
             let tokens = self.tokens.as_ref().ok_or(Cause::Unconfigured)?;
             return mint(tokens.verify(token).await?, Proof::Token);
         }
         if let Some(user) = self.trusted.as_ref().filter(|trusted| trusted.trusts(peer)) {
-            let user = single(headers, &user.name)?.ok_or(Cause::Missing)?;
+            let user = single(headers, user.name.as_str())?.ok_or(Cause::Missing)?;
             return mint(Verified::owner(user), Proof::TrustedHeader);
         }
         if !self.dev {
@@ -178,7 +178,7 @@ fn mint(verified: Verified, proof: Proof) -> Result<Caller, Refused> {
 }
 
 /// The header's value; refused if it is there more than once or is no text.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Cause> {
+fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, Cause> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, Ready, ready};
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -50,7 +50,7 @@ struct Behind {
 }
 
 /// The answer's id, for who asks what became of a call.
-pub(super) const CALL_ID_HEADER: &str = "x-request-id";
+pub(super) const CALL_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How much longer than its time a call may take until it is cut, wherever it stands: that its answer says so.
 const CUT_AFTER: Duration = Duration::from_secs(2);

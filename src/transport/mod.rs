@@ -92,6 +92,7 @@ fn cors(origins: &[String], dev: bool) -> CorsLayer {
         origins.iter().any(|o| o == origin) || (dev && local::is_local_origin(origin))
     };
     let names = |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let exposed = names(&["grpc-status", "grpc-message", "grpc-status-details-bin"]).into_iter();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods([Method::POST])
@@ -104,12 +105,6 @@ fn cors(origins: &[String], dev: bool) -> CorsLayer {
             "x-user-agent",
             "x-user-id",
         ]))
-        .expose_headers(names(&[
-            "grpc-status",
-            "grpc-message",
-            "grpc-status-details-bin",
-            front::CALL_ID_HEADER,
-            TENANT_HEADER,
-        ]))
+        .expose_headers(exposed.chain([front::CALL_ID_HEADER, TENANT_HEADER]).collect::<Vec<_>>())
         .max_age(Duration::from_secs(2 * 60 * 60))
 }
