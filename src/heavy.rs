@@ -4,10 +4,14 @@
 //! milliseconds, in which the other calls of that thread would wait. It is done where it is all the same, since what it works on
 //! need not be sent elsewhere then, but the thread's other tasks are handed to another thread first.
 
+mod watch;
+
 use std::cell::Cell;
 use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
+
+pub(crate) use watch::turn;
 
 /// From how many bytes on work is heavy. To hand over takes some ten microseconds, to convert as much some hundred.
 pub(crate) const HEAVY: usize = 64 * 1024;
@@ -39,9 +43,11 @@ pub(crate) fn heavy<T>(size: usize, work: impl FnOnce() -> T) -> T {
     if !is_many {
         return work();
     }
-    tokio::task::block_in_place(|| {
-        let _place = Place::take();
-        work()
+    watch::heavy(|| {
+        tokio::task::block_in_place(|| {
+            let _place = Place::take();
+            work()
+        })
     })
 }
 

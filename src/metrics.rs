@@ -79,6 +79,15 @@ const TENANTS: usize = 100;
 
 static METRICS: OnceLock<Metrics> = OnceLock::new();
 
+/// Says what the allocator has given out, in bytes; the allocator is the program's, not the library's.
+static ALLOCATED: OnceLock<fn() -> u64> = OnceLock::new();
+
+/// Has that measured; before anything is counted.
+pub fn allocated_by(read: fn() -> u64) {
+    // A second one would say the same.
+    let _ = ALLOCATED.set(read);
+}
+
 /// The metrics of this process.
 pub fn metrics() -> &'static Metrics {
     METRICS.get_or_init(|| Metrics::new(None))
@@ -112,6 +121,12 @@ impl Metrics {
             level.add(0, &[]);
             level.bind(&[])
         };
+        if let Some(read) = ALLOCATED.get() {
+            let allocated = meter.u64_observable_gauge("herald.allocated_memory").with_unit("By");
+            let allocated =
+                allocated.with_description("Memory that the program has from its allocator; SQLite has its own");
+            allocated.with_callback(|gauge| gauge.observe(read(), &[])).build();
+        }
         let call_seconds = meter
             .f64_histogram("herald.call.duration")
             .with_unit("s")

@@ -17,6 +17,8 @@ use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
 use tokio::time::{Instant, Sleep};
 
+use crate::heavy::turn;
+
 /// The calls of one connection that have come and were not polled yet.
 #[derive(Default)]
 pub(super) struct Calls(Arc<Waiting>);
@@ -128,7 +130,7 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         CUT_AT.set(None);
-        if self.future.as_mut().poll(cx).is_ready() {
+        if turn(|| self.future.as_mut().poll(cx)).is_ready() {
             return Poll::Ready(());
         }
         if let Some(at) = CUT_AT.take() {

@@ -20,6 +20,8 @@ pub struct Samples {
     pid: Option<u32>,
     seconds: Vec<f64>,
     memory_kib: Vec<f64>,
+    /// Of that, what the program has from its allocator.
+    allocated_kib: Vec<f64>,
     handles: Vec<f64>,
 }
 
@@ -39,10 +41,11 @@ const ENOUGH: usize = 50;
 // === impl Samples ===
 
 impl Samples {
-    pub fn take(&mut self, time: Duration, pid: u32) {
+    pub async fn take(&mut self, time: Duration, pid: u32, admin: u16) {
         assert_eq!(*self.pid.get_or_insert(pid), pid, "the second half is of one process");
         self.seconds.push(time.as_secs_f64());
         self.memory_kib.push(memory_kib(pid));
+        self.allocated_kib.push(allocated_kib(admin).await);
         self.handles.push(handles(pid) as f64);
     }
 
@@ -109,12 +112,15 @@ impl Figures {
         rows.extend(self.hostile.iter().map(|(what, count)| (format!("hostile: {what}"), count.to_string())));
         let range = |values: &[f64]| format!("{:.0} to {:.0}", least(values), most(values));
         let rise = |slope: Slope, unit: &str| format!("{:+.1} ± {:.1}{unit}", slope.rise, slope.error);
-        let mib: Vec<f64> = samples.memory_kib.iter().map(|kib| kib / 1_024.0).collect();
+        let [mib, allocated] = [&samples.memory_kib, &samples.allocated_kib]
+            .map(|samples| samples.iter().map(|kib| kib / 1_024.0).collect::<Vec<_>>());
         rows.extend([
             ("samples of the second half".into(), samples.seconds.len().to_string()),
             ("memory, MiB".into(), range(&mib)),
             ("memory at six moments of it, MiB".into(), moments(&mib)),
             ("memory, in ten minutes".into(), rise(Slope::of(&samples.seconds, &samples.memory_kib), " KiB")),
+            ("allocated at six moments of it, MiB".into(), moments(&allocated)),
+            ("allocated, in ten minutes".into(), rise(Slope::of(&samples.seconds, &samples.allocated_kib), " KiB")),
             ("open files".into(), range(&samples.handles)),
             ("open files, in ten minutes".into(), rise(Slope::of(&samples.seconds, &samples.handles), "")),
             ("open files, when all have gone".into(), self.quiet_handles.to_string()),
@@ -135,6 +141,13 @@ fn memory_kib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+async fn allocated_kib(admin: u16) -> f64 {
+    let answer = reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.expect("an answer");
+    let metrics = answer.text().await.expect("a text");
+    let line = metrics.lines().find_map(|line| line.strip_prefix("herald_allocated_memory_bytes "));
+    line.and_then(|bytes| bytes.parse::<f64>().ok()).expect("a number") / 1_024.0
 }
 
 fn handles(pid: u32) -> usize {

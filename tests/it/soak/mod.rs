@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use herald::domain::clock::{Random as _, SystemRandom};
 
-use crate::support::process::{Server, command, herald, serve_by};
+use crate::support::process::{Server, command, free_port, herald, serve_by};
 use crate::support::redis::RedisServer;
 use crate::support::site::{self, html};
 use crate::support::{Seeded, eml_files, folder, outbox};
@@ -41,6 +41,7 @@ pub struct Run {
 struct Service {
     data: PathBuf,
     port: u16,
+    admin: u16,
     redis: String,
     server: Option<Server>,
     kills: u64,
@@ -95,7 +96,7 @@ async fn hours_of_everything_lose_nothing_send_nothing_twice_and_grow_nothing() 
             next_redis = Instant::now() + between(&random, whole / 20, whole / 8);
         }
         if now >= next_sample {
-            samples.take(now - begun, service.pid());
+            samples.take(now - begun, service.pid(), service.admin).await;
             next_sample += Duration::from_secs(5);
         }
     }
@@ -181,18 +182,21 @@ impl Run {
 
 impl Service {
     fn start(data: &Path, redis: String) -> Self {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let mut service = Self { data: data.to_owned(), port, redis, server: None, kills: 0 };
+        let [port, admin] = [free_port(), free_port()];
+        let mut service = Self { data: data.to_owned(), port, admin, redis, server: None, kills: 0 };
         service.serve();
         service
     }
 
     fn serve(&mut self) {
         let listen = format!("127.0.0.1:{}", self.port);
-        // What is kept of answers is bounded; a small bound is reached before anything is measured.
-        let env = [("HERALD_CACHE_URL", self.redis.as_str()), ("HERALD_READ_CACHE_MEMORY_BYTES", "8388608")];
+        let admin = format!("127.0.0.1:{}", self.admin);
+        let env = [
+            ("HERALD_CACHE_URL", self.redis.as_str()),
+            ("HERALD_ADMIN_LISTEN", admin.as_str()),
+            // What is kept of answers is bounded; a small bound is reached before anything is measured.
+            ("HERALD_READ_CACHE_MEMORY_BYTES", "8388608"),
+        ];
         self.server = Some(serve_by(command(&binary()), &listen, &self.data, &env, Stdio::inherit()));
     }
 

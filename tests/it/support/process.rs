@@ -1,6 +1,7 @@
 //! The real binary as a child process, which a test may kill.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -25,6 +26,12 @@ pub fn command(binary: &Path) -> Command {
 pub struct Server {
     child: Child,
     pub address: String,
+}
+
+/// A port that nobody has, for a process that is told which one to take.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
 }
 
 /// Starts a development server on the folder, with further environment.

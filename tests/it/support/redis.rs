@@ -1,6 +1,6 @@
 //! Real redis-servers on free ports, alone or as a cluster, killed when dropped; and tenants' caches on them.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use herald::config::{self, Secret};
 use herald::domain::clock::SystemClock;
 use tempfile::TempDir;
 
+use super::process::free_port;
 use super::{folder, scope};
 
 pub struct RedisServer {
@@ -51,20 +52,14 @@ pub async fn reachable(cache: &TenantCache) {
     panic!("the cache does not answer");
 }
 
-fn free_port() -> u16 {
-    // A cluster's own port lies 10,000 above, and must exist.
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        if port < 55_000 {
-            return port;
-        }
-    }
+/// A cluster's own port lies 10,000 above, and must exist.
+fn low_port() -> u16 {
+    std::iter::repeat_with(free_port).find(|port| *port < 55_000).expect("a free port")
 }
 
 impl RedisServer {
     pub fn start(args: &[&str]) -> Self {
-        let port = free_port();
+        let port = low_port();
         let mut all = vec!["--port".to_owned(), port.to_string()];
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         Self::with(port, all)
@@ -72,7 +67,7 @@ impl RedisServer {
 
     /// With TLS alone, by the files `server.pem` and `server.key` in a folder, and a password.
     pub fn tls(files: &Path, password: &str) -> Self {
-        let port = free_port();
+        let port = low_port();
         let file = |name: &str| files.join(name).display().to_string();
         let args =
             ["--port", "0", "--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--requirepass", password]
