@@ -166,7 +166,8 @@ pub async fn run(
             mail: Arc::new(Outbox::new(files.clone(), seams.clock.clone())),
         },
     };
-    let engine = Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch));
+    let engine =
+        Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch, config.dev));
     let publish_until = CancellationToken::new();
     let streams_until = CancellationToken::new();
     let places = Places { store: store.clone(), engine: engine.clone(), cache: cache.clone(), files: files.clone() };

@@ -20,11 +20,11 @@ pub struct Part {
 
 /// The messages of requests in work, as they take when they are decoded: of one tenant, and of all. Messages below
 /// [`SMALL`] count for the tenant alone, so that a flood of large ones refuses nobody's small ones.
-pub const REQUESTS_PER_TENANT: usize = 64 * 1024 * 1024;
+pub const REQUESTS_PER_TENANT: usize = 48 * 1024 * 1024;
 pub const REQUESTS: usize = 192 * 1024 * 1024;
 /// The answers that were made and not taken: of one connection, of one tenant, and of all.
-pub const ANSWERS_PER_CONNECTION: usize = 32 * 1024 * 1024;
-pub const ANSWERS_PER_TENANT: usize = 32 * 1024 * 1024;
+pub const ANSWERS_PER_CONNECTION: usize = 16 * 1024 * 1024;
+pub const ANSWERS_PER_TENANT: usize = 16 * 1024 * 1024;
 pub const ANSWERS: usize = 128 * 1024 * 1024;
 /// Messages and answers up to so many bytes are bounded by the number of calls alone.
 pub const SMALL: usize = 16 * 1024;

@@ -111,6 +111,15 @@ pub fn too_many_streams() -> Status {
     retry(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, Duration::from_secs(5))
 }
 
+/// FAILED_PRECONDITION: there is nobody whom the letters would be from.
+pub fn sender_missing() -> Status {
+    let message = "the configuration has no sender.email, and letters are not written under an invented address: set it \
+                   (`herald config set sender.email=you@your-company.com`, or UpdateAgentConfig), then start again";
+    let mut details = ErrorDetails::new();
+    details.add_precondition_failure_violation("SENDER_MISSING", "sender.email", message);
+    with(Code::FailedPrecondition, "SENDER_MISSING", message, [], details)
+}
+
 /// RESOURCE_EXHAUSTED: somebody without credentials has as many calls open as may be.
 pub fn too_many_open_calls() -> Status {
     let message = "there are as many calls of this kind open as there may be: end some, then try again";

@@ -12,7 +12,9 @@ use super::client::{Api, Connection, explain, reason};
 use super::import::import;
 use super::output::to_json;
 use super::prospects_csv::ProspectsCsv;
+use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, recipients};
 use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
+use super::review::{EmailsArgs, ReviewArgs, emails, review};
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
 use crate::terminal::{line, say};
@@ -32,6 +34,10 @@ enum Command {
     /// Exits with 3 if the campaign waits for a person: without --template until one is selected, without --approve-all
     /// until its e-mails are reviewed.
     Run(RunArgs),
+    /// Show whom a campaign would write to, and who would be left out.
+    Preview(PreviewArgs),
+    /// List those that a campaign has chosen, the best first, with how well they fit and why.
+    Recipients(RecipientsArgs),
     /// Show where a campaign stands.
     Status(One),
     /// Follow a campaign until it ends or waits for a person.
@@ -57,7 +63,11 @@ enum Command {
         #[command(flatten)]
         one: One,
     },
-    /// Approve all e-mails of a campaign that waits for approval.
+    /// List a campaign's e-mails, or show some of them in full.
+    Emails(EmailsArgs),
+    /// Approve, edit or reject e-mails: those that are named, or on a terminal one after another.
+    Review(ReviewArgs),
+    /// Approve all e-mails that await approval, without looking at them.
     Approve(One),
 }
 
@@ -84,6 +94,8 @@ pub struct RunArgs {
     /// Write to at most so many, the best first.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub max_prospects: i32,
+    #[command(flatten)]
+    pub recipients: Rules,
     /// Approve every e-mail without looking at it.
     #[arg(long)]
     pub approve_all: bool,
@@ -147,6 +159,8 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
             show_campaign(&outcome.campaign, one.json)?;
             Ok(outcome.exit_code())
         }
+        Command::Preview(args) => preview(&mut api, args).await,
+        Command::Recipients(args) => recipients(&mut api, args).await,
         Command::Results(one) => show_results(&mut api, one.campaign, one.json).await,
         Command::Status(one) => {
             let campaign = newest(&mut api, one.campaign).await?;
@@ -177,6 +191,8 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
             let answer = api.workflow.select_template(request).await.map_err(|s| explain(&s))?;
             show_campaign(&answer.into_inner().campaign.unwrap_or_default(), one.json)
         }
+        Command::Emails(args) => emails(&mut api, args).await,
+        Command::Review(args) => review(&mut api, args).await,
         Command::Approve(one) => {
             let campaign_id = newest(&mut api, one.campaign).await?.id;
             let campaign = approve_all(&mut api, campaign_id).await.map_err(|s| explain(&s))?;
@@ -203,10 +219,14 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
         goal_detail: args.goal_detail.clone().unwrap_or_default(),
         template_id: args.template.clone().unwrap_or_default(),
         max_prospects: args.max_prospects,
+        recipients: Some(args.recipients.request()),
         ..Default::default()
     };
-    let started = api.workflow.start_workflow(request).await.map_err(|s| explain(&s))?;
-    let campaign = started.into_inner().campaign.unwrap_or_default();
+    let started = api.workflow.start_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
+    for note in &started.notes {
+        progress.say(&format!("note: {note}"));
+    }
+    let campaign = started.campaign.unwrap_or_default();
     progress.say(&format!("campaign {} started", campaign.id));
     follow(api, campaign.id, Some(0), args.approve_all, progress).await
 }
@@ -370,7 +390,7 @@ fn describe(campaign: &pb::Campaign) -> String {
     }
     let next = match campaign.state() {
         pb::CampaignState::WaitingTemplate => "choose one with `herald campaign select-template ID`",
-        pb::CampaignState::WaitingApproval => "approve its e-mails with `herald campaign approve`",
+        pb::CampaignState::WaitingApproval => "look at its e-mails and decide on each with `herald campaign review`",
         pb::CampaignState::Paused => "go on with `herald campaign resume`",
         pb::CampaignState::Failed => "try again with `herald campaign resume`",
         _ => "",

@@ -14,7 +14,9 @@ mod output;
 mod prospects;
 mod prospects_csv;
 mod prospects_json;
+mod recipients;
 mod render;
+mod review;
 mod rotate_key;
 mod serve;
 mod settings;
@@ -26,6 +28,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use campaign::{Outcome, RunArgs, run_campaign};
 pub use client::{Api, Connection, Tls};
+pub use recipients::Rules;
 pub use render::Progress;
 
 use crate::terminal::{say, tell};

@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lettre::message::Mailbox as LettreMailbox;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::{Address, Message};
 
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::{Email, Mailbox};
 use crate::domain::text;
@@ -19,11 +20,11 @@ pub enum MessageError {
     Build(#[from] lettre::error::Error),
 }
 
-/// The message, with CRLF line ends: From, To, Subject, Date, Message-ID, List-Unsubscribe (RFC 2369), plain text in
-/// UTF-8.
+/// The message, with CRLF line ends: From, To, Subject, Date, Message-ID, List-Unsubscribe (RFC 2369), MIME-Version,
+/// plain text in UTF-8.
 pub fn message(email: &Email, date: Timestamp) -> Result<Vec<u8>, MessageError> {
     let date = std::time::UNIX_EPOCH + std::time::Duration::from_millis(date.unix_millis());
-    let unsubscribe = format!("<mailto:{}?subject=unsubscribe>", escape(&email.unsubscribe));
+    let unsubscribe = format!("<mailto:{}?subject=unsubscribe>", escape(&address::for_header(&email.unsubscribe)));
     let built = Message::builder()
         .from(mailbox(&email.from)?)
         .to(mailbox(&email.to)?)
@@ -31,13 +32,15 @@ pub fn message(email: &Email, date: Timestamp) -> Result<Vec<u8>, MessageError> 
         .date(date)
         .message_id(Some(format!("<{}>", email.message_id)))
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("List-Unsubscribe"), unsubscribe))
+        .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN)
         .body(format!("{}\n", text::clean(&email.body).trim_end()))?;
     Ok(built.formatted())
 }
 
 fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, MessageError> {
-    let address: Address = mailbox.address.parse().map_err(|_| MessageError::Address(mailbox.address.clone()))?;
+    let address: Address =
+        address::for_header(&mailbox.address).parse().map_err(|_| MessageError::Address(mailbox.address.clone()))?;
     // Nobody is called so; a mail program would take it for an encoded word and show what that holds.
     let name = text::tame(&mailbox.name).replace("=?", "= ?");
     let name = name.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Host;
 
+use super::address;
 use super::clock::Timestamp;
 use super::digest;
-use super::email;
 use super::error::Violations;
 use super::id::TemplateId;
 use super::mask::Mask;
@@ -199,7 +199,7 @@ impl AgentSettings {
             [("sender.email", &mut out.sender.email), ("sender.unsubscribe_email", &mut out.sender.unsubscribe_email)];
         for (name, value) in addresses {
             if mask.has(name) && !value.trim().is_empty() {
-                *value = v.take(&format!("config.{name}"), email::parse_address(value)).unwrap_or_default();
+                *value = v.take(&format!("config.{name}"), address::parse(value)).unwrap_or_default();
             }
         }
         let lists: [(&str, &mut Vec<String>); 3] =

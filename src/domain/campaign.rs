@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::email::EmailStatus;
 use super::id::{CampaignId, ProspectId, TemplateId};
+use super::recipients::RecipientRules;
 pub use super::state::{Action, Active, CampaignState, Goal, StepId, StepStatus};
 use super::strategy::SearchStrategy;
 use super::website::WebsiteAnalysis;
@@ -19,6 +21,9 @@ pub struct Settings {
     /// None until one is chosen.
     pub template_id: Option<TemplateId>,
     pub max_prospects: u32,
+    /// Who may be chosen.
+    #[serde(default)]
+    pub recipients: RecipientRules,
 }
 
 /// A step's standing.
@@ -86,6 +91,42 @@ pub struct RankedProspect {
     pub score: u8,
     pub reasons: Vec<String>,
 }
+
+// === impl Campaign ===
+
+impl Campaign {
+    /// With what its unfinished steps have come to, where nobody works on them any more: in the counts, since an e-mail that
+    /// was in the middle of being sent may still have been.
+    pub fn with_standing(mut self) -> Self {
+        let cancelled = self.state == CampaignState::Cancelled;
+        let paused = matches!(self.state, CampaignState::Paused { .. });
+        let standing = |step: &Step| match step.status {
+            StepStatus::Cancelled if cancelled => Some(self.standing(step.id, "cancelled")),
+            StepStatus::InProgress if paused => Some(self.standing(step.id, "paused")),
+            _ => None,
+        };
+        let told: Vec<_> = self.steps.iter().map(standing).collect();
+        for (step, told) in self.steps.iter_mut().zip(told) {
+            step.summary = told.unwrap_or(std::mem::take(&mut step.summary));
+        }
+        self
+    }
+
+    /// How far a step has come that `ended` so.
+    pub fn standing(&self, step: StepId, ended: &str) -> String {
+        let emails = &self.emails;
+        let counts = match step {
+            StepId::EmailGeneration => format!("{} of {} written", emails.generated(), self.prospect_count),
+            StepId::EmailReview => {
+                format!("{} left to decide{}", emails.awaiting_approval, emails.told(&[EmailStatus::Rejected]))
+            }
+            StepId::EmailSending => emails.outcome(),
+            StepId::WebsiteAnalysis | StepId::SearchStrategy | StepId::ProspectSearch => return ended.to_owned(),
+        };
+        format!("{ended}: {counts}")
+    }
+}
+
 // === impl EmailCounts ===
 
 impl EmailCounts {
@@ -99,5 +140,26 @@ impl EmailCounts {
             + self.failed
             + self.skipped
             + self.unknown
+    }
+
+    /// What came of them: how many were sent, and what became of the others.
+    pub fn outcome(&self) -> String {
+        use EmailStatus::{Approved, AwaitingApproval, Failed, Rejected, Skipped, Unknown};
+        format!("{} sent{}", self.sent, self.told(&[Approved, AwaitingApproval, Failed, Skipped, Unknown, Rejected]))
+    }
+
+    /// Those of the statuses that there are, each behind a comma.
+    fn told(&self, statuses: &[EmailStatus]) -> String {
+        let told = |status: &EmailStatus| match status {
+            EmailStatus::Approved => (self.approved + self.sending, "approved and not sent"),
+            EmailStatus::AwaitingApproval => (self.awaiting_approval, "awaiting approval"),
+            EmailStatus::Rejected => (self.rejected, "rejected"),
+            EmailStatus::Failed => (self.failed, "failed"),
+            EmailStatus::Skipped => (self.skipped, "skipped"),
+            EmailStatus::Unknown => (self.unknown, "unknown"),
+            _ => (0, ""),
+        };
+        let there = statuses.iter().map(told).filter(|(count, _)| *count > 0);
+        there.map(|(count, what)| format!(", {count} {what}")).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! Everything here is pure. Time and randomness come in as [`clock::Clock`] and [`clock::Random`]; nothing here knows of
 //! SQL, gRPC or files.
 
+pub mod address;
 pub mod agent_config;
 pub mod campaign;
 pub mod clock;
@@ -15,9 +16,11 @@ pub mod finding;
 pub mod id;
 pub mod json;
 pub mod mask;
+pub mod names;
 pub mod paging;
 pub mod prospect;
 pub mod ranking;
+pub mod recipients;
 pub mod reply;
 pub mod state;
 pub mod strategy;

@@ -1,20 +1,25 @@
 //! Prospects: people at companies who may be written to.
 
+use serde::{Deserialize, Serialize};
+
+use super::address;
 use super::clock::Timestamp;
 use super::digest;
-use super::email;
 use super::error::Violations;
 use super::id::{CampaignId, ProspectId};
 use super::mask::Mask;
+use super::names;
 use super::paging::RowCursor;
 use super::reply::{Engagement, Intent};
+use super::template::ProspectValues;
 use super::text;
 
 /// The most rows of one batch.
 pub const MAX_BATCH: usize = 1_000;
 
 /// How far things have gone with a prospect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProspectStatus {
     #[default]
     Discovered,
@@ -63,6 +68,8 @@ pub struct Prospect {
     pub update_time: Timestamp,
     /// When it was deleted, and when it is purged.
     pub deleted: Option<Deleted>,
+    /// The older prospect of the same mailbox, where two were made before both spellings had one key.
+    pub duplicate_of: Option<ProspectId>,
     pub revision: i64,
 }
 
@@ -147,7 +154,7 @@ impl ProspectFields {
         let mut out = self;
         let field = |name: &str| format!("{path}{name}");
         if mask.has("email") {
-            out.email = v.take(&field("email"), email::parse_address(&out.email)).unwrap_or_default();
+            out.email = v.take(&field("email"), address::parse(&out.email)).unwrap_or_default();
         }
         let short: [(&str, &mut String); 7] = [
             ("company", &mut out.company),
@@ -238,50 +245,29 @@ impl ProspectFields {
         format!("{}\n{}\n{}", self.contact_name, self.company, self.email).to_lowercase()
     }
 
-    /// The name to greet by: the first word of the contact's name, or all of it where the family name comes first.
-    pub fn first_name(&self) -> &str {
-        let name = self.contact_name.trim();
-        if name.contains('@') {
-            return "";
-        }
-        if let Some((_, given)) = name.split_once(',').filter(|(_, given)| !given.trim().is_empty()) {
-            return given.split_whitespace().next().unwrap_or_default();
-        }
-        let east_asian = name
-            .chars()
-            .any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'));
-        if east_asian {
-            return name;
-        }
-        let is_title = |word: &&str| {
-            matches!(
-                word.trim_end_matches('.').to_lowercase().as_str(),
-                "dr" | "prof" | "mr" | "mrs" | "ms" | "herr" | "frau"
-            )
-        };
-        let is_particle = |word: &str| {
-            matches!(
-                word.to_lowercase().as_str(),
-                "van" | "von" | "de" | "der" | "den" | "da" | "di" | "la" | "le" | "el" | "bin"
-            )
-        };
-        match name.split_whitespace().find(|word| !is_title(word)).filter(|word| !is_particle(word)) {
-            // "Dr. Okafor": with only a family name after the title, the title stays.
-            Some(word) if name.split_whitespace().filter(|w| !is_title(w)).count() > 1 || word == name => word,
-            _ => name,
+    /// What a letter may say of it.
+    pub fn values(&self) -> ProspectValues {
+        ProspectValues {
+            contact_name: names::person(&self.contact_name),
+            first_name: names::greeting(&self.contact_name),
+            company: names::told(&self.company),
+            position: names::told(&self.position),
+            industry: self.industry_in_text(),
+            location: names::told(&self.location),
+            notes: names::told(&self.notes),
         }
     }
 
     /// The industry as it stands within a sentence.
     pub fn industry_in_text(&self) -> String {
-        let name = &self.industry;
+        let name = names::told(&self.industry);
         let (mut letters, german) = (name.chars(), self.language.starts_with("de"));
         match letters.next() {
             // German nouns keep their capital, and so does what has more of them, such as `IT services` and `SaaS`.
             Some(first) if !german && !letters.clone().any(char::is_uppercase) => {
                 first.to_lowercase().chain(letters).collect()
             }
-            _ => name.clone(),
+            _ => name,
         }
     }
 
@@ -316,6 +302,8 @@ impl Prospect {
     pub fn left_alone(&self) -> Option<&'static str> {
         if self.deleted.is_some() {
             Some("the prospect was deleted")
+        } else if self.duplicate_of.is_some() {
+            Some("another prospect has the same mailbox")
         } else if self.fields.status == ProspectStatus::Converted {
             Some("the prospect has converted")
         } else if self.fields.manual_intervention {
@@ -382,25 +370,6 @@ mod tests {
         let mut row = ProspectFields { email: "a@example.com".into(), ..Default::default() };
         row.merge(&checked, &mask);
         assert_eq!((row.email.as_str(), row.company.as_str()), ("a@example.com", "Acme"));
-    }
-
-    #[test]
-    fn first_names_are_what_one_greets_by() {
-        for (name, first) in [
-            ("Anna Berg", "Anna"),
-            ("Dr. Anna Berg", "Anna"),
-            ("Dr. Okafor", "Dr. Okafor"),
-            ("李雷", "李雷"),
-            ("Müller, Jörg", "Jörg"),
-            ("VAN DER BERG", "VAN DER BERG"),
-            ("anna@example.com", ""),
-            ("Acme,", "Acme,"),
-            ("Anna", "Anna"),
-            ("", ""),
-        ] {
-            let fields = ProspectFields { contact_name: name.into(), ..Default::default() };
-            assert_eq!(fields.first_name(), first, "{name}");
-        }
     }
 
     #[test]

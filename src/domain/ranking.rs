@@ -119,6 +119,7 @@ mod tests {
             create_time: t,
             update_time: t,
             deleted: None,
+            duplicate_of: None,
             revision: 1,
         }
     }

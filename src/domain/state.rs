@@ -63,6 +63,8 @@ pub enum StepStatus {
     Completed,
     Failed,
     Skipped,
+    /// Its campaign was cancelled while it was being worked on.
+    Cancelled,
 }
 
 /// What a campaign is for.
@@ -233,7 +235,8 @@ impl StepId {
 // === impl StepStatus ===
 
 impl StepStatus {
-    pub const ALL: [Self; 5] = [Self::Pending, Self::InProgress, Self::Completed, Self::Failed, Self::Skipped];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::InProgress, Self::Completed, Self::Failed, Self::Skipped, Self::Cancelled];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -242,6 +245,7 @@ impl StepStatus {
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
         }
     }
 

@@ -1,7 +1,7 @@
 //! Addresses that are not to be written to.
 
+use super::address;
 use super::clock::Timestamp;
-use super::email;
 use super::error::Violations;
 use super::text;
 
@@ -34,7 +34,7 @@ pub struct Suppression {
 impl Suppression {
     /// The same with its texts checked and trimmed. `path` is put before each field's name.
     pub fn check(mut self, v: &mut Violations, path: &str) -> Self {
-        self.email = v.take(&format!("{path}email"), email::parse_address(&self.email)).unwrap_or_default();
+        self.email = v.take(&format!("{path}email"), address::parse(&self.email)).unwrap_or_default();
         self.source = text::line(v, &format!("{path}source"), &self.source, text::SHORT);
         self
     }

@@ -29,7 +29,7 @@ pub struct Template {
 /// What a template can speak of.
 #[derive(Debug, Serialize)]
 pub struct Values<'a> {
-    pub prospect: ProspectValues<'a>,
+    pub prospect: ProspectValues,
     pub sender: &'a Sender,
     /// What the tenant's configuration adds.
     pub data: &'a serde_json::Map<String, serde_json::Value>,
@@ -40,17 +40,18 @@ pub struct Values<'a> {
     pub chinese: bool,
 }
 
-/// What a template can say about a prospect.
+/// What a template can say about a prospect: what says something, and empty texts for the rest (`domain::names`).
 #[derive(Debug, Serialize)]
-pub struct ProspectValues<'a> {
-    pub contact_name: &'a str,
-    pub first_name: &'a str,
-    pub company: &'a str,
-    pub position: &'a str,
+pub struct ProspectValues {
+    pub contact_name: String,
+    /// To greet by; empty where that is not clear.
+    pub first_name: String,
+    pub company: String,
+    pub position: String,
     /// As it stands within a sentence.
     pub industry: String,
-    pub location: &'a str,
-    pub notes: &'a str,
+    pub location: String,
+    pub notes: String,
 }
 
 /// A subject and a body, ready to be read.
@@ -151,14 +152,14 @@ mod tests {
 
     fn values<'a>(sender: &'a Sender, website: &'a WebsiteAnalysis, filled: bool, chinese: bool) -> Values<'a> {
         static DATA: std::sync::OnceLock<serde_json::Map<String, serde_json::Value>> = std::sync::OnceLock::new();
-        let some = |text: &'static str| if filled { text } else { "" };
+        let some = |text: &str| if filled { text.to_owned() } else { String::new() };
         Values {
             prospect: ProspectValues {
                 contact_name: some("Anna Berg"),
                 first_name: some("Anna"),
                 company: some("Greenleaf"),
                 position: some("Head of Operations"),
-                industry: some("horticulture").to_owned(),
+                industry: some("horticulture"),
                 location: some("Venlo"),
                 notes: some("Grows tomatoes."),
             },
@@ -166,7 +167,7 @@ mod tests {
             data: DATA.get_or_init(Default::default),
             website,
             goal: "customers",
-            goal_detail: some("We would like to hear how you measure soil moisture today."),
+            goal_detail: if filled { "We would like to hear how you measure soil moisture today." } else { "" },
             chinese,
         }
     }

@@ -62,6 +62,8 @@ pub struct Settings {
     pub tries: u32,
     pub retry: Duration,
     pub max_pages: usize,
+    /// Letters that nobody gets may be from an address that was made up.
+    pub invents_sender: bool,
 }
 
 /// The campaigns that one claim takes at most.
@@ -73,7 +75,7 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 // === impl Settings ===
 
 impl Settings {
-    pub fn new(engine: &config::Engine, fetch: &config::Fetch) -> Self {
+    pub fn new(engine: &config::Engine, fetch: &config::Fetch, dev: bool) -> Self {
         Self {
             workers: engine.workers,
             max_outside_calls: engine.max_outside_calls,
@@ -82,6 +84,7 @@ impl Settings {
             tries: engine.tries,
             retry: Duration::from_millis(engine.retry_millis),
             max_pages: fetch.max_pages,
+            invents_sender: dev,
         }
     }
 }
@@ -89,6 +92,11 @@ impl Settings {
 // === impl Engine ===
 
 impl Engine {
+    /// Whether letters may be from an address that was made up.
+    pub fn invents_sender(&self) -> bool {
+        self.settings.invents_sender
+    }
+
     pub fn new(store: Arc<Store>, connectors: Connectors, settings: Settings) -> Arc<Self> {
         let mut name = [0; 8];
         store.ids().random().fill(&mut name);

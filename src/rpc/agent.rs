@@ -10,9 +10,10 @@ use super::answers::{Answers, made};
 use super::pages::Rows;
 use super::{caller, convert, sized};
 use crate::cache::TenantCache;
+use crate::domain::address;
 use crate::domain::agent_config::AgentSettings;
 use crate::domain::campaign::Goal;
-use crate::domain::email::{Email, parse_address};
+use crate::domain::email::Email;
 use crate::domain::error::Error;
 use crate::domain::id::{EmailId, ProspectId, StrategyId};
 use crate::domain::paging::{Page, PageRequest, QueryShape};
@@ -328,7 +329,7 @@ impl AgentService for Agent {
         let page = if request.email.is_empty() {
             store.suppressions(&page, reason).await?
         } else {
-            let email = parse_address(&request.email).map_err(|error| Error::field("email", error.to_string()))?;
+            let email = address::parse(&request.email).map_err(|error| Error::field("email", error.to_string()))?;
             let found = store.suppression(&email).await?.filter(|found| reason.is_none_or(|r| r == found.reason));
             Page { rows: found.into_iter().collect(), next: None }
         };
@@ -357,7 +358,7 @@ impl AgentService for Agent {
     ) -> Result<Response<pb::RemoveSuppressionResponse>, Status> {
         let caller = caller(&request)?;
         let email =
-            parse_address(&request.get_ref().email).map_err(|error| Error::field("email", error.to_string()))?;
+            address::parse(&request.get_ref().email).map_err(|error| Error::field("email", error.to_string()))?;
         self.store.scope(caller.scope()).write(RemoveSuppression { email }).await?;
         Ok(Response::new(pb::RemoveSuppressionResponse {}))
     }

@@ -6,6 +6,7 @@ mod answers;
 mod cache;
 mod convert;
 mod pages;
+mod recipients;
 mod snapshot;
 mod tenant;
 mod watch;

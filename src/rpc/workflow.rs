@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::answers::{Answers, made};
 use super::pages::Rows;
 use super::watch::{self, Limits};
-use super::{caller, convert, sized};
+use super::{caller, convert, recipients, sized};
 use crate::domain::agent_config::MAX_GOAL_DETAIL;
 use crate::domain::campaign::{Action, Campaign, Settings};
 use crate::domain::email::Email;
@@ -20,14 +20,19 @@ use crate::domain::{template, text};
 use crate::engine::Engine;
 use crate::pb;
 use crate::pb::workflow_service_server::WorkflowService;
-use crate::status::not_found;
+use crate::status::{self, not_found};
 use crate::store::{CampaignRef, Noun, ReviewEmails, Scoped, StartCampaign, Store, StoreError, Transition};
 use crate::tenant::{Caller, TenantId};
+use crate::turns::Turns;
 
 const CAMPAIGNS_PAGE: (u32, u32) = (20, 100);
 const EMAILS_PAGE: (u32, u32) = (50, 1_000);
 const RESULTS_PROSPECTS: u32 = 100;
 const LOG_LINES: u32 = 200;
+const NO_SENDER: &str =
+    "sender.email is not set: the letters are from an invented address, and stay in the outbox folder";
+/// The previews of recipients that are made at once.
+const PREVIEWS: usize = 2;
 
 /// WorkflowService.
 pub struct Workflow {
@@ -39,6 +44,8 @@ pub struct Workflow {
     /// The campaigns that a tenant may start within a minute; 0: any number.
     starts_per_minute: u32,
     answers: Answers,
+    /// Previews of recipients look at every prospect: a few at once, of a tenant one.
+    previews: Arc<Turns>,
 }
 
 impl Workflow {
@@ -50,7 +57,7 @@ impl Workflow {
         starts_per_minute: u32,
         answers: Answers,
     ) -> Self {
-        Self { store, engine, stop, max_stream, starts_per_minute, answers }
+        Self { store, engine, stop, max_stream, starts_per_minute, answers, previews: Turns::new(PREVIEWS, 1, true) }
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
@@ -85,12 +92,56 @@ impl WorkflowService for Workflow {
         let request_id = convert::request_id("StartWorkflow", &name, &request)?;
         let store = self.store.scope(caller.scope());
         let settings = settings(&store, &request).await?;
+        let has_sender = !store.agent_config().await?.settings.sender.email.is_empty();
+        if !has_sender && !self.engine.invents_sender() {
+            return Err(status::sender_missing());
+        }
         let id = CampaignId::make(self.store.ids());
         let campaign =
             store.write(StartCampaign { id, settings, request_id, most_per_minute: self.starts_per_minute }).await?;
         self.engine.wake();
+        let mut notes = recipients::notes(&campaign.settings.recipients);
+        if !has_sender {
+            notes.push(NO_SENDER.to_owned());
+        }
         let campaign = Some(self.out(caller.tenant(), campaign));
-        Ok(Response::new(pb::StartWorkflowResponse { campaign }))
+        Ok(Response::new(pb::StartWorkflowResponse { campaign, notes }))
+    }
+
+    async fn preview_recipients(
+        &self,
+        request: Request<pb::PreviewRecipientsRequest>,
+    ) -> Result<Response<pb::PreviewRecipientsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut v = Violations::default();
+        let rules = recipients::rules(request.recipients, &mut v);
+        let most = v.take("max_prospects", convert::campaign::max_prospects(request.max_prospects)).unwrap_or(0);
+        v.done()?;
+        let _turn = self.previews.take(caller.tenant()).await;
+        let store = self.store.scope(caller.scope());
+        recipients::refuse_unknown(&store, &rules).await?;
+        Ok(Response::new(recipients::preview(&store, &rules, most, self.store.ids().now()).await?))
+    }
+
+    async fn list_recipients(
+        &self,
+        request: Request<pb::ListRecipientsRequest>,
+    ) -> Result<Response<pb::ListRecipientsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let store = self.store.scope(caller.scope());
+        let shape = QueryShape::new(caller.tenant().as_str(), "recipients", &[&request.campaign_id]);
+        let (default, most) = EMAILS_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let campaign = read(&store, &request.campaign_id).await?;
+        let left_out = store.left_out(&campaign.id).await?;
+        let page = store.recipients(&campaign.id, &page).await?;
+        Ok(Response::new(pb::ListRecipientsResponse {
+            recipients: page.rows.into_iter().map(recipients::out).collect(),
+            next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+            left_out: left_out.into_iter().map(recipients::left_out).collect(),
+        }))
     }
 
     async fn get_workflow(
@@ -268,6 +319,7 @@ impl WorkflowService for Workflow {
             campaign: Some(self.out(caller.tenant(), reviewed.campaign)),
             approved_count: i32::try_from(reviewed.approved).unwrap_or(i32::MAX),
             rejected_count: i32::try_from(reviewed.rejected).unwrap_or(i32::MAX),
+            reconsidered_count: i32::try_from(reviewed.reconsidered).unwrap_or(i32::MAX),
         }))
     }
 
@@ -316,7 +368,9 @@ async fn settings(store: &Scoped<'_>, request: &pb::StartWorkflowRequest) -> Res
     let goal = v.take("goal", convert::campaign::request_goal(request.goal)).flatten();
     let goal_detail = text::line(&mut v, "goal_detail", &request.goal_detail, MAX_GOAL_DETAIL);
     let max_prospects = v.take("max_prospects", convert::campaign::max_prospects(request.max_prospects));
+    let recipients = recipients::rules(request.recipients.clone(), &mut v);
     v.done()?;
+    recipients::refuse_unknown(store, &recipients).await?;
     let template_id = match request.template_id.as_str() {
         "" => config.template_id,
         id => Some(known_template(id)?),
@@ -327,6 +381,7 @@ async fn settings(store: &Scoped<'_>, request: &pb::StartWorkflowRequest) -> Res
         goal_detail: if goal_detail.is_empty() { config.goal_detail } else { goal_detail },
         template_id,
         max_prospects: max_prospects.unwrap_or_default(),
+        recipients,
     })
 }
 

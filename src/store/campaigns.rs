@@ -101,7 +101,7 @@ tenant_sql! {
     SET_STEP =
         "UPDATE campaign_steps
          SET status = $4, progress = $5, summary = $6, start_time = COALESCE(start_time, $7),
-             end_time = CASE WHEN $4 IN ('completed', 'failed', 'skipped') THEN $7 END
+             end_time = CASE WHEN $4 IN ('completed', 'failed', 'skipped', 'cancelled') THEN $7 END
          WHERE tenant_id = $1 AND campaign_id = $2 AND step = $3";
     DECIDE =
         "UPDATE emails
@@ -109,6 +109,18 @@ tenant_sql! {
              edited = edited OR $5 IS NOT NULL OR $6 IS NOT NULL, update_time = $7
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status = 'awaiting_approval'
          RETURNING prospect_id";
+    /// Of an e-mail that has not begun to be sent.
+    RECONSIDER =
+        "UPDATE emails
+         SET status = 'awaiting_approval', subject = COALESCE($4, subject), body = COALESCE($5, body),
+             edited = edited OR $4 IS NOT NULL OR $5 IS NOT NULL, update_time = $6
+         WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status IN ('approved', 'rejected')
+         RETURNING prospect_id";
+    RECONSIDER_OTHERS =
+        "UPDATE emails
+         SET status = 'awaiting_approval', update_time = $3
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status IN ('approved', 'rejected')
+         RETURNING id, prospect_id";
     EMAIL_STATUS =
         "SELECT status
          FROM emails
@@ -163,6 +175,7 @@ pub struct Reviewed {
     pub campaign: Campaign,
     pub approved: u32,
     pub rejected: u32,
+    pub reconsidered: u32,
 }
 
 row! {
@@ -356,8 +369,8 @@ impl Write for Transition {
             }
             Action::Cancel => {
                 for step in campaign.steps.iter().filter(|s| s.status == StepStatus::InProgress) {
-                    let skipped = StepStatus::Skipped;
-                    events.push(set_step(tx, &campaign.id, step.id, skipped, step.progress, "cancelled")?);
+                    let (ended, told) = (StepStatus::Cancelled, campaign.standing(step.id, "cancelled"));
+                    events.push(set_step(tx, &campaign.id, step.id, ended, step.progress, &told)?);
                 }
                 events.push(set_state(tx, &campaign, to, "")?);
             }
@@ -393,7 +406,10 @@ impl Write for ReviewEmails {
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Reviewed> {
         let campaign = get(tx, &self.campaign)?;
-        campaign.state.after(Action::ReviewEmails)?;
+        let waits = campaign.state.after(Action::ReviewEmails);
+        if !(campaign.state.is_live() && self.only_takes_back()) {
+            waits?;
+        }
         let mut events = Vec::new();
         for review in &self.reviews {
             let prospect_id = decide(tx, &campaign.id, review)?;
@@ -401,26 +417,32 @@ impl Write for ReviewEmails {
         }
         if let Some(decision) = self.others {
             let now = tx.now();
-            let query = tx.query(DECIDE_OTHERS).bind(campaign.id.clone()).bind(status_after(decision).as_str());
+            let query = match decision {
+                Decision::Reconsider => tx.query(RECONSIDER_OTHERS).bind(campaign.id.clone()),
+                _ => tx.query(DECIDE_OTHERS).bind(campaign.id.clone()).bind(status_after(self.others).as_str()),
+            };
             let rows: Vec<(EmailId, ProspectId)> = query.bind(now.0).all()?;
-            events.extend(rows.into_iter().map(|(email, prospect)| decided(email, prospect, decision)));
+            events.extend(rows.into_iter().map(|(email, prospect)| decided(email, prospect, self.others)));
         }
         let count = |status| {
             let same = |e: &&EventKind| matches!(e, EventKind::EmailChanged { status: s, .. } if *s == status);
             u32::try_from(events.iter().filter(same).count()).unwrap_or(u32::MAX)
         };
         let (approved, rejected) = (count(EmailStatus::Approved), count(EmailStatus::Rejected));
+        let edited = self.reviews.iter().filter(|review| review.decision.is_none()).count();
+        let reconsidered = count(EmailStatus::AwaitingApproval) - u32::try_from(edited).unwrap_or(0);
 
         let now_at = get(tx, &CampaignRef::Id(campaign.id.clone()))?;
         let waiting = now_at.emails.awaiting_approval;
         let generated = now_at.emails.generated();
-        if waiting == 0 {
+        let is_reviewed = waits == Ok(CampaignState::WaitingApproval);
+        if is_reviewed && waiting == 0 {
             let summary = format!("{} approved, {} rejected", now_at.emails.approved, now_at.emails.rejected);
             let done = StepStatus::Completed;
             events.push(set_step(tx, &campaign.id, StepId::EmailReview, done, 100, &summary)?);
             set_current_step(tx, &campaign.id, StepId::EmailSending)?;
             events.push(set_state(tx, &campaign, CampaignState::Running, "review done")?);
-        } else if approved + rejected > 0 {
+        } else if approved + rejected + reconsidered > 0 {
             let progress = percent(generated - waiting, generated);
             let summary = format!("{waiting} left to decide");
             let step = StepStatus::InProgress;
@@ -428,7 +450,15 @@ impl Write for ReviewEmails {
         }
         record(tx, &campaign.id, events)?;
         let campaign = get(tx, &CampaignRef::Id(campaign.id))?;
-        Ok(Reviewed { campaign, approved, rejected })
+        Ok(Reviewed { campaign, approved, rejected, reconsidered })
+    }
+}
+
+impl ReviewEmails {
+    /// Whether it decides nothing, and only opens again what was decided: then the campaign need not wait for it.
+    fn only_takes_back(&self) -> bool {
+        let back = Some(Decision::Reconsider);
+        self.reviews.iter().all(|review| review.decision == back) && (self.others.is_none() || self.others == back)
     }
 }
 
@@ -440,8 +470,13 @@ pub(super) fn percent(part: u32, whole: u32) -> u8 {
 
 fn decide(tx: &mut ScopedTx<'_>, campaign: &CampaignId, review: &Review) -> Result<ProspectId> {
     let now = tx.now();
-    let status = status_after(review.decision);
-    let query = tx.query(DECIDE).bind(review.email_id.clone()).bind(campaign.clone()).bind(status.as_str());
+    let query = match review.decision {
+        Some(Decision::Reconsider) => tx.query(RECONSIDER).bind(review.email_id.clone()).bind(campaign.clone()),
+        decision => {
+            let query = tx.query(DECIDE).bind(review.email_id.clone()).bind(campaign.clone());
+            query.bind(status_after(decision).as_str())
+        }
+    };
     let row = query.bind(review.subject.clone()).bind(review.body.clone()).bind(now.0).optional()?;
     if let Some((prospect_id,)) = row {
         return Ok(prospect_id);
@@ -452,14 +487,15 @@ fn decide(tx: &mut ScopedTx<'_>, campaign: &CampaignId, review: &Review) -> Resu
     Err(StoreError::EmailState { id: review.email_id.to_string(), status })
 }
 
-fn status_after(decision: Decision) -> EmailStatus {
+fn status_after(decision: Option<Decision>) -> EmailStatus {
     match decision {
-        Decision::Approve => EmailStatus::Approved,
-        Decision::Reject => EmailStatus::Rejected,
+        Some(Decision::Approve) => EmailStatus::Approved,
+        Some(Decision::Reject) => EmailStatus::Rejected,
+        Some(Decision::Reconsider) | None => EmailStatus::AwaitingApproval,
     }
 }
 
-fn decided(email_id: EmailId, prospect_id: ProspectId, decision: Decision) -> EventKind {
+fn decided(email_id: EmailId, prospect_id: ProspectId, decision: Option<Decision>) -> EventKind {
     EventKind::EmailChanged { email_id, prospect_id, status: status_after(decision) }
 }
 
@@ -478,7 +514,7 @@ impl Row {
         steps.sort_by_key(|step| step.0);
         let counts: HashMap<EmailStatus, u32> = read::<Vec<_>>("count of e-mails", &self.emails)?.into_iter().collect();
         let of = |status| counts.get(&status).copied().unwrap_or(0);
-        Ok(Campaign {
+        let campaign = Campaign {
             state,
             settings: read("settings", &self.settings)?,
             current_step,
@@ -502,7 +538,8 @@ impl Row {
             },
             id: self.id,
             failure: self.failure,
-        })
+        };
+        Ok(campaign.with_standing())
     }
 }
 

@@ -19,6 +19,11 @@ system_sql! {
          WHERE s.type = 'table' AND s.name NOT LIKE 'sqlite_%' AND s.name != '_sqlx_migrations'";
     CHECK_REFERENCES = "SELECT \"table\", COUNT(*) FROM pragma_foreign_key_check GROUP BY \"table\"";
     CHECK_TENANTS = "SELECT id, data_key FROM tenants ORDER BY id";
+    CHECK_DUPLICATES =
+        "SELECT tenant_id, id, duplicate_of
+         FROM prospects
+         WHERE duplicate_of IS NOT NULL AND delete_time IS NULL
+         ORDER BY tenant_id, duplicate_of, id";
     CHECK_PAGES = "PRAGMA integrity_check(20)";
 }
 
@@ -37,6 +42,9 @@ const TABLES: [&str; 11] = [
     "suppressions",
 ];
 
+/// The duplicates that are named one by one.
+const MAX_DUPLICATES: usize = 100;
+
 /// What is wrong with the database, and the tenants that it has. `deep` reads every page.
 pub fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -> (Vec<Finding>, Vec<TenantId>) {
     let mut findings = Vec::new();
@@ -47,6 +55,7 @@ pub fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -
         check_migrations(&connection, &mut findings)?;
         check_tables(&connection, &mut findings)?;
         check_references(&connection, &mut findings)?;
+        check_duplicates(&connection, &mut findings)?;
         tenants = check_tenants(&connection, master_key, &mut findings)?;
         if deep {
             check_pages(&connection, &mut findings)?;
@@ -114,6 +123,22 @@ fn check_references(connection: &Connection, findings: &mut Vec<Finding>) -> Res
             wrong,
             "somebody else wrote into the database: put back the last backup of the data folder",
         ));
+    }
+    Ok(())
+}
+
+/// The prospects that two spellings of one address made.
+fn check_duplicates(connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
+    let pairs: Vec<(String, String, String)> = CHECK_DUPLICATES.on(connection).all()?;
+    for (tenant, id, of) in &pairs[..pairs.len().min(MAX_DUPLICATES)] {
+        findings.push(Finding::new(
+            format!("the prospect {id} of {tenant} has the same mailbox as the older {of}, and is never written to"),
+            "delete one of them, or change the address of the younger",
+        ));
+    }
+    if pairs.len() > MAX_DUPLICATES {
+        let wrong = format!("{} more prospects have the same mailbox as an older one", pairs.len() - MAX_DUPLICATES);
+        findings.push(Finding::new(wrong, "deal with those that are named, then look again"));
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ mod idempotency;
 mod master_key;
 mod progress;
 mod prospects;
+mod recipients;
+mod rekey;
 mod replies;
 mod reset;
 mod rows;
@@ -169,7 +171,23 @@ impl Store {
         let changes = changes::Changes::default();
         let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, writer });
         store.queue.write_system(system::FreeLeases).await?;
+        store.rekey().await?;
         Ok(store)
+    }
+
+    /// Brings the keys of stored addresses to this version's; once it is done, there is nothing to do.
+    async fn rekey(&self) -> Result<()> {
+        for tenant in self.queue.write_system(rekey::Unkeyed).await? {
+            let mut rows = 0;
+            loop {
+                match self.queue.write(&tenant, rekey::Rekey).await? {
+                    0 => break,
+                    more => rows += more,
+                }
+            }
+            tracing::info!(%tenant, rows, "store.rekeyed");
+        }
+        Ok(())
     }
 
     /// The door to one tenant's rows.
@@ -311,6 +329,8 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         idempotency::REGISTERED,
         progress::REGISTERED,
         prospects::REGISTERED,
+        recipients::REGISTERED,
+        rekey::REGISTERED,
         replies::REGISTERED,
         reset::REGISTERED,
         strategies::REGISTERED,
@@ -321,5 +341,6 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
 
 /// Every text that crosses tenants, or concerns none.
 pub fn system_texts() -> Vec<sql::SystemSql> {
-    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM].concat()
+    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, rekey::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM]
+        .concat()
 }

@@ -14,17 +14,20 @@ use super::emails::{EmailRow, email_columns};
 use super::error::{Result, StoreError};
 use super::events::{json, record};
 use super::prospects::{self, ProspectRow, prospect_columns};
+use super::recipients;
 use super::sql::{row, tenant_sql};
 use super::strategies;
 use super::suppressions;
 use super::system::Lease;
 use super::tx::{ScopedTx, signed};
 use super::writer::Write;
+use crate::domain::address;
 use crate::domain::campaign::{Action, Campaign, CampaignState, RankedProspect, StepId, StepStatus};
 use crate::domain::email::{Email, EmailStatus, Mailbox};
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
 use crate::domain::prospect::Prospect;
+use crate::domain::recipients::LeftOutOf;
 use crate::domain::strategy::SearchStrategy;
 use crate::domain::website::WebsiteAnalysis;
 
@@ -54,6 +57,10 @@ tenant_sql! {
         "UPDATE campaigns
          SET strategy = $3
          WHERE tenant_id = $1 AND id = $2";
+    SET_LEFT_OUT =
+        "UPDATE campaigns
+         SET left_out = $3
+         WHERE tenant_id = $1 AND id = $2";
     SET_PROSPECT_COUNT =
         "UPDATE campaigns
          SET prospect_count = $3
@@ -76,15 +83,16 @@ tenant_sql! {
     INSERT_EMAILS =
         "INSERT INTO emails (
              tenant_id, id, prospect_id, campaign_id, position, template_id, subject, body, from_name, from_address,
-             to_name, to_address, unsubscribe, status, note, message_id, create_time, update_time)
+             to_name, to_address, unsubscribe, status, note, message_id, address_key, create_time, update_time)
          SELECT $1, value ->> '$[0]', value ->> '$[1]', $2, value ->> '$[13]', value ->> '$[2]', value ->> '$[3]',
              value ->> '$[4]', value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]', value ->> '$[9]',
-             value ->> '$[10]', value ->> '$[11]', value ->> '$[12]', $3, $3
+             value ->> '$[10]', value ->> '$[11]', value ->> '$[12]', value ->> '$[14]', $3, $3
          FROM jsonb_each($4)";
+    /// But those that have a note, which a person is to read.
     APPROVE_ALL =
         "UPDATE emails
          SET status = 'approved', update_time = $3
-         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'awaiting_approval'
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'awaiting_approval' AND note = ''
          RETURNING id, prospect_id";
     BEGIN_SENDING = concat!(
         "UPDATE emails
@@ -134,7 +142,10 @@ pub enum Work {
     Analysis(Box<WebsiteAnalysis>),
     Strategy(SearchStrategy),
     /// The best first.
-    Prospects(Vec<RankedProspect>),
+    Prospects {
+        chosen: Vec<RankedProspect>,
+        left_out: Vec<LeftOutOf>,
+    },
     /// For the prospects before position `done`, of `of`.
     Emails {
         done: u32,
@@ -301,7 +312,7 @@ impl Write for Advance {
 
     fn weight(&self) -> usize {
         match &self.work {
-            Work::Prospects(list) => list.len(),
+            Work::Prospects { chosen, .. } => chosen.len(),
             Work::Emails { emails, .. } => 2 * emails.len(),
             Work::ApproveAll => 1_000,
             _ => 1,
@@ -349,8 +360,9 @@ impl Advance {
                 tx.query(SET_STRATEGY).bind(id.clone()).bind(json(strategy)).execute_exactly(1)?;
                 strategies::keep(tx, campaign, strategy)?;
             }
-            Work::Prospects(list) => {
-                let rows: Vec<_> = list.iter().map(|p| (&p.prospect_id, p.score, json(&p.reasons))).collect();
+            Work::Prospects { chosen, left_out } => {
+                tx.query(SET_LEFT_OUT).bind(id.clone()).bind(json(left_out)).execute_exactly(1)?;
+                let rows: Vec<_> = chosen.iter().map(|p| (&p.prospect_id, p.score, json(&p.reasons))).collect();
                 tx.query(INSERT_PROSPECTS).bind(id.clone()).bind(json(&rows)).execute_exactly(rows.len())?;
                 let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
                 tx.query(SET_PROSPECT_COUNT).bind(id.clone()).bind(count).execute_exactly(1)?;
@@ -389,6 +401,13 @@ impl Advance {
         }
         match &self.next {
             Next::Stay => {}
+            Next::Done { .. } if undecided(tx, campaign, self.step)? > 0 => {
+                let left = undecided(tx, campaign, self.step)?;
+                let summary = format!("{left} left to decide");
+                let step = StepStatus::InProgress;
+                events.push(set_step(tx, id, StepId::EmailReview, step, progress, &summary)?);
+                events.push(set_state(tx, campaign, CampaignState::WaitingApproval, "")?);
+            }
             Next::Done { status, summary } => {
                 events.push(set_step(tx, id, self.step, *status, 100, summary)?);
                 match self.step.next() {
@@ -416,11 +435,21 @@ impl Advance {
     }
 }
 
+/// How many e-mails a person has to decide on before the campaign may leave the step: those that were taken back while it
+/// sent, and those that nobody may approve but a person.
+fn undecided(tx: &mut ScopedTx<'_>, campaign: &Campaign, step: StepId) -> Result<u32> {
+    if !matches!(step, StepId::EmailReview | StepId::EmailSending) {
+        return Ok(0);
+    }
+    let now_at = campaigns::get(tx, &CampaignRef::Id(campaign.id.clone()))?;
+    Ok(now_at.emails.awaiting_approval)
+}
+
 // === impl WrittenEmail ===
 
 impl WrittenEmail {
     /// In the order that INSERT_EMAILS reads them.
-    fn values(&self) -> [Value; 14] {
+    fn values(&self) -> [Value; 15] {
         [
             self.id.as_str().into(),
             self.prospect_id.as_str().into(),
@@ -436,6 +465,7 @@ impl WrittenEmail {
             self.note.as_str().into(),
             self.message_id.as_str().into(),
             self.position.into(),
+            address::key(&self.to.address).into(),
         ]
     }
 
@@ -466,19 +496,19 @@ impl Write for SendBegin {
         if campaign.steps.iter().any(pending) {
             events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, 0, "")?);
         }
-        let begun = begin_next(tx, &campaign.id, &mut events)?;
+        let begun = begin_next(tx, &campaign, &mut events)?;
         record(tx, &campaign.id, events)?;
         Ok(begun)
     }
 }
 
 /// Marks the next approved e-mail as being sent. Those that are not to be sent after all are skipped.
-fn begin_next(tx: &mut ScopedTx<'_>, campaign: &CampaignId, events: &mut Vec<EventKind>) -> Result<Begun> {
+fn begin_next(tx: &mut ScopedTx<'_>, campaign: &Campaign, events: &mut Vec<EventKind>) -> Result<Begun> {
     let now = tx.now();
     for _ in 0..MOST_SKIPPED {
-        let row: Option<EmailRow> = tx.query(BEGIN_SENDING).bind(campaign.clone()).bind(now.0).optional()?;
+        let row: Option<EmailRow> = tx.query(BEGIN_SENDING).bind(campaign.id.clone()).bind(now.0).optional()?;
         let Some(email) = row.map(EmailRow::email).transpose()? else { return Ok(Begun::NoneLeft) };
-        let why_not = why_not(tx, &email)?;
+        let why_not = why_not(tx, campaign, &email)?;
         let status = if why_not.is_some() { EmailStatus::Skipped } else { EmailStatus::Sending };
         let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
         events.push(EventKind::EmailChanged { email_id: email_id.clone(), prospect_id, status });
@@ -491,9 +521,14 @@ fn begin_next(tx: &mut ScopedTx<'_>, campaign: &CampaignId, events: &mut Vec<Eve
 }
 
 /// Why an approved e-mail is not sent after all, as things are now.
-fn why_not(tx: &mut ScopedTx<'_>, email: &Email) -> Result<Option<String>> {
+fn why_not(tx: &mut ScopedTx<'_>, campaign: &Campaign, email: &Email) -> Result<Option<String>> {
     if let Some(suppression) = suppressions::find(tx, &email.to.address)? {
         return Ok(Some(format!("not sent: {}", suppression.reason.in_words())));
+    }
+    // Another campaign may have written to the mailbox since this one chose.
+    let written = recipients::written(tx, &address::key(&email.to.address), &campaign.id)?;
+    if campaign.settings.recipients.written_recently(written, tx.now()) {
+        return Ok(Some("not sent: another campaign has written to it since".to_owned()));
     }
     match prospects::find(tx, &email.prospect_id, "") {
         Ok(prospect) => Ok(prospect.left_alone().map(|why| format!("not sent: {why}"))),
@@ -534,7 +569,7 @@ impl Write for SendDone {
                 let to = campaign.state.after(Action::Pause)?;
                 events.push(set_state_under_lease(tx, &campaign, to, &reason)?);
             } else if self.begin_next
-                && let Begun::Email(email) = begin_next(tx, &campaign.id, &mut events)?
+                && let Begun::Email(email) = begin_next(tx, &campaign, &mut events)?
             {
                 next = Some(*email);
             }

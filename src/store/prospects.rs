@@ -15,8 +15,8 @@ use super::sql::tenant_sql;
 use super::suppressions;
 use super::tx::ScopedTx;
 use super::writer::Write;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::email::address_key;
 use crate::domain::id::{Ids, ProspectId};
 use crate::domain::mask::Mask;
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
@@ -34,7 +34,7 @@ macro_rules! prospect_columns {
          p.source_url, p.notes, p.tags, p.language, p.status, p.conversion_probability, p.priority_score, p.next_action,
          p.potential_interest, p.discovery_context, p.manual_intervention, p.auto_reply_enabled, p.emails_sent,
          p.last_contact_time, p.replies_received, p.last_reply, p.last_reply_time, p.decided_intent, p.create_time,
-         p.update_time, p.delete_time, p.purge_time, p.revision"
+         p.update_time, p.delete_time, p.purge_time, p.duplicate_of, p.revision"
     };
 }
 
@@ -113,29 +113,29 @@ tenant_sql! {
         "SELECT p.email_key, p.id
          FROM json_each($2) k
          CROSS JOIN prospects p
-         WHERE p.tenant_id = $1 AND p.email_key = k.value AND p.delete_time IS NULL";
+         WHERE p.tenant_id = $1 AND p.email_key = k.value AND p.delete_time IS NULL AND p.duplicate_of IS NULL";
     /// Adds the rows of a JSON array, each as `values` gives it; one whose address is held is passed over.
     INSERT =
         "INSERT INTO prospects (
              tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size,
              source, source_url, notes, tags, language, status, conversion_probability, priority_score, next_action,
              potential_interest, discovery_context, manual_intervention, auto_reply_enabled, search_key, industry_key,
-             emails_sent, create_time, update_time, revision)
+             emails_sent, create_time, update_time, revision, keyed)
          SELECT $1, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]', value ->> '$[3]',
              value ->> '$[4]', value ->> '$[5]', value ->> '$[6]', value ->> '$[7]', value ->> '$[8]',
              value ->> '$[9]', value ->> '$[10]', value ->> '$[11]', value ->> '$[12]', value ->> '$[13]',
              value ->> '$[14]', value ->> '$[15]', value ->> '$[16]', value ->> '$[17]', value ->> '$[18]',
              value ->> '$[19]', value ->> '$[20]', value ->> '$[21]', value ->> '$[22]', value ->> '$[23]',
-             0, $2, $2, 1
+             0, $2, $2, 1, 1
          FROM jsonb_each($3)
          WHERE true
-         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL DO NOTHING";
+         ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL AND duplicate_of IS NULL DO NOTHING";
     UPDATE = changed!("");
     /// Touches the index of addresses, which the other need not.
-    UPDATE_EMAIL = changed!(", email = value ->> '$[1]', email_key = value ->> '$[2]'");
+    UPDATE_EMAIL = changed!(", email = value ->> '$[1]', email_key = value ->> '$[2]', duplicate_of = NULL");
     SET_DELETED =
         "UPDATE prospects
-         SET delete_time = $4, purge_time = $5, update_time = $6, revision = revision + 1
+         SET delete_time = $4, purge_time = $5, update_time = $6, duplicate_of = NULL, revision = revision + 1
          WHERE tenant_id = $1 AND id = $2 AND revision = $3";
 }
 
@@ -218,6 +218,7 @@ pub(super) struct ProspectRow {
     update_time: i64,
     delete_time: Option<i64>,
     purge_time: Option<i64>,
+    duplicate_of: Option<ProspectId>,
     revision: i64,
 }
 
@@ -260,7 +261,7 @@ impl CreateProspects {
         let mut made: Vec<_> = rows.iter().map(|_| ProspectId::make(ids)).collect();
         made.sort_unstable();
         let values: Vec<_> = made.iter().zip(&rows).map(|(id, fields)| values(id, fields)).collect();
-        let keys = rows.iter().map(|fields| address_key(&fields.email));
+        let keys = rows.iter().map(|fields| address::key(&fields.email));
         Self { values: json(&values), rows: made.into_iter().zip(keys).collect(), request_id }
     }
 
@@ -341,6 +342,9 @@ impl UpdateProspect {
     /// The prospect as it is after the change.
     fn changed(&self, mut prospect: Prospect, now: Timestamp) -> Prospect {
         prospect.fields.merge(&self.fields, &self.mask);
+        if self.moves() {
+            prospect.duplicate_of = None;
+        }
         prospect.update_time = now;
         prospect.revision += 1;
         prospect
@@ -414,13 +418,14 @@ fn check_etag(tenant: &TenantId, prospect: &Prospect, etag: &str) -> Result<()> 
 
 /// An address belongs to one prospect among those that are not deleted.
 fn refuse_if_taken(tx: &mut ScopedTx<'_>, prospect: &Prospect) -> Result<()> {
-    let keys = [address_key(&prospect.fields.email)];
+    let keys = [address::key(&prospect.fields.email)];
     let holders: Vec<(String, ProspectId)> = tx.query(HOLDERS).bind(json(&keys)).all()?;
     if holders.iter().any(|(_, holder)| *holder != prospect.id) { Err(StoreError::EmailTaken) } else { Ok(()) }
 }
 
 fn set_deleted(tx: &mut ScopedTx<'_>, mut prospect: Prospect, deleted: Option<Deleted>) -> Result<Prospect> {
     prospect.deleted = deleted;
+    prospect.duplicate_of = None;
     prospect.update_time = tx.now();
     let query = tx.change_row(SET_DELETED, prospect.id.as_str()).bind(prospect.revision);
     let query = query.bind(deleted.map(|d| d.time.0)).bind(deleted.map(|d| d.purge_time.0));
@@ -434,7 +439,7 @@ fn values(id: &ProspectId, f: &ProspectFields) -> Vec<Value> {
     vec![
         id.as_str().into(),
         f.email.as_str().into(),
-        address_key(&f.email).into(),
+        address::key(&f.email).into(),
         f.company.as_str().into(),
         f.contact_name.as_str().into(),
         f.position.as_str().into(),
@@ -502,6 +507,7 @@ impl ProspectRow {
                 last_time: self.last_reply_time.map(Timestamp),
                 decided,
             },
+            duplicate_of: self.duplicate_of,
             deleted: deleted.map(|(time, purge)| Deleted { time: Timestamp(time), purge_time: Timestamp(purge) }),
             create_time: Timestamp(self.create_time),
             update_time: Timestamp(self.update_time),

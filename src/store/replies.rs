@@ -8,6 +8,7 @@ use super::sql::tenant_sql;
 use super::suppressions;
 use super::tx::ScopedTx;
 use super::writer::Write;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::Email;
 use crate::domain::id::{EmailId, ProspectId};
@@ -20,8 +21,8 @@ tenant_sql! {
     INSERT =
         "INSERT INTO emails (
              tenant_id, id, prospect_id, subject, body, from_name, from_address, to_name, to_address, unsubscribe, status,
-             message_id, create_time, update_time, received_time, intent, in_reply_to)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8, '', 'received', $9, $10, $10, $11, $12, $13)";
+             message_id, create_time, update_time, received_time, intent, in_reply_to, address_key)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8, '', 'received', $9, $10, $10, $11, $12, $13, $14)";
     BEFORE =
         "SELECT id
          FROM emails
@@ -96,7 +97,8 @@ impl Write for RecordReply {
         let insert = insert.bind(self.subject.clone()).bind(self.body.clone());
         let insert = insert.bind(prospect.fields.contact_name.clone()).bind(prospect.fields.email.clone()).bind(to);
         let insert = insert.bind(self.message_id.clone()).bind(now.0).bind(received.0).bind(self.intent.as_str());
-        insert.bind(self.in_reply_to.clone()).execute_exactly(1)?;
+        let insert = insert.bind(self.in_reply_to.clone()).bind(address::key(&prospect.fields.email));
+        insert.execute_exactly(1)?;
         tx.count("replies", 1);
         self.note(tx, &prospect, received)?;
         if self.intent == Intent::Unsubscribe {

@@ -8,8 +8,8 @@ use super::prospects::highest_first;
 use super::sql::{row, tenant_sql};
 use super::tx::ScopedTx;
 use super::writer::Write;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::email::address_key;
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 use crate::domain::suppression::{Suppression, SuppressionReason};
 
@@ -25,8 +25,8 @@ tenant_sql! {
          FROM suppressions
          WHERE tenant_id = $1 AND email_key = $2";
     INSERT =
-        "INSERT INTO suppressions (tenant_id, email_key, email, reason, source, create_time)
-         SELECT $1, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]', value ->> '$[3]', $2
+        "INSERT INTO suppressions (tenant_id, email_key, keyed, email, reason, source, create_time)
+         SELECT $1, value ->> '$[0]', 1, value ->> '$[1]', value ->> '$[2]', value ->> '$[3]', $2
          FROM jsonb_each($3)
          WHERE true
          ON CONFLICT (tenant_id, email_key) DO NOTHING";
@@ -67,25 +67,25 @@ impl Scoped<'_> {
         let query = self.query(LIST).bind(time).bind(key).bind(request.size + 1);
         let rows: Vec<Row> = query.bind(reason.map(SuppressionReason::as_str)).all().await?;
         let rows = rows.into_iter().map(Row::suppression).collect::<Result<_>>()?;
-        Ok(page(rows, request.size, |s: &Suppression| RowCursor { at: s.create_time.0, id: address_key(&s.email) }))
+        Ok(page(rows, request.size, |s: &Suppression| RowCursor { at: s.create_time.0, id: address::key(&s.email) }))
     }
 
     pub async fn suppression(&self, email: &str) -> Result<Option<Suppression>> {
-        let row: Option<Row> = self.query(GET).bind(address_key(email)).optional().await?;
+        let row: Option<Row> = self.query(GET).bind(address::key(email)).optional().await?;
         row.map(Row::suppression).transpose()
     }
 }
 
 /// Why the address is not to be written to, inside a write; None if it may be.
 pub(super) fn find(tx: &mut ScopedTx<'_>, email: &str) -> Result<Option<Suppression>> {
-    let row: Option<Row> = tx.query(GET).bind(address_key(email)).optional()?;
+    let row: Option<Row> = tx.query(GET).bind(address::key(email)).optional()?;
     row.map(Row::suppression).transpose()
 }
 
 /// How many were not there before.
 pub(super) fn add(tx: &mut ScopedTx<'_>, suppressions: &[Suppression]) -> Result<u64> {
     let values =
-        |s: &Suppression| [address_key(&s.email), s.email.clone(), s.reason.as_str().to_owned(), s.source.clone()];
+        |s: &Suppression| [address::key(&s.email), s.email.clone(), s.reason.as_str().to_owned(), s.source.clone()];
     let rows: Vec<_> = suppressions.iter().map(values).collect();
     let now = tx.now();
     let added = tx.query(INSERT).bind(now.0).bind(json(&rows)).execute()?;
@@ -122,7 +122,7 @@ impl Write for RemoveSuppression {
     type Out = ();
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
-        let removed = tx.query(DELETE).bind(address_key(&self.email)).execute()?;
+        let removed = tx.query(DELETE).bind(address::key(&self.email)).execute()?;
         if removed == 0 {
             return Err(StoreError::NotFound(Noun::Suppression));
         }

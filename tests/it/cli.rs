@@ -52,7 +52,7 @@ async fn the_example_campaign_runs_to_its_end_and_prints_its_results() {
     assert_eq!(eml_files(&outbox(data.path(), "user_a")).len(), 50);
 
     // Machines read JSON; the same prospects again are duplicates.
-    let json = [&run[..], &["--json"]].concat();
+    let json = [&run[..], &["--json", "--not-again-days", "0"]].concat();
     let output = campaign(&server, "user_a", &json).await;
     let results: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(results["campaign"]["state"], "CAMPAIGN_STATE_COMPLETED");
@@ -79,7 +79,7 @@ async fn a_campaign_that_waits_says_what_to_do_and_does_it() {
     campaign(&server, "user_a", &["select-template", "event_invitation"]).await;
     let output = campaign(&server, "user_a", &["watch"]).await;
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stdout).contains("herald campaign approve"));
+    assert!(text(&output.stdout).contains("herald campaign review"));
     assert!(text(&campaign(&server, "user_a", &["pause"]).await.stdout).contains("is paused"));
     assert!(text(&campaign(&server, "user_a", &["resume"]).await.stdout).contains("is waiting approval"));
     assert!(campaign(&server, "user_a", &["approve"]).await.status.success());
@@ -489,7 +489,8 @@ async fn nothing_that_anybody_says_reaches_the_terminal_as_a_control_character()
     for json in [&["--json"][..], &[]] {
         let csv = path("good.csv");
         let run = ["campaign", "run", "--website", &website, "--prospects", &csv, "--template", "modern_tech"];
-        let told = client(&server, &[&run[..], &["--approve-all"], json].concat()).await;
+        let always = ["--approve-all", "--not-again-days", "0"];
+        let told = client(&server, &[&run[..], &always, json].concat()).await;
         assert!(told.0 && safe(&told).contains("Acme"), "{told:?}");
     }
     // An error's words are its causer's: a template, an address, a name of a file or a column, a flag.

@@ -1,5 +1,8 @@
 //! A database of an older version is brought up to date with everything that is in it.
 
+use std::collections::BTreeMap;
+
+use herald::cli::Api;
 use herald::config::Secret;
 use herald::domain::clock::SystemRandom;
 use herald::pb;
@@ -8,8 +11,10 @@ use herald::tenant::TenantId;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use tempfile::TempDir;
 
 use crate::support::kill::assert_whole;
+use crate::support::process::{herald, serve};
 use crate::support::{TestApp, add_prospects, config, folder, newest, seams};
 
 /// What a tenant of the first version may have: two campaigns, one over, with an e-mail each.
@@ -42,16 +47,19 @@ const ROWS: &str = "
          'approved', 'm2@a.example', NULL, 2, 2);
 ";
 
-#[tokio::test]
-async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
-    let (data, first) = (folder(), folder());
-    let migration = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/0001_initial.sql");
-    std::fs::copy(migration, first.path().join("0001_initial.sql")).expect("copied");
-    let path = data.path().join("herald.db");
-    let mut database =
-        SqliteConnectOptions::new().filename(&path).create_if_missing(true).connect().await.expect("a database");
-    let migrator = Migrator::new(first.path()).await.expect("a migration");
-    migrator.run(&mut database).await.expect("the first schema");
+/// A data folder whose database has the first migrations alone, and two tenants.
+async fn older(migrations: usize) -> (TempDir, MasterKey, SqliteConnection) {
+    let (data, some) = (folder(), folder());
+    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).expect("a folder");
+    let mut all: Vec<_> = all.map(|entry| entry.expect("a file").path()).collect();
+    all.sort();
+    for migration in &all[..migrations] {
+        std::fs::copy(migration, some.path().join(migration.file_name().expect("a name"))).expect("copied");
+    }
+    let options = SqliteConnectOptions::new().filename(data.path().join("herald.db")).create_if_missing(true);
+    let mut database = options.connect().await.expect("a database");
+    let migrator = Migrator::new(some.path()).await.expect("migrations");
+    migrator.run(&mut database).await.expect("an older schema");
     let master_key = MasterKey::generate(&SystemRandom);
     for tenant in ["user_a", "user_b"] {
         let id = TenantId::parse(tenant).expect("an id");
@@ -59,6 +67,12 @@ async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
         let insert = insert.bind(master_key.new_data_key(&id, &SystemRandom).expect("sealed"));
         insert.execute(&mut database).await.expect("a tenant");
     }
+    (data, master_key, database)
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
+    let (data, master_key, mut database) = older(1).await;
     #[expect(clippy::disallowed_methods, reason = "rows of a test")]
     sqlx::raw_sql(ROWS).execute(&mut database).await.expect("rows");
     // As servers of that version left it when they ended.
@@ -100,4 +114,105 @@ async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
 async fn statistics(database: &mut SqliteConnection) -> Vec<String> {
     let tables = "SELECT name FROM sqlite_schema WHERE name LIKE 'sqlite_stat%' ORDER BY name";
     sqlx::query_scalar(tables).fetch_all(database).await.expect("the schema")
+}
+
+/// A prospect of a version that took every spelling for an address of its own.
+fn prospect(n: usize, email: &str, created: usize) -> (String, String, String, usize) {
+    (format!("pr_{n:06}"), email.to_owned(), email.to_lowercase(), created)
+}
+
+/// Adds them for both tenants, with suppressions of the same addresses for the second.
+async fn add_older(database: &mut SqliteConnection, prospects: &[(String, String, String, usize)]) {
+    let rows = serde_json::to_string(prospects).expect("JSON");
+    for sql in [
+        "INSERT INTO prospects (tenant_id, id, email, email_key, company, contact_name, position, industry, location,
+             business_size, source, source_url, notes, tags, language, status, emails_sent, create_time, update_time, revision)
+         SELECT t.id, value ->> '$[0]', value ->> '$[1]', value ->> '$[2]', '', '', '', '', '', '', '', '', '', '[]', '',
+             'discovered', 0, value ->> '$[3]', 1, 1
+         FROM tenants t, json_each($1)",
+        "INSERT INTO suppressions (tenant_id, email_key, email, reason, source, create_time)
+         SELECT 'user_b', value ->> '$[2]', value ->> '$[1]', 'manual', '', value ->> '$[3]'
+         FROM json_each($1)",
+        "INSERT INTO counters (tenant_id, noun, value)
+         SELECT t.id, 'prospects', json_array_length($1) FROM tenants t
+         UNION ALL SELECT 'user_b', 'suppressions', json_array_length($1)",
+    ] {
+        sqlx::query(sql).bind(&rows).execute(&mut *database).await.expect("rows");
+    }
+}
+
+const SPELLINGS: usize = 4;
+
+/// The mailbox `n` as people spell it.
+fn spelled(n: usize, how: usize) -> String {
+    match how {
+        0 => format!("kim{n}@bücher.example"),
+        1 => format!("Kim{n}@XN--BCHER-KVA.example"),
+        2 => format!("ｋｉｍ{n}@bu\u{308}cher.example"),
+        _ => format!("kim{n}@bü\u{200b}cher.example"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spellings_of_one_mailbox_become_one_wherever_the_work_is_interrupted() {
+    // 900 mailboxes, each in four spellings; which of them came first differs.
+    let all: Vec<_> = (0..900 * SPELLINGS)
+        .map(|n| prospect(n, &spelled(n / SPELLINGS, n % SPELLINGS), (n * 7 + n / SPELLINGS) % SPELLINGS + 1))
+        .collect();
+    let mut states = Vec::new();
+    for crash in [None, Some("store.committed:4"), Some("store.begun:6"), Some("store.committed:9")] {
+        let (data, master_key, mut database) = older(4).await;
+        add_older(&mut database, &all).await;
+        database.close().await.expect("closed");
+        let key = master_key.to_base64();
+        let env = [("HERALD_MASTER_KEY", key.as_str())];
+        if let Some(at) = crash {
+            let mut command = herald();
+            command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
+            let ended = command.envs(env).env("HERALD_CRASH_AT", at).output().expect("it ends").status;
+            assert!(!ended.success() && ended.code().is_none(), "it dies at {at}: {ended}");
+        }
+        let server = serve(data.path(), &env);
+        states.push(state(&server.user("user_b").await, &data).await);
+        drop(server);
+    }
+    let (holders, duplicates, suppressions) = &states[0];
+    assert_eq!((holders.len(), duplicates.len(), *suppressions), (900, 900 * (SPELLINGS - 1), 900));
+    let mut mailboxes: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for row in &all {
+        mailboxes.entry(herald::domain::address::key(&row.1)).or_default().push(row);
+    }
+    for (key, holder) in holders {
+        let same = &mailboxes[key];
+        let oldest = same.iter().min_by_key(|row| (row.3, &row.0)).expect("one");
+        assert_eq!(oldest.0, *holder, "the oldest has the key");
+        assert!(same.iter().filter(|row| row.0 != *holder).all(|row| duplicates[&row.0] == *holder), "{key}");
+    }
+    assert!(states.iter().all(|state| state == &states[0]), "an interrupted run ends as a clean one does");
+}
+
+type State = (BTreeMap<String, String>, BTreeMap<String, String>, i64);
+
+/// Who holds which key, who is whose duplicate, and how many suppressions there are, as they are stored and counted.
+async fn state(api: &Api, data: &TempDir) -> State {
+    let mut database = SqliteConnectOptions::new().filename(data.path().join("herald.db")).connect().await.expect("it");
+    let rows = "SELECT email_key, id, duplicate_of FROM prospects WHERE tenant_id = 'user_b'";
+    let rows: Vec<(String, String, Option<String>)> =
+        sqlx::query_as(rows).fetch_all(&mut database).await.expect("rows");
+    let suppressions = "SELECT COUNT(*) FROM suppressions";
+    let suppressions: i64 = sqlx::query_scalar(suppressions).fetch_one(&mut database).await.expect("a count");
+    let counted = "SELECT value FROM counters WHERE tenant_id = 'user_b' AND noun = 'suppressions'";
+    let counted: i64 = sqlx::query_scalar(counted).fetch_one(&mut database).await.expect("a count");
+    assert_eq!(suppressions, counted);
+    database.close().await.expect("closed");
+    let mut agent = api.agent.clone();
+    for how in 0..SPELLINGS - 1 {
+        let prospect = pb::Prospect { email: spelled(7, how), ..Default::default() };
+        let batch = pb::BatchCreateProspectsRequest { prospects: vec![prospect], ..Default::default() };
+        let made = agent.batch_create_prospects(batch).await.expect("answered").into_inner();
+        assert!(made.results[0].duplicate, "{}", spelled(7, how));
+    }
+    let holders = rows.iter().filter(|row| row.2.is_none()).map(|row| (row.0.clone(), row.1.clone())).collect();
+    let duplicates = rows.iter().filter_map(|row| Some((row.1.clone(), row.2.clone()?))).collect();
+    (holders, duplicates, suppressions)
 }

@@ -4,12 +4,14 @@ use serde_json::{Map, Value};
 use url::{Host, Url};
 
 use super::super::turn::{StepError, Turn};
+use crate::domain::address;
 use crate::domain::agent_config::{AgentSettings, Sender};
 use crate::domain::campaign::{Campaign, StepId, StepStatus};
 use crate::domain::email::{EmailStatus, Mailbox};
 use crate::domain::id::{EmailId, Ids};
+use crate::domain::names;
 use crate::domain::prospect::Prospect;
-use crate::domain::template::{self, ProspectValues, Renderer, Template, Values};
+use crate::domain::template::{self, Renderer, Template, Values};
 use crate::domain::website::WebsiteAnalysis;
 use crate::store::{Next, Work, WrittenEmail};
 
@@ -35,6 +37,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
         campaign,
         store.agent_config().await?.settings,
         store.findings(&campaign.id).await?.analysis.unwrap_or_default(),
+        turn.engine().invents_sender(),
     )?;
 
     let log = if from == 0 { vec![format!("from {}", letterhead.from())] } else { Vec::new() };
@@ -55,11 +58,20 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
 // === impl Letterhead ===
 
 impl<'a> Letterhead<'a> {
-    fn new(campaign: &'a Campaign, settings: AgentSettings, website: WebsiteAnalysis) -> Result<Self, StepError> {
+    fn new(
+        campaign: &'a Campaign,
+        settings: AgentSettings,
+        website: WebsiteAnalysis,
+        invents_sender: bool,
+    ) -> Result<Self, StepError> {
         let id = campaign.settings.template_id.as_ref();
         let template =
             id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
         let renderer = Renderer::new(template).map_err(|error| StepError::Final(error.to_string()))?;
+        if settings.sender.email.is_empty() && !invents_sender {
+            let what = "the configuration has no `sender.email` any more: set it, then resume";
+            return Err(StepError::Final(what.to_owned()));
+        }
         let sender = fill(settings.sender, &website);
         if sender.company.is_empty() {
             let what =
@@ -77,15 +89,7 @@ impl<'a> Letterhead<'a> {
     fn write(&self, position: u32, prospect: &Prospect, ids: &Ids) -> WrittenEmail {
         let fields = &prospect.fields;
         let values = Values {
-            prospect: ProspectValues {
-                contact_name: &fields.contact_name,
-                first_name: fields.first_name(),
-                company: &fields.company,
-                position: &fields.position,
-                industry: fields.industry_in_text(),
-                location: &fields.location,
-                notes: &fields.notes,
-            },
+            prospect: fields.values(),
             sender: &self.sender,
             data: &self.data,
             website: &self.website,
@@ -100,7 +104,7 @@ impl<'a> Letterhead<'a> {
             (None, Err(error)) => skipped(error.to_string()),
         };
         let id = EmailId::make(ids);
-        let domain = self.sender.email.rsplit('@').next().unwrap_or("localhost");
+        let domain = address::domain(&self.sender.email);
         WrittenEmail {
             message_id: format!("{id}@{domain}"),
             id,
@@ -110,7 +114,7 @@ impl<'a> Letterhead<'a> {
             subject,
             body,
             from: self.from(),
-            to: Mailbox { name: fields.contact_name.clone(), address: fields.email.clone() },
+            to: Mailbox { name: names::person(&fields.contact_name), address: fields.email.clone() },
             unsubscribe: self.sender.unsubscribe_email.clone(),
             status,
             note,

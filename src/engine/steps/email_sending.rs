@@ -104,15 +104,7 @@ async fn finish(turn: &Turn<'_>) -> Result<(), StepError> {
     let emails = campaign.emails;
     let tried = emails.sent + emails.failed + emails.unknown;
     let status = if tried == 0 { StepStatus::Skipped } else { StepStatus::Completed };
-    let others = [
-        (emails.failed, "failed"),
-        (emails.skipped, "skipped"),
-        (emails.unknown, "unknown"),
-        (emails.rejected, "rejected"),
-    ];
-    let mut summary = format!("{} sent", emails.sent);
-    for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
-        summary.push_str(&format!(", {count} {what}"));
-    }
+    let summary = emails.outcome();
+    // If somebody has taken a decision back meanwhile, it waits for that first.
     turn.advance(STEP, Work::None, Vec::new(), Next::Done { status, summary }).await
 }

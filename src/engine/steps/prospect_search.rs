@@ -1,12 +1,14 @@
 //! Step 3: ranks the tenant's own prospects by how well they fit the strategy, and chooses the best.
 //!
-//! Prospects that have converted, that have refused, or that a person has taken over are left alone.
+//! Who may be chosen is `domain::recipients`'.
 
 use super::super::turn::{StepError, Turn};
 use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
+use crate::domain::clock::Timestamp;
 use crate::domain::paging::{PageRequest, RowCursor};
-use crate::domain::prospect::{Prospect, ProspectFilter};
+use crate::domain::prospect::Prospect;
 use crate::domain::ranking::fit;
+use crate::domain::recipients::{Choice, Counts};
 use crate::domain::strategy::SearchStrategy;
 use crate::store::{Next, Scoped, Work};
 
@@ -16,57 +18,67 @@ const PAGE: u32 = 200;
 pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), StepError> {
     let store = turn.store();
     let strategy = store.findings(&campaign.id).await?.strategy.unwrap_or_default();
-    let (ranked, seen) = rank_all(&store, &strategy, campaign.settings.max_prospects as usize).await?;
+    let now = turn.engine().store.ids().now();
+    let (ranked, counts) = choose(&store, &strategy, campaign, now).await?;
     if ranked.is_empty() {
-        let none = "there are no prospects to write to: import some, then resume";
-        return Err(StepError::Final(none.to_owned()));
+        return Err(StepError::Final(nobody(&counts)));
     }
+    let left_out = counts.left_out();
     let log = ranked.iter().take(5).map(|p| {
         let why = if p.reasons.is_empty() { "no particular reason".to_owned() } else { p.reasons.join("; ") };
         format!("{} ({}): {why}", if p.company.is_empty() { &p.email } else { &p.company }, p.score)
     });
-    let log = log.collect();
-    let summary = format!("{} of {seen} prospects, the best with {} of 100", ranked.len(), ranked[0].score);
+    let others = left_out.iter().map(|of| format!("left out: {} {}", of.count, of.why.in_words()));
+    let log = log.chain(others).collect();
+    let (chosen, seen) = (ranked.len(), counts.seen);
+    let summary = format!("{chosen} of {seen} prospects, the best with {} of 100", ranked[0].score);
     let next = if campaign.settings.template_id.is_some() {
         Next::Done { status: StepStatus::Completed, summary }
     } else {
         Next::DoneThenWait { summary, state: CampaignState::WaitingTemplate }
     };
-    turn.advance(STEP, Work::Prospects(ranked), log, next).await
+    turn.advance(STEP, Work::Prospects { chosen: ranked, left_out }, log, next).await
 }
 
-/// The best `most` prospects, the best first; among equals the one that was there first. And how many there are.
-async fn rank_all(
+/// Looks at all of the tenant's prospects.
+async fn choose(
     store: &Scoped<'_>,
     strategy: &SearchStrategy,
-    most: usize,
-) -> Result<(Vec<RankedProspect>, usize), StepError> {
-    let mut ranked: Vec<(RankedProspect, (i64, String))> = Vec::new();
-    let mut seen = 0;
+    campaign: &Campaign,
+    now: Timestamp,
+) -> Result<(Vec<RankedProspect>, Counts), StepError> {
+    let mut choice = Choice::new(&campaign.settings.recipients, campaign.settings.max_prospects as usize);
     let mut request: PageRequest<RowCursor> = PageRequest { size: PAGE, after: None };
     loop {
-        let page = store.prospects(&request, &ProspectFilter::default()).await?;
-        seen += page.rows.len();
-        let fitting = page.rows.into_iter().filter(|p| p.left_alone().is_none());
-        ranked.extend(fitting.map(|p| rank(p, strategy)));
-        ranked.sort_by(|(a, at), (b, bt)| b.score.cmp(&a.score).then_with(|| at.cmp(bt)));
-        ranked.truncate(most);
+        let page = store.candidates(&request).await?;
+        choice.look(page.rows, now, |prospect| rank(prospect, strategy));
         match page.next {
             Some(after) => request.after = Some(after),
-            None => return Ok((ranked.into_iter().map(|(prospect, _)| prospect).collect(), seen)),
+            None => return Ok(choice.done()),
         }
     }
 }
 
-fn rank(prospect: Prospect, strategy: &SearchStrategy) -> (RankedProspect, (i64, String)) {
+/// Why nobody is left to write to, and what to do.
+fn nobody(counts: &Counts) -> String {
+    if counts.seen == 0 {
+        return "there are no prospects to write to: import some, then resume".to_owned();
+    }
+    let why: Vec<_> = counts.left_out().iter().map(|of| format!("{} {}", of.count, of.why.in_words())).collect();
+    format!(
+        "none of {} prospects is to be written to: {}; import others, or start with other rules",
+        counts.seen,
+        why.join(", ")
+    )
+}
+
+fn rank(prospect: Prospect, strategy: &SearchStrategy) -> RankedProspect {
     let fit = fit(&prospect, strategy);
-    let age = (prospect.create_time.0, prospect.id.to_string());
-    let ranked = RankedProspect {
+    RankedProspect {
         prospect_id: prospect.id,
         company: prospect.fields.company,
         email: prospect.fields.email,
         score: fit.score,
         reasons: fit.reasons,
-    };
-    (ranked, age)
+    }
 }

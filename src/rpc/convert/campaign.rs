@@ -1,5 +1,6 @@
 //! Campaigns, their steps, events and results.
 
+use super::super::recipients;
 use super::email;
 use super::enumeration;
 use crate::domain::campaign::{
@@ -26,6 +27,7 @@ pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
             goal_detail: campaign.settings.goal_detail,
             template_id: campaign.settings.template_id.map(|t| t.to_string()).unwrap_or_default(),
             max_prospects: count(campaign.settings.max_prospects),
+            recipients: Some(recipients::rules_out(campaign.settings.recipients)),
         }),
         steps: campaign.steps.into_iter().map(step_out).collect(),
         current_step: step(campaign.current_step).into(),
@@ -249,5 +251,6 @@ fn step_status(status: StepStatus) -> pb::StepStatus {
         StepStatus::Completed => pb::StepStatus::Completed,
         StepStatus::Failed => pb::StepStatus::Failed,
         StepStatus::Skipped => pb::StepStatus::Skipped,
+        StepStatus::Cancelled => pb::StepStatus::Cancelled,
     }
 }

@@ -117,16 +117,13 @@ pub(in crate::rpc) fn reviews(reviews: Vec<pb::EmailReview>) -> Result<Vec<Revie
         if !seen.insert(review.email_id) {
             v.add(field("email_id"), "is there twice");
         }
-        let decision = match decision(&field("decision"), review.decision) {
-            Ok(Some(decision)) => Some(decision),
-            Ok(None) | Err(_) => {
-                v.add(field("decision"), "must be REVIEW_DECISION_APPROVE or REVIEW_DECISION_REJECT");
-                None
-            }
-        };
+        let decision = v.take(&field("decision"), decision(&field("decision"), review.decision)).flatten();
+        if decision.is_none() && review.subject.is_none() && review.body.is_none() {
+            v.add(field("decision"), "must be APPROVE, REJECT or RECONSIDER, unless there is a new subject or body");
+        }
         let subject = review.subject.map(|s| required(&mut v, &field("subject"), text::line, &s, MAX_SUBJECT));
         let body = review.body.map(|b| required(&mut v, &field("body"), text::bounded, &b, MAX_BODY));
-        if let (Some(email_id), Some(decision)) = (email_id, decision) {
+        if let Some(email_id) = email_id {
             out.push(Review { email_id, decision, subject, body });
         }
     }
@@ -139,6 +136,7 @@ pub(in crate::rpc) fn decision(field: &str, value: i32) -> Result<Option<Decisio
         pb::ReviewDecision::Unspecified => None,
         pb::ReviewDecision::Approve => Some(Decision::Approve),
         pb::ReviewDecision::Reject => Some(Decision::Reject),
+        pb::ReviewDecision::Reconsider => Some(Decision::Reconsider),
     })
 }
 

@@ -50,6 +50,7 @@ pub(in crate::rpc) fn out(prospect: Prospect, tenant: &TenantId) -> pb::Prospect
         engagement: engagement.into(),
         delete_time: prospect.deleted.map(|deleted| deleted.time.into()),
         purge_time: prospect.deleted.map(|deleted| deleted.purge_time.into()),
+        duplicate_of: prospect.duplicate_of.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 
@@ -141,7 +142,7 @@ pub(in crate::rpc) fn update(row: pb::Prospect, paths: &[String]) -> Result<(Pro
 }
 
 /// The status to filter by; None for all.
-fn status_filter(value: i32) -> Result<Option<ProspectStatus>, Error> {
+pub(in crate::rpc) fn status_filter(value: i32) -> Result<Option<ProspectStatus>, Error> {
     let wanted: pb::ProspectStatus = enumeration("status", value)?;
     Ok(ProspectStatus::ALL.into_iter().find(|s| status(*s) == wanted))
 }
@@ -205,7 +206,7 @@ fn set_fields(row: &pb::Prospect) -> Vec<&'static str> {
     set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
 }
 
-fn status(status: ProspectStatus) -> pb::ProspectStatus {
+pub(in crate::rpc) fn status(status: ProspectStatus) -> pb::ProspectStatus {
     match status {
         ProspectStatus::Discovered => pb::ProspectStatus::Discovered,
         ProspectStatus::Contacted => pb::ProspectStatus::Contacted,

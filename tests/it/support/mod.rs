@@ -268,11 +268,12 @@ pub async fn add_prospects(api: &mut Api, count: usize) -> Vec<String> {
 
 pub const TEMPLATE: &str = "professional_partnership";
 
-/// Starts a campaign with a template, on the website at `website`.
+/// Starts a campaign with a template, on the website at `website`, which writes to everybody, again too.
 pub async fn start_campaign(api: &mut Api, website: &str) -> pb::Campaign {
     let request = pb::StartWorkflowRequest {
         website: website.to_owned(),
         template_id: TEMPLATE.to_owned(),
+        recipients: Some(pb::RecipientRules { not_again_days: Some(0), ..Default::default() }),
         ..Default::default()
     };
     campaign(api.workflow.start_workflow(request).await.expect("started").into_inner().campaign)

@@ -126,6 +126,8 @@ fn fill(message: &MessageDescriptor, prefix: &str, id: &dyn Fn(&str, pb::Noun) -
             Some(parsed(&field, &text))
         } else {
             match field.kind() {
+                // A list of them filters; without any, everything is let through.
+                Kind::Enum(_) if field.is_list() => None,
                 Kind::Enum(kind) => {
                     kind.values().find(|value| value.number() != 0).map(|v| Value::EnumNumber(v.number()))
                 }

@@ -1,0 +1,152 @@
+//! Whom a campaign writes to, on the command line: the rules of a start, the preview, and those that were chosen.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::client::{Api, explain};
+use super::output::to_json;
+use crate::domain::text::lower_name;
+use crate::pb;
+use crate::terminal::{line, say};
+
+/// Who may be written to. Each option can be given several times, and lets through what fits one of its values.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Rules {
+    /// Those with a tag.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Those who got as far as that.
+    #[arg(long, value_name = "STATUS", value_parser = ["discovered", "contacted", "replied", "converted"])]
+    pub status: Vec<String>,
+    /// Those of an industry.
+    #[arg(long, value_name = "INDUSTRY")]
+    pub industry: Vec<String>,
+    /// That prospect.
+    #[arg(long, value_name = "ID")]
+    pub prospect: Vec<String>,
+    /// Those that came from a source.
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Vec<String>,
+    /// Those who read a language: de stands for de-AT too.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub language: Vec<String>,
+    /// Those that fit at least so well, 0 to 100.
+    #[arg(long, value_name = "SCORE", default_value_t = 0, hide_default_value = true)]
+    pub min_score: i32,
+    /// At most so many of one company, by the domain of the address; 0 means any number.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub max_per_company: i32,
+    /// Nobody who was written to within so many days; 0 writes to them again. 90 if left out.
+    #[arg(long, value_name = "DAYS")]
+    pub not_again_days: Option<i32>,
+}
+
+impl Rules {
+    pub(super) fn request(&self) -> pb::RecipientRules {
+        let status = |name: &String| match name.as_str() {
+            "contacted" => pb::ProspectStatus::Contacted,
+            "replied" => pb::ProspectStatus::Replied,
+            "converted" => pb::ProspectStatus::Converted,
+            _ => pb::ProspectStatus::Discovered,
+        };
+        pb::RecipientRules {
+            tags: self.tag.clone(),
+            statuses: self.status.iter().map(|name| status(name).into()).collect(),
+            industries: self.industry.clone(),
+            prospect_ids: self.prospect.clone(),
+            sources: self.source.clone(),
+            languages: self.language.clone(),
+            min_score: self.min_score,
+            max_per_company: self.max_per_company,
+            not_again_days: self.not_again_days,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(super) struct PreviewArgs {
+    #[command(flatten)]
+    rules: Rules,
+    /// Write to at most so many, the best first.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    max_prospects: i32,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct RecipientsArgs {
+    /// The campaign; the newest if left out.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    campaign: String,
+    /// At most so many; 0 means all.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows whom a campaign with these rules would write to.
+pub(super) async fn preview(api: &mut Api, args: PreviewArgs) -> anyhow::Result<ExitCode> {
+    let recipients = Some(args.rules.request());
+    let request = pb::PreviewRecipientsRequest { recipients, max_prospects: args.max_prospects };
+    let preview = api.workflow.preview_recipients(request).await.map_err(|s| explain(&s))?.into_inner();
+    if args.json {
+        say!("{}", to_json("herald.v1.PreviewRecipientsResponse", &preview)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let pb::PreviewRecipientsResponse { prospect_count, fitting_count, recipient_count, left_out, notes } = preview;
+    say!("{recipient_count} of {prospect_count} prospects would be written to; {fitting_count} fit the filters");
+    show_left_out(&left_out);
+    if args.rules.min_score > 0 {
+        say!("how well they fit is known once the website was read: --min-score may leave out more");
+    }
+    for note in &notes {
+        say!("note: {}", line(note));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows those that a campaign has chosen, the best first.
+pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::Result<ExitCode> {
+    let mut whole = pb::ListRecipientsResponse::default();
+    let wanted = if args.limit == 0 { usize::MAX } else { args.limit };
+    loop {
+        let page_size = i32::try_from((wanted - whole.recipients.len()).min(1_000)).unwrap_or(1_000);
+        let page_token = std::mem::take(&mut whole.next_page_token);
+        let request = pb::ListRecipientsRequest { campaign_id: args.campaign.clone(), page_size, page_token };
+        let page = api.workflow.list_recipients(request).await.map_err(|s| explain(&s))?.into_inner();
+        whole.recipients.extend(page.recipients);
+        whole.left_out = page.left_out;
+        whole.next_page_token = page.next_page_token;
+        if whole.next_page_token.is_empty() || whole.recipients.len() >= wanted {
+            break;
+        }
+    }
+    if args.json {
+        say!("{}", to_json("herald.v1.ListRecipientsResponse", &whole)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for recipient in &whole.recipients {
+        let prospect = recipient.prospect.clone().unwrap_or_default();
+        let status = if recipient.email_id.is_empty() { "" } else { recipient.email_status().as_str_name() };
+        let status = lower_name(status, "EMAIL_STATUS_");
+        let reasons = prospect.reasons.join("; ");
+        say!("{:>3}  {:<32} {status:<17} {}", prospect.score, line(&prospect.email), line(&reasons));
+    }
+    if !whole.next_page_token.is_empty() {
+        say!("there are more: --limit 0 shows all");
+    }
+    show_left_out(&whole.left_out);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_left_out(left_out: &[pb::LeftOut]) {
+    for of in left_out {
+        let why = lower_name(of.reason().as_str_name(), "LEFT_OUT_REASON_");
+        say!("left out: {:>6} {why:<17} such as {}", of.count, line(&of.examples.join(", ")));
+    }
+}

@@ -1,0 +1,290 @@
+//! The letters of a campaign, on the command line: shown, edited, approved and rejected one by one.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+
+use super::client::{Api, explain};
+use super::output::{pretty, to_json, to_value};
+use crate::domain::text::lower_name;
+use crate::pb::{self, EmailStatus, ReviewDecision};
+use crate::terminal::{line, say, text};
+
+#[derive(Args)]
+pub(super) struct EmailsArgs {
+    /// The letters to show in full; without any, those of the campaign are listed.
+    #[arg(value_name = "EMAIL")]
+    ids: Vec<String>,
+    /// The campaign; the newest if left out.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    campaign: String,
+    /// Those that stand so.
+    #[arg(long)]
+    status: Option<Status>,
+    /// At most so many; 0 means all.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct ReviewArgs {
+    /// The letters to decide on; without any, each that awaits approval is shown and asked about.
+    #[arg(value_name = "EMAIL")]
+    ids: Vec<String>,
+    /// The campaign; the newest if left out.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    campaign: String,
+    /// Send them.
+    #[arg(long, group = "decision")]
+    approve: bool,
+    /// Don't send them.
+    #[arg(long, group = "decision")]
+    reject: bool,
+    /// Take the decision back, as long as they have not begun to be sent.
+    #[arg(long, group = "decision")]
+    reconsider: bool,
+    /// A new subject.
+    #[arg(long, value_name = "TEXT", requires = "ids")]
+    subject: Option<String>,
+    /// A file with a new text; - is standard input.
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    body: Option<PathBuf>,
+    /// Print the campaign as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where a letter stands.
+#[derive(Clone, Copy, ValueEnum)]
+enum Status {
+    AwaitingApproval,
+    Approved,
+    Rejected,
+    Sent,
+    Failed,
+    Skipped,
+    Unknown,
+}
+
+/// Lists a campaign's letters, or shows some of them.
+pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<ExitCode> {
+    let emails = if args.ids.is_empty() {
+        list(api, &args.campaign, args.status.map_or(EmailStatus::Unspecified, Status::of), args.limit).await?
+    } else {
+        let mut emails = Vec::new();
+        for id in &args.ids {
+            emails.push(get(api, id).await?);
+        }
+        emails
+    };
+    if args.json {
+        let emails: Vec<_> = emails.iter().map(|email| to_value("herald.v1.Email", email)).collect::<Result<_, _>>()?;
+        say!("{}", pretty(&emails)?);
+    } else if !args.ids.is_empty() {
+        for email in &emails {
+            say!("{}\n", letter(email));
+        }
+    } else {
+        for email in &emails {
+            let note = if email.note.is_empty() { String::new() } else { format!(" ({})", line(&email.note)) };
+            say!("{}  {:<17} {:<32} {}{note}", email.id, status_name(email), line(&email.to), line(&email.subject));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Decides on letters: those that are named, or one after another.
+pub(super) async fn review(api: &mut Api, args: ReviewArgs) -> anyhow::Result<ExitCode> {
+    let campaign = if !args.ids.is_empty() {
+        let decision = match (args.approve, args.reject, args.reconsider) {
+            (true, ..) => ReviewDecision::Approve,
+            (_, true, _) => ReviewDecision::Reject,
+            (_, _, true) => ReviewDecision::Reconsider,
+            _ if args.subject.is_some() || args.body.is_some() => ReviewDecision::Unspecified,
+            _ => bail!("say what to do with them: --approve, --reject, --reconsider, --subject or --body"),
+        };
+        let body = args.body.as_deref().map(read).transpose()?;
+        let review = |id: &String| pb::EmailReview {
+            email_id: id.clone(),
+            decision: decision.into(),
+            subject: args.subject.clone(),
+            body: body.clone(),
+        };
+        decide(api, &args.campaign, args.ids.iter().map(review).collect()).await?
+    } else if args.approve || args.reject || args.reconsider {
+        bail!("name the letters; `herald campaign approve` approves all that await it");
+    } else if std::io::stdin().is_terminal() {
+        ask(api, &args.campaign).await?
+    } else {
+        bail!("standard input is no terminal to ask at: name letters and say --approve or --reject");
+    };
+    if args.json {
+        say!("{}", to_json("herald.v1.Campaign", &campaign)?);
+    } else {
+        let counts = campaign.emails.unwrap_or_default();
+        let (approved, rejected, left) = (counts.approved + counts.sent, counts.rejected, counts.awaiting_approval);
+        say!("{approved} approved, {rejected} rejected, {left} left to decide");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows each letter that awaits approval, and asks.
+async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::Campaign> {
+    let waiting = list(api, campaign_id, EmailStatus::AwaitingApproval, 0).await?;
+    let (count, mut input) = (waiting.len(), std::io::stdin().lock());
+    'letters: for (n, mut email) in waiting.into_iter().enumerate() {
+        say!("\n{}\n", letter(&email));
+        loop {
+            say!("letter {} of {count}: (a)pprove, (r)eject, (e)dit, (s)kip, (q)uit?", n + 1);
+            let mut answer = String::new();
+            if input.read_line(&mut answer)? == 0 {
+                break 'letters;
+            }
+            let decision = match answer.trim().to_lowercase().as_str() {
+                "a" | "approve" => ReviewDecision::Approve,
+                "r" | "reject" => ReviewDecision::Reject,
+                "s" | "skip" => break,
+                "q" | "quit" => break 'letters,
+                "e" | "edit" => {
+                    let (subject, body) = match edited(&email) {
+                        Ok(Some(edited)) => edited,
+                        Ok(None) => {
+                            say!("nothing was changed");
+                            continue;
+                        }
+                        Err(error) => {
+                            say!("{error:#}");
+                            continue;
+                        }
+                    };
+                    let review = pb::EmailReview {
+                        email_id: email.id.clone(),
+                        decision: ReviewDecision::Unspecified.into(),
+                        subject: Some(subject),
+                        body: Some(body),
+                    };
+                    match decide(api, campaign_id, vec![review]).await {
+                        Ok(_) => email = get(api, &email.id).await?,
+                        Err(error) => say!("{error:#}"),
+                    }
+                    say!("\n{}\n", letter(&email));
+                    continue;
+                }
+                _ => continue,
+            };
+            let review =
+                pb::EmailReview { email_id: email.id.clone(), decision: decision.into(), ..Default::default() };
+            match decide(api, campaign_id, vec![review]).await {
+                Ok(_) => break,
+                Err(error) => say!("{error:#}"),
+            }
+        }
+    }
+    let request = pb::GetWorkflowRequest { campaign_id: campaign_id.to_owned() };
+    let answer = api.workflow.get_workflow(request).await.map_err(|s| explain(&s))?;
+    Ok(answer.into_inner().campaign.unwrap_or_default())
+}
+
+/// The subject and text after a person has edited them; None if they are as they were.
+fn edited(email: &pb::Email) -> anyhow::Result<Option<(String, String)>> {
+    let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|e| !e.is_empty()));
+    let editor = editor.context("say which editor to use: set EDITOR")?;
+    let mut file = tempfile::Builder::new().prefix("herald-").suffix(".txt").tempfile().context("a file to edit")?;
+    let before = format!("Subject: {}\n\n{}\n", email.subject, email.body);
+    file.write_all(before.as_bytes())?;
+    // As a shell reads it: an editor may have arguments.
+    let status = Command::new("sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(file.path()).status();
+    let status = status.with_context(|| format!("cannot start {editor}"))?;
+    if !status.success() {
+        bail!("{editor} ended with {status}; the letter is as it was");
+    }
+    let after = std::fs::read_to_string(file.path()).context("what was edited")?;
+    if after == before {
+        return Ok(None);
+    }
+    let (first, body) = after.split_once('\n').unwrap_or((&after, ""));
+    let subject = first.strip_prefix("Subject:").context("the first line must begin with \"Subject:\"")?;
+    Ok(Some((subject.trim().to_owned(), body.trim().to_owned())))
+}
+
+async fn decide(api: &mut Api, campaign_id: &str, reviews: Vec<pb::EmailReview>) -> anyhow::Result<pb::Campaign> {
+    // An empty id means the live campaign, which is the newest.
+    let request = pb::ReviewEmailsRequest { campaign_id: campaign_id.to_owned(), reviews, others: 0 };
+    let answer = api.workflow.review_emails(request).await.map_err(|s| explain(&s))?;
+    Ok(answer.into_inner().campaign.unwrap_or_default())
+}
+
+async fn get(api: &mut Api, id: &str) -> anyhow::Result<pb::Email> {
+    let request = pb::GetEmailRequest { email_id: id.to_owned() };
+    Ok(api.agent.get_email(request).await.map_err(|s| explain(&s))?.into_inner().email.unwrap_or_default())
+}
+
+/// At most `limit` of a campaign's letters; 0 means all.
+async fn list(api: &mut Api, campaign: &str, status: EmailStatus, limit: usize) -> anyhow::Result<Vec<pb::Email>> {
+    let wanted = if limit == 0 { usize::MAX } else { limit };
+    let (mut emails, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let page_size = i32::try_from((wanted - emails.len()).min(200)).unwrap_or(200);
+        let (campaign_id, status) = (campaign.to_owned(), status.into());
+        let request = pb::ListWorkflowEmailsRequest { campaign_id, page_size, page_token, status };
+        let page = api.workflow.list_workflow_emails(request).await.map_err(|s| explain(&s))?.into_inner();
+        emails.extend(page.emails);
+        page_token = page.next_page_token;
+        if page_token.is_empty() || emails.len() >= wanted {
+            return Ok(emails);
+        }
+    }
+}
+
+/// The text of a file, or of standard input.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let mut body = String::new();
+    if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut body).context("standard input")?;
+    } else {
+        body = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    }
+    Ok(body)
+}
+
+/// A letter as it will be, or was, sent.
+fn letter(email: &pb::Email) -> String {
+    let mut lines = vec![format!("{}: {}", email.id, status_name(email))];
+    if !email.note.is_empty() {
+        lines.push(format!("Note: {}", line(&email.note)));
+    }
+    lines.extend([
+        format!("From: {}", line(&email.from)),
+        format!("To: {}", line(&email.to)),
+        format!("Subject: {}", line(&email.subject)),
+        String::new(),
+        text(&email.body).into_owned(),
+    ]);
+    lines.join("\n")
+}
+
+fn status_name(email: &pb::Email) -> String {
+    lower_name(email.status().as_str_name(), "EMAIL_STATUS_")
+}
+
+// === impl Status ===
+
+impl Status {
+    fn of(self) -> EmailStatus {
+        match self {
+            Self::AwaitingApproval => EmailStatus::AwaitingApproval,
+            Self::Approved => EmailStatus::Approved,
+            Self::Rejected => EmailStatus::Rejected,
+            Self::Sent => EmailStatus::Sent,
+            Self::Failed => EmailStatus::Failed,
+            Self::Skipped => EmailStatus::Skipped,
+            Self::Unknown => EmailStatus::Unknown,
+        }
+    }
+}
