@@ -29,11 +29,13 @@
 //! - [`transport`]: the server on its port: what every call passes, limits, the graceful stop
 //! - [`client`]: for other Rust backends: stamps their calls with credentials
 //! - [`app`]: puts the parts together
+//! - [`backup`]: copies a data folder, and puts a copy back
 //! - [`check`]: looks whether a deployment is as it should be
 //! - [`cli`]: the command line
 
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod budget;
 pub mod cache;
 mod call;

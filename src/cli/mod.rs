@@ -5,6 +5,7 @@
 //! of [`crate::terminal`]. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
 mod agent_config;
+mod backup;
 mod cache;
 mod campaign;
 mod check;
@@ -20,6 +21,7 @@ mod review;
 mod rotate_key;
 mod serve;
 mod settings;
+mod suppressions;
 mod token;
 
 use std::process::ExitCode;
@@ -50,12 +52,18 @@ enum Command {
     Campaign(campaign::CampaignArgs),
     /// List, import and export prospects on a running server.
     Prospects(prospects::ProspectsArgs),
+    /// Add, remove and list addresses that are not to be written to, on a running server.
+    Suppressions(suppressions::SuppressionsArgs),
     /// Look into and change the tenant's cache on a running server.
     Cache(cache::CacheArgs),
     /// Make a bearer token, for deployments that sign with a shared secret.
     Token(token::TokenArgs),
     /// Look whether a deployment is as it should be; exits with 1 and says what to do if it is not.
     Check(check::CheckArgs),
+    /// Copy the data folder, while the server runs or not.
+    Backup(backup::BackupArgs),
+    /// Put a backup back, with everything held back that could go out.
+    Restore(backup::RestoreArgs),
     /// Put the tenants' own keys under a new master key.
     RotateKey(rotate_key::RotateKeyArgs),
     /// Look at the server's settings; look at and change the tenant's configuration.
@@ -79,7 +87,10 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(args),
         Command::Campaign(args) => campaign::campaign(args),
         Command::Prospects(args) => prospects::prospects(args),
+        Command::Suppressions(args) => suppressions::suppressions(args),
         Command::Cache(args) => cache::cache(args),
+        Command::Backup(args) => backup::run_backup(&args),
+        Command::Restore(args) => backup::run_restore(&args),
         Command::RotateKey(args) => rotate_key::rotate_key(&args),
         Command::Token(args) => token::token(&args),
         Command::Check(args) => check::check(&args),

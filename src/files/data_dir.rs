@@ -165,7 +165,7 @@ fn refuse_link(root: &Path, path: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("{below} is a symbolic link: see where it leads, and remove it")))
 }
 
-fn make_dir(path: &Path) -> io::Result<()> {
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -16,12 +16,16 @@
 //! link below the data folder is refused, wherever it leads: Herald makes none, and nothing that a tenant causes may be
 //! written elsewhere.
 
+mod backup;
 mod check;
 mod data_dir;
 mod locks;
 mod modes;
 mod store;
 
+pub use backup::{
+    BackupError, BackupFile, BackupList, copy_back, copy_files, is_taken, new_file, settle, staging, verified,
+};
 pub use check::check_folder;
 pub use data_dir::{DataDir, DataDirError, database_of, dev_master_key_of};
 pub use modes::{Exposed, exposed, keep_private};

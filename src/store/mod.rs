@@ -8,6 +8,7 @@
 //! Deliberately absent: a generic layer over databases, and any way to run a text that is not a registered constant.
 
 mod agent_configs;
+mod backup;
 mod campaigns;
 mod changes;
 mod check;
@@ -45,8 +46,9 @@ use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::oneshot;
 
 pub use agent_configs::UpdateAgentConfig;
+pub use backup::{HeldBack, copy_database};
 pub use campaigns::{CampaignRef, ReviewEmails, Reviewed, StartCampaign, Transition};
-pub use check::check_database;
+pub use check::{check_copy, check_database};
 pub use error::{Noun, StoreError};
 pub use events::Feed;
 pub use freshness::{Freshness, Reads, Tables, recorded};
@@ -190,6 +192,17 @@ impl Store {
         Ok(())
     }
 
+    /// Holds back, for all tenants, what could go out of a database that was put back; `since` is the backup's time.
+    pub async fn hold_back(&self, since: Timestamp) -> Result<HeldBack> {
+        let mut held = HeldBack::default();
+        for tenant in self.queue.write_system(backup::AllTenants).await? {
+            let of_tenant = self.queue.write(&tenant, backup::HoldBack { since }).await?;
+            held.campaigns += of_tenant.campaigns;
+            held.emails += of_tenant.emails;
+        }
+        Ok(held)
+    }
+
     /// The door to one tenant's rows.
     pub fn scope<'a>(&'a self, scope: &'a Scope) -> Scoped<'a> {
         Scoped { store: self, scope }
@@ -323,6 +336,7 @@ pub fn rewrap_data_keys(path: &Path, old: &MasterKey, new: &MasterKey, random: &
 pub fn tenant_texts() -> Vec<sql::TenantSql> {
     [
         agent_configs::REGISTERED,
+        backup::REGISTERED,
         campaigns::REGISTERED,
         emails::REGISTERED,
         events::REGISTERED,
@@ -341,6 +355,12 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
 
 /// Every text that crosses tenants, or concerns none.
 pub fn system_texts() -> Vec<sql::SystemSql> {
-    [transaction::REGISTERED_SYSTEM, system::REGISTERED_SYSTEM, rekey::REGISTERED_SYSTEM, check::REGISTERED_SYSTEM]
-        .concat()
+    [
+        transaction::REGISTERED_SYSTEM,
+        system::REGISTERED_SYSTEM,
+        rekey::REGISTERED_SYSTEM,
+        backup::REGISTERED_SYSTEM,
+        check::REGISTERED_SYSTEM,
+    ]
+    .concat()
 }

@@ -13,6 +13,7 @@
 
 mod admin;
 mod agent;
+mod backups;
 mod cache;
 mod cache_bounds;
 mod cache_service;

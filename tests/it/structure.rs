@@ -140,6 +140,7 @@ fn texts_that_cross_tenants_are_few_and_return_no_data() {
         "PURGE_PROSPECT",
         "PURGE_COUNT",
         "UNKEYED_TENANTS",
+        "ALL_TENANTS",
         "CHECK_MIGRATIONS",
         "CHECK_TABLES",
         "CHECK_REFERENCES",
@@ -261,7 +262,7 @@ const RANKS: &[&[&str]] = &[
     &["auth"],
     &["rpc", "client", "read_cache"],
     &["transport", "publish"],
-    &["app", "check"],
+    &["app", "backup", "check"],
     &["cli"],
 ];
 
