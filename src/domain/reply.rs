@@ -394,6 +394,31 @@ mod tests {
         }
     }
 
+    /// Replies as mail programs send them, with what a person would say that their writers want.
+    #[derive(serde::Deserialize)]
+    struct Case {
+        id: String,
+        subject: String,
+        body: String,
+        /// Any of these is right.
+        want: Vec<String>,
+    }
+
+    /// How many of the corpus the judge misreads. It may only fall.
+    const MISREAD: usize = 238;
+
+    #[test]
+    fn the_corpus_is_read_as_a_person_reads_it() {
+        let corpus: Vec<Case> = serde_json::from_str(include_str!("../../tests/corpus/replies.json")).expect("JSON");
+        assert!(corpus.len() >= 350);
+        let misread = |case: &Case| {
+            let read = judge(&case.subject, &case.body).as_str().to_uppercase();
+            (!case.want.contains(&read)).then(|| format!("{}: {read}, not {}", case.id, case.want.join(" or ")))
+        };
+        let misread: Vec<_> = corpus.iter().filter_map(misread).collect();
+        assert_eq!(misread.len(), MISREAD, "of {}:\n{}", corpus.len(), misread.join("\n"));
+    }
+
     #[test]
     fn engagement_follows_from_the_last_reply_that_decides() {
         assert_eq!(Engagement::of(0, 0, None), Engagement::None);
