@@ -583,6 +583,86 @@ async fn the_engagement_that_is_shown_and_the_one_that_is_filtered_by_are_the_sa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_persons_reply_skips_what_still_waits_for_the_address_in_all_campaigns() {
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let (mut api, mut other) = (app.user("user_a").await, app.user("user_b").await);
+    let ids = add_prospects(&mut api, 3).await;
+    add_prospects(&mut other, 3).await;
+    start_campaign(&mut other, &website).await;
+    reaches(&mut other, CampaignState::WaitingApproval).await;
+    // The first campaign's e-mails wait for ever, unless it is known why they do not.
+    start_campaign(&mut api, &website).await;
+    let first = reaches(&mut api, CampaignState::WaitingApproval).await.id;
+    api.workflow.cancel_workflow(pb::CancelWorkflowRequest::default()).await.expect("cancelled");
+    // The address comes back under another prospect, to whom the second campaign writes.
+    delete(&mut api, &ids[0], "").await.expect("deleted");
+    let again = pb::Prospect { email: "Person0@company0.example".into(), ..Default::default() };
+    let again = create(&mut api, vec![again]).await.remove(0);
+    start_campaign(&mut api, &website).await;
+    let second = reaches(&mut api, CampaignState::WaitingApproval).await.id;
+    let statuses = async |api: &mut Api, campaign: &str| {
+        let request = pb::ListWorkflowEmailsRequest { campaign_id: campaign.to_owned(), ..Default::default() };
+        let emails = api.workflow.list_workflow_emails(request).await.expect("a list").into_inner().emails;
+        let mut all: Vec<_> = emails.iter().map(|e| (e.to.to_lowercase(), e.status(), e.note.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.into_iter().map(|(_, status, note)| (status, note)).collect::<Vec<_>>()
+    };
+    let waits = (EmailStatus::AwaitingApproval, String::new());
+    let skipped = |note: &str| (EmailStatus::Skipped, note.to_owned());
+
+    // A machine is nobody who has read it.
+    reply(&mut api, &again, "I am out of office until Monday.").await;
+    for campaign in [&first, &second] {
+        assert_eq!(statuses(&mut api, campaign).await, vec![waits.clone(); 3]);
+    }
+    reply(&mut api, &again, "Who are you?").await;
+    let replied = skipped("not sent: the prospect has replied");
+    for campaign in [&first, &second] {
+        assert_eq!(statuses(&mut api, campaign).await, [replied.clone(), waits.clone(), waits.clone()]);
+    }
+    // What was approved and not begun waits as well; the pause keeps the engine from it.
+    api.workflow.pause_workflow(pb::PauseWorkflowRequest::default()).await.expect("paused");
+    reply(&mut api, &ids[1], "Not interested").await;
+    reply(&mut api, &ids[2], "Please remove me from your list").await;
+    let (refused, gone) =
+        (skipped("not sent: the prospect has refused"), skipped("not sent: its owner has unsubscribed"));
+    for campaign in [&first, &second] {
+        assert_eq!(statuses(&mut api, campaign).await, [replied.clone(), refused.clone(), gone.clone()]);
+    }
+    // Nothing waits for a person any more, so that the campaign goes on once it may.
+    assert_eq!(crate::support::newest(&mut api).await.state(), CampaignState::Paused);
+    api.workflow.resume_workflow(pb::ResumeWorkflowRequest::default()).await.expect("resumed");
+    let counts = reaches(&mut api, CampaignState::Completed).await.emails.expect("counts");
+    assert_eq!((counts.sent, counts.skipped), (0, 3));
+    assert_eq!(eml_files(&app.outbox("user_a")).len(), 0);
+    let theirs = crate::support::newest(&mut other).await;
+    assert_eq!(theirs.emails.expect("counts").awaiting_approval, 3, "another tenant's e-mails wait");
+    crate::support::kill::assert_whole(app.data.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_review_ends_with_the_last_e_mail_that_a_reply_skips() {
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 2).await;
+    start_campaign(&mut api, &website).await;
+    let waiting = reaches(&mut api, CampaignState::WaitingApproval).await;
+    let emails = pb::ListWorkflowEmailsRequest::default();
+    let emails = api.workflow.list_workflow_emails(emails).await.expect("a list").into_inner().emails;
+    let approved = emails.iter().find(|email| email.prospect_id == ids[0]).expect("an e-mail").id.clone();
+    let approve =
+        pb::EmailReview { email_id: approved, decision: pb::ReviewDecision::Approve.into(), ..Default::default() };
+    let approve = pb::ReviewEmailsRequest { reviews: vec![approve], ..Default::default() };
+    api.workflow.review_emails(approve).await.expect("reviewed");
+    reply(&mut api, &ids[1], "Sounds good, tell me more").await;
+    let done = reaches(&mut api, CampaignState::Completed).await;
+    let counts = done.emails.expect("counts");
+    assert_eq!((done.id, counts.sent, counts.skipped), (waiting.id, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_suppressed_deleted_or_taken_over_by_then_is_not_sent() {
     let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
     let app = TestApp::start().await;
