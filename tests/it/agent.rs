@@ -524,7 +524,6 @@ async fn engagement_follows_from_replies_and_a_refusal_is_never_interest() {
     assert_eq!(suppressions[0].reason(), pb::SuppressionReason::Unsubscribed);
 
     for (bad, field) in [
-        (pb::RecordReplyRequest { prospect_id: id.to_owned(), ..Default::default() }, "body"),
         (pb::RecordReplyRequest { prospect_id: id.to_owned(), body: "x".repeat(20_001), ..Default::default() }, "body"),
         (
             pb::RecordReplyRequest {
@@ -580,6 +579,32 @@ async fn the_engagement_that_is_shown_and_the_one_that_is_filtered_by_are_the_sa
             assert_eq!(listed, engagement == shown, "{first:?}: {shown:?} and {engagement:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_empty_mail_is_what_its_subject_asks_for() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 4).await;
+    let empty = |id: &str, subject: &str| pb::RecordReplyRequest {
+        prospect_id: id.to_owned(),
+        subject: subject.to_owned(),
+        ..Default::default()
+    };
+    for (id, subject, intent) in [
+        (&ids[0], "unsubscribe", ReplyIntent::Unsubscribe),
+        (&ids[1], "Re: A possible partnership", ReplyIntent::Other),
+        (&ids[2], "", ReplyIntent::Other),
+        (&ids[3], "No thanks", ReplyIntent::NotInterested),
+    ] {
+        let answer = api.agent.record_reply(empty(id, subject)).await.expect("recorded").into_inner();
+        let reply = answer.reply.expect("a reply");
+        assert_eq!((reply.intent(), reply.body.as_str()), (intent, ""), "{subject:?}");
+        assert_eq!(answer.prospect.expect("a prospect").replies_received, 1);
+    }
+    let suppressions = api.agent.list_suppressions(pb::ListSuppressionsRequest::default()).await.expect("a list");
+    let suppressed: Vec<_> = suppressions.into_inner().suppressions.into_iter().map(|s| s.email).collect();
+    assert_eq!(suppressed, ["person0@company0.example"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,9 +52,6 @@ pub(in crate::rpc) fn reply(
     let subject = text::line(&mut v, "subject", &request.subject, MAX_SUBJECT);
     let body = text::bounded(&mut v, "body", &request.body, MAX_BODY);
     let message_id = text::line(&mut v, "message_id", &request.message_id, MAX_MESSAGE_ID);
-    if body.is_empty() {
-        v.add("body", "is required");
-    }
     if received.is_some_and(|received| received > ids.now()) {
         v.add("received_time", "must not be in the future");
     }
