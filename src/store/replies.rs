@@ -31,12 +31,13 @@ tenant_sql! {
         "SELECT id
          FROM emails
          WHERE tenant_id = $1 AND prospect_id = $2 AND status = 'received' AND message_id = $3";
-    /// The last reply that says whether its writer wants more.
+    /// The last reply that says whether its writer wants more. One whose sender's clock is ahead came when it was recorded: it
+    /// must not outdo what is answered in the minutes after it.
     DECIDED =
         "SELECT intent
          FROM emails
          WHERE tenant_id = $1 AND prospect_id = $2 AND intent IN ('interested', 'not_interested', 'unsubscribe')
-         ORDER BY received_time DESC, id DESC
+         ORDER BY MIN(received_time, create_time) DESC, id DESC
          LIMIT 1";
     NOTE =
         "UPDATE prospects
@@ -66,7 +67,7 @@ pub struct RecordReply {
     pub subject: String,
     pub body: String,
     pub message_id: String,
-    /// None: now.
+    /// None: now. It may be a little ahead of our clock.
     pub received: Option<Timestamp>,
     pub intent: Intent,
     pub request_id: Option<RequestId>,
@@ -124,7 +125,7 @@ impl Write for RecordReply {
         let insert = insert.bind(self.message_id.clone()).bind(now.0).bind(received.0).bind(self.intent.as_str());
         insert.bind(self.in_reply_to.clone()).execute_exactly(1)?;
         tx.count("replies", 1);
-        self.note(tx, &prospect, received)?;
+        self.note(tx, &prospect, received.min(now))?;
         if self.intent.is_personal() {
             self.skip_waiting(tx, &addresses)?;
         }

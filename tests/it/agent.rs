@@ -582,6 +582,41 @@ async fn the_engagement_that_is_shown_and_the_one_that_is_filtered_by_are_the_sa
 }
 
 #[tokio::test]
+async fn a_reply_may_be_dated_five_minutes_ahead_of_our_clock_and_no_more() {
+    let clock = Arc::new(TestClock::new());
+    let seams = herald::app::Seams { clock: clock.clone(), run_engine: false, ..seams() };
+    let data = folder();
+    let settings = config(&data);
+    let app = TestApp::with(data, settings, seams).await;
+    let mut api = app.user("user_a").await;
+    let id = add_prospects(&mut api, 1).await.remove(0);
+    let dated = |body: &str, ahead: Duration| {
+        let micros = TestClock::START + i64::try_from(ahead.as_micros()).expect("a short time");
+        pb::RecordReplyRequest {
+            prospect_id: id.clone(),
+            body: body.to_owned(),
+            received_time: Some(herald::domain::clock::Timestamp(micros).into()),
+            ..Default::default()
+        }
+    };
+    let five = Duration::from_secs(5 * 60);
+    let late =
+        api.agent.record_reply(dated("Hello", five + Duration::from_micros(1))).await.expect_err("too far ahead");
+    assert_eq!(late.code(), Code::InvalidArgument);
+    assert_eq!(late.message(), "received_time must be at most five minutes ahead of the server's clock");
+    let taken = api.agent.record_reply(dated("Sounds good, tell me more", five)).await.expect("taken").into_inner();
+    assert_eq!(taken.reply.expect("a reply").received_time, dated("", five).received_time);
+    assert_eq!(taken.prospect.expect("a prospect").engagement(), Engagement::Interested);
+    // What is answered a minute later is later, whatever the first one's clock said.
+    clock.set_after_start(Duration::from_secs(60));
+    let refusal = reply(&mut api, &id, "Not interested after all.").await.prospect.expect("a prospect");
+    assert_eq!(
+        (refusal.engagement(), refusal.last_reply.as_str()),
+        (Engagement::NotInterested, "Not interested after all.")
+    );
+}
+
+#[tokio::test]
 async fn an_empty_mail_is_what_its_subject_asks_for() {
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
