@@ -1,8 +1,17 @@
 //! What the writer of a reply wants, and what follows from it.
 //!
-//! Where nobody says what a reply means, its words are judged by rule, in English, German and Chinese. The rule errs on the
-//! side of the writer: a refusal is looked for first and outweighs everything else, "not interested" never reads as
-//! interested, and what is not plain is `Other`. Only what the writer added counts, not what is quoted below it.
+//! Where nobody says what a reply means, its words are judged by rule, in English, German, Chinese, French and Spanish: first
+//! the writer's own words are told from those that came along (`own_words`), then these are judged (`judge`) by tables of
+//! phrases, one for each language (`phrases`). To read a refusal as interest would be the worst, since it would be answered with
+//! more letters; to read a yes as a refusal the second; so what is not plain is `Other`, which a person looks at.
+
+mod fold;
+mod judge;
+mod own_words;
+mod phrases;
+mod ways_out;
+
+pub use judge::judge;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,237 +37,6 @@ pub enum Engagement {
     Engaged,
     Interested,
     NotInterested,
-}
-
-/// Asks never to be written to again.
-const UNSUBSCRIBE: &[&str] = &[
-    "unsubscribe",
-    "remove me",
-    "remove us",
-    "take me off",
-    "take us off",
-    "stop emailing",
-    "stop e-mailing",
-    "stop writing",
-    "stop sending",
-    "stop contacting",
-    "do not contact",
-    "don't contact",
-    "do not email",
-    "don't email",
-    "do not write",
-    "don't write",
-    "no more emails",
-    "no more e-mails",
-    "never contact",
-    "opt out",
-    "opt me out",
-    "abmelden",
-    "austragen",
-    "keine weiteren e-mails",
-    "keine weiteren mails",
-    "keine e-mails mehr",
-    "keine mails mehr",
-    "nicht mehr anschreiben",
-    "nicht mehr kontaktieren",
-    "aus dem verteiler",
-    "退订",
-    "取消订阅",
-    "不要再发",
-    "别再发",
-    "请勿再",
-    "不要再联系",
-    "别再联系",
-];
-
-/// Refuses.
-const REFUSES: &[&str] = &[
-    "not interested",
-    "no interest",
-    "not really interested",
-    "not currently interested",
-    "not at all interested",
-    "isn't of interest",
-    "not of interest",
-    "uninterested",
-    "disinterested",
-    "aren't interested",
-    "isn't interested",
-    "am not interest",
-    "never interested",
-    "no longer interested",
-    "wouldn't be interested",
-    "would not be interested",
-    "won't be interested",
-    "not be interested",
-    "don't have any interest",
-    "do not have any interest",
-    "can't say i'm interested",
-    "not for us",
-    "not for me",
-    "not a fit",
-    "not a good fit",
-    "not the right fit",
-    "no thanks",
-    "no thank you",
-    "no, thanks",
-    "no, thank you",
-    "we'll pass",
-    "i'll pass",
-    "we will pass",
-    "i will pass",
-    "have to decline",
-    "must decline",
-    "we decline",
-    "i decline",
-    "not looking for",
-    "don't need",
-    "do not need",
-    "kein interesse",
-    "keinerlei interesse",
-    "nicht interessiert",
-    "nicht interessant",
-    "keinen bedarf",
-    "kein bedarf",
-    "nein danke",
-    "nein, danke",
-    "不感兴趣",
-    "没有兴趣",
-    "没兴趣",
-    "无兴趣",
-    "不需要",
-    "没有需求",
-    "暂无需求",
-    "不考虑",
-    "谢绝",
-];
-
-/// Wants more.
-const WANTS: &[&str] = &[
-    "interested",
-    "sounds good",
-    "sounds great",
-    "sounds interesting",
-    "would love to",
-    "i'd love to",
-    "we'd love to",
-    "happy to talk",
-    "happy to chat",
-    "happy to meet",
-    "let's talk",
-    "let us talk",
-    "let's meet",
-    "let's schedule",
-    "let's set up",
-    "schedule a call",
-    "set up a call",
-    "book a call",
-    "send me more",
-    "send us more",
-    "tell me more",
-    "tell us more",
-    "looking forward to",
-    "interesse",
-    "interessiert",
-    "klingt gut",
-    "klingt interessant",
-    "gerne mehr",
-    "termin vereinbaren",
-    "感兴趣",
-    "有兴趣",
-    "愿意了解",
-    "想了解",
-    "可以聊聊",
-    "约个时间",
-    "期待合作",
-];
-
-/// Leaves open whether the writer wants more, whatever else is said.
-const HEDGES: &[&str] =
-    &["not sure", "unsure", "not yet", "maybe", "perhaps", "vielleicht", "nicht sicher", "不确定", "也许"];
-
-/// Says that a machine answered.
-const AWAY: &[&str] = &[
-    "out of office",
-    "out of the office",
-    "automatic reply",
-    "auto-reply",
-    "autoreply",
-    "on vacation",
-    "on annual leave",
-    "on parental leave",
-    "abwesenheitsnotiz",
-    "nicht im büro",
-    "nicht im hause",
-    "im urlaub",
-    "自动回复",
-    "休假",
-    "不在办公室",
-];
-
-/// What the words of a reply want.
-pub fn judge(subject: &str, body: &str) -> Intent {
-    let text = plain(&own_words(body));
-    let says = |list: &[&str]| list.iter().any(|words| text.contains(words));
-    // A whole reply of one word.
-    let word = text.trim().trim_matches(['.', '!', '。', '！']);
-    // The subject is ours, behind `Re:`; only a machine changes it.
-    let subject = plain(subject);
-    if says(UNSUBSCRIBE) || word == "stop" {
-        Intent::Unsubscribe
-    } else if says(REFUSES) || refuses_by_distance(&text) || matches!(word, "no" | "nein" | "不" | "不用") {
-        Intent::NotInterested
-    } else if says(AWAY) || AWAY.iter().any(|words| subject.contains(words)) {
-        Intent::Away
-    } else if says(WANTS) && !says(HEDGES) {
-        Intent::Interested
-    } else if text.contains(['?', '？']) {
-        Intent::Question
-    } else {
-        Intent::Other
-    }
-}
-
-/// A negation a few words before "interested": "I don't think that we are interested".
-fn refuses_by_distance(text: &str) -> bool {
-    const NEGATIONS: &[&str] = &[
-        "not", "no", "never", "nobody", "none", "nor", "neither", "without", "hardly", "nicht", "kein", "keine",
-        "keinen",
-    ];
-    text.split(['.', '!', '?', ';', '\n']).any(|sentence| {
-        let words: Vec<_> =
-            sentence.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty()).collect();
-        let negates = |word: &&str| NEGATIONS.contains(word) || word.ends_with("n't");
-        words.iter().enumerate().any(|(at, word)| {
-            let wants = word.starts_with("interest") || word.starts_with("interess");
-            // "I have no doubt that we are interested" is judged as a refusal too: a person looks, and nothing is sent.
-            wants && words[at.saturating_sub(8)..at].iter().any(negates)
-        })
-    })
-}
-
-/// Lower case, with one kind of apostrophe and of space.
-fn plain(text: &str) -> String {
-    let text = text.replace(['’', '‘', '`', '´'], "'").to_lowercase();
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// What the writer added: without quoted lines, and without what follows the line that introduces the quotation.
-fn own_words(body: &str) -> String {
-    let introduces = |line: &str| {
-        let line = line.trim();
-        let lower = line.to_lowercase();
-        (lower.starts_with("on ") && lower.ends_with("wrote:"))
-            || (lower.starts_with("am ") && lower.ends_with("schrieb:"))
-            || line.ends_with("写道：")
-            || line.ends_with("写道:")
-            || lower.starts_with("-----original message")
-            || lower.starts_with("-----ursprüngliche nachricht")
-            || lower.starts_with("________________________________")
-    };
-    let own = body.lines().take_while(|line| !introduces(line)).filter(|line| !line.trim_start().starts_with('>'));
-    own.collect::<Vec<_>>().join("\n")
 }
 
 // === impl Intent ===
@@ -392,6 +170,28 @@ mod tests {
         ] {
             assert_eq!(judge("Re: partners", &reply), Intent::Question, "{reply}");
         }
+    }
+
+    /// Replies as mail programs send them, with what a person would say that their writers want.
+    #[derive(serde::Deserialize)]
+    struct Case {
+        id: String,
+        subject: String,
+        body: String,
+        /// Any of these is right.
+        want: Vec<String>,
+    }
+
+    #[test]
+    fn the_corpus_is_read_as_a_person_reads_it() {
+        let corpus: Vec<Case> = serde_json::from_str(include_str!("../../tests/corpus/replies.json")).expect("JSON");
+        assert!(corpus.len() >= 800);
+        let misread = |case: &Case| {
+            let read = judge(&case.subject, &case.body).as_str().to_uppercase();
+            (!case.want.contains(&read)).then(|| format!("{}: {read}, not {}", case.id, case.want.join(" or ")))
+        };
+        let misread: Vec<_> = corpus.iter().filter_map(misread).collect();
+        assert!(misread.is_empty(), "{} of {}:\n{}", misread.len(), corpus.len(), misread.join("\n"));
     }
 
     #[test]

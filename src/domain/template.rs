@@ -80,6 +80,25 @@ pub fn find(id: &TemplateId) -> Option<&'static Template> {
     built_in().iter().find(|t| t.id == *id)
 }
 
+/// How the letter ends in each of its languages: the line that offers a way out. It is the last one of each branch of the
+/// outermost condition of the body, which chooses the language.
+pub fn ways_out(body: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    let (mut depth, mut last) = (0_usize, "");
+    for line in body.lines().map(str::trim) {
+        let (opens, closes) = (line.matches("{% if ").count(), line.matches("{% endif %}").count());
+        let turns = line.starts_with("{% el") && opens == 0;
+        if depth == 1 && !last.is_empty() && (turns || closes > opens) {
+            out.push(std::mem::take(&mut last));
+        }
+        depth = (depth + opens).saturating_sub(closes);
+        if !line.is_empty() && !line.starts_with("{%") {
+            last = line;
+        }
+    }
+    out
+}
+
 /// Renders templates; made once and used for a batch.
 pub struct Renderer {
     env: Environment<'static>,

@@ -12,7 +12,7 @@ use super::sql::{row, tenant_sql};
 use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::campaign::{
-    Action, Campaign, CampaignState, EmailCounts, Findings, RankedProspect, Settings, Step, StepId, StepStatus,
+    Action, Active, Campaign, CampaignState, EmailCounts, Findings, RankedProspect, Settings, Step, StepId, StepStatus,
 };
 use crate::domain::clock::Timestamp;
 use crate::domain::email::{Decision, EmailStatus, Review};
@@ -435,14 +435,7 @@ impl Write for ReviewEmails {
         let now_at = get(tx, &CampaignRef::Id(campaign.id.clone()))?;
         let waiting = now_at.emails.awaiting_approval;
         let generated = now_at.emails.generated();
-        let is_reviewed = waits == Ok(CampaignState::WaitingApproval);
-        if is_reviewed && waiting == 0 {
-            let summary = format!("{} approved, {} rejected", now_at.emails.approved, now_at.emails.rejected);
-            let done = StepStatus::Completed;
-            events.push(set_step(tx, &campaign.id, StepId::EmailReview, done, 100, &summary)?);
-            set_current_step(tx, &campaign.id, StepId::EmailSending)?;
-            events.push(set_state(tx, &campaign, CampaignState::Running, "review done")?);
-        } else if approved + rejected + reconsidered > 0 {
+        if !end_review_if_none_waits(tx, &now_at, &mut events)? && approved + rejected + reconsidered > 0 {
             let progress = percent(generated - waiting, generated);
             let summary = format!("{waiting} left to decide");
             let step = StepStatus::InProgress;
@@ -460,6 +453,30 @@ impl ReviewEmails {
         let back = Some(Decision::Reconsider);
         self.reviews.iter().all(|review| review.decision == back) && (self.others.is_none() || self.others == back)
     }
+}
+
+/// Goes on from the review of a campaign, as it now is, once no e-mail waits for a person. Gives whether it does. One that was
+/// paused in its review goes on when it is resumed.
+pub(super) fn end_review_if_none_waits(
+    tx: &mut ScopedTx<'_>,
+    campaign: &Campaign,
+    events: &mut Vec<EventKind>,
+) -> Result<bool> {
+    let paused = CampaignState::Paused { resume_to: Active::WaitingApproval };
+    let reviews = campaign.state == CampaignState::WaitingApproval || campaign.state == paused;
+    if !reviews || campaign.emails.awaiting_approval > 0 {
+        return Ok(false);
+    }
+    let summary = format!("{} approved, {} rejected", campaign.emails.approved, campaign.emails.rejected);
+    events.push(set_step(tx, &campaign.id, StepId::EmailReview, StepStatus::Completed, 100, &summary)?);
+    set_current_step(tx, &campaign.id, StepId::EmailSending)?;
+    if campaign.state == paused {
+        // It stays paused, so that there is nothing to tell of its state.
+        set_state_under_lease(tx, campaign, CampaignState::Paused { resume_to: Active::Running }, "")?;
+    } else {
+        events.push(set_state(tx, campaign, CampaignState::Running, "review done")?);
+    }
+    Ok(true)
 }
 
 /// How much of the whole a part is, 0 to 100; 100 of nothing.

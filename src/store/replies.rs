@@ -1,17 +1,22 @@
 //! Replies of prospects, and what follows from them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::campaigns::{self, CampaignRef};
 use super::emails;
 use super::error::{Noun, Result, StoreError};
+use super::events::{json, record};
 use super::idempotency::RequestId;
 use super::prospects;
-use super::sql::tenant_sql;
+use super::sql::{row, tenant_sql};
 use super::suppressions;
 use super::tx::ScopedTx;
 use super::writer::Write;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::email::Email;
-use crate::domain::id::{EmailId, ProspectId};
+use crate::domain::email::{Email, EmailStatus};
+use crate::domain::event::EventKind;
+use crate::domain::id::{CampaignId, EmailId, ProspectId};
 use crate::domain::prospect::{LAST_REPLY, Prospect, ProspectStatus};
 use crate::domain::reply::Intent;
 use crate::domain::suppression::{Suppression, SuppressionReason};
@@ -27,18 +32,29 @@ tenant_sql! {
         "SELECT id
          FROM emails
          WHERE tenant_id = $1 AND prospect_id = $2 AND status = 'received' AND message_id = $3";
-    /// The last reply that says whether its writer wants more.
+    /// The last reply that says whether its writer wants more. One whose sender's clock is ahead came when it was recorded: it
+    /// must not outdo what is answered in the minutes after it.
     DECIDED =
         "SELECT intent
          FROM emails
          WHERE tenant_id = $1 AND prospect_id = $2 AND intent IN ('interested', 'not_interested', 'unsubscribe')
-         ORDER BY received_time DESC, id DESC
+         ORDER BY MIN(received_time, create_time) DESC, id DESC
          LIMIT 1";
     NOTE =
         "UPDATE prospects
          SET replies_received = $4, last_reply = $5, last_reply_time = $6, decided_intent = $7, status = $8,
              update_time = $9, revision = revision + 1
          WHERE tenant_id = $1 AND id = $2 AND revision = $3";
+    /// What was written to these mailboxes and not begun to be sent, of whatever campaign.
+    WAITING =
+        "SELECT e.id, e.prospect_id, e.campaign_id
+         FROM json_each($2) k
+         CROSS JOIN emails e
+         WHERE e.tenant_id = $1 AND e.address_key = k.value AND e.status IN ('awaiting_approval', 'approved')";
+    SKIP_WAITING =
+        "UPDATE emails
+         SET status = 'skipped', note = $3, update_time = $4
+         WHERE tenant_id = $1 AND id = $2 AND status IN ('awaiting_approval', 'approved')";
 }
 
 /// Records what a prospect has answered.
@@ -52,16 +68,26 @@ pub struct RecordReply {
     pub subject: String,
     pub body: String,
     pub message_id: String,
-    /// None: now.
+    /// None: now. It may be a little ahead of our clock.
     pub received: Option<Timestamp>,
     pub intent: Intent,
     pub request_id: Option<RequestId>,
+}
+
+row! {
+    struct Waiting {
+        id: EmailId,
+        prospect_id: ProspectId,
+        campaign_id: CampaignId,
+    }
 }
 
 // === impl RecordReply ===
 
 impl Write for RecordReply {
     type Out = (Email, Prospect);
+
+    const CHANGES_CAMPAIGN: bool = true;
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Email, Prospect)> {
         if let Some(request_id) = &self.request_id
@@ -100,7 +126,10 @@ impl Write for RecordReply {
         let insert = insert.bind(self.in_reply_to.clone()).bind(address::key(&prospect.fields.email));
         insert.execute_exactly(1)?;
         tx.count("replies", 1);
-        self.note(tx, &prospect, received)?;
+        self.note(tx, &prospect, received.min(now))?;
+        if self.intent.is_personal() {
+            self.skip_waiting(tx, &addresses)?;
+        }
         if self.intent == Intent::Unsubscribe {
             let suppression = |email| Suppression {
                 email,
@@ -130,6 +159,37 @@ impl RecordReply {
 
     fn as_it_is(&self, tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<(Email, Prospect)> {
         Ok((emails::find(tx, id)?, prospects::find(tx, &self.prospect, "")?))
+    }
+
+    /// Whoever has answered is not written to as if they had not: what still waits for one of their addresses, in whichever
+    /// campaign, is not sent. A campaign that waited for nothing else goes on.
+    fn skip_waiting(&self, tx: &mut ScopedTx<'_>, addresses: &[String]) -> Result<()> {
+        let keys: BTreeSet<_> = addresses.iter().map(|address| address::key(address)).collect();
+        let waiting: Vec<Waiting> = tx.query(WAITING).bind(json(&keys)).all()?;
+        let mut skipped: BTreeMap<String, (CampaignId, Vec<EventKind>)> = BTreeMap::new();
+        let now = tx.now();
+        for email in waiting {
+            let skip = tx.query(SKIP_WAITING).bind(email.id.clone()).bind(self.why_skipped()).bind(now.0);
+            skip.execute_exactly(1)?;
+            let status = EmailStatus::Skipped;
+            let event = EventKind::EmailChanged { email_id: email.id, prospect_id: email.prospect_id, status };
+            let of_campaign = skipped.entry(email.campaign_id.to_string());
+            of_campaign.or_insert_with(|| (email.campaign_id, Vec::new())).1.push(event);
+        }
+        for (campaign, mut events) in skipped.into_values() {
+            let campaign = campaigns::get(tx, &CampaignRef::Id(campaign))?;
+            campaigns::end_review_if_none_waits(tx, &campaign, &mut events)?;
+            record(tx, &campaign.id, events)?;
+        }
+        Ok(())
+    }
+
+    fn why_skipped(&self) -> String {
+        match self.intent {
+            Intent::Unsubscribe => format!("not sent: {}", SuppressionReason::Unsubscribed.in_words()),
+            Intent::NotInterested => "not sent: the prospect has refused".to_owned(),
+            _ => "not sent: the prospect has replied".to_owned(),
+        }
     }
 
     /// What follows for the prospect.

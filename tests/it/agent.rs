@@ -524,7 +524,6 @@ async fn engagement_follows_from_replies_and_a_refusal_is_never_interest() {
     assert_eq!(suppressions[0].reason(), pb::SuppressionReason::Unsubscribed);
 
     for (bad, field) in [
-        (pb::RecordReplyRequest { prospect_id: id.to_owned(), ..Default::default() }, "body"),
         (pb::RecordReplyRequest { prospect_id: id.to_owned(), body: "x".repeat(20_001), ..Default::default() }, "body"),
         (
             pb::RecordReplyRequest {
@@ -580,6 +579,147 @@ async fn the_engagement_that_is_shown_and_the_one_that_is_filtered_by_are_the_sa
             assert_eq!(listed, engagement == shown, "{first:?}: {shown:?} and {engagement:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_reply_may_be_dated_five_minutes_ahead_of_our_clock_and_no_more() {
+    let clock = Arc::new(TestClock::new());
+    let seams = herald::app::Seams { clock: clock.clone(), run_engine: false, ..seams() };
+    let data = folder();
+    let settings = config(&data);
+    let app = TestApp::with(data, settings, seams).await;
+    let mut api = app.user("user_a").await;
+    let id = add_prospects(&mut api, 1).await.remove(0);
+    let dated = |body: &str, ahead: Duration| {
+        let micros = TestClock::START + i64::try_from(ahead.as_micros()).expect("a short time");
+        pb::RecordReplyRequest {
+            prospect_id: id.clone(),
+            body: body.to_owned(),
+            received_time: Some(herald::domain::clock::Timestamp(micros).into()),
+            ..Default::default()
+        }
+    };
+    let five = Duration::from_secs(5 * 60);
+    let late =
+        api.agent.record_reply(dated("Hello", five + Duration::from_micros(1))).await.expect_err("too far ahead");
+    assert_eq!(late.code(), Code::InvalidArgument);
+    assert_eq!(late.message(), "received_time must be at most five minutes ahead of the server's clock");
+    let taken = api.agent.record_reply(dated("Sounds good, tell me more", five)).await.expect("taken").into_inner();
+    assert_eq!(taken.reply.expect("a reply").received_time, dated("", five).received_time);
+    assert_eq!(taken.prospect.expect("a prospect").engagement(), Engagement::Interested);
+    // What is answered a minute later is later, whatever the first one's clock said.
+    clock.set_after_start(Duration::from_secs(60));
+    let refusal = reply(&mut api, &id, "Not interested after all.").await.prospect.expect("a prospect");
+    assert_eq!(
+        (refusal.engagement(), refusal.last_reply.as_str()),
+        (Engagement::NotInterested, "Not interested after all.")
+    );
+}
+
+#[tokio::test]
+async fn an_empty_mail_is_what_its_subject_asks_for() {
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 4).await;
+    let empty = |id: &str, subject: &str| pb::RecordReplyRequest {
+        prospect_id: id.to_owned(),
+        subject: subject.to_owned(),
+        ..Default::default()
+    };
+    for (id, subject, intent) in [
+        (&ids[0], "unsubscribe", ReplyIntent::Unsubscribe),
+        (&ids[1], "Re: A possible partnership", ReplyIntent::Other),
+        (&ids[2], "", ReplyIntent::Other),
+        (&ids[3], "No thanks", ReplyIntent::NotInterested),
+    ] {
+        let answer = api.agent.record_reply(empty(id, subject)).await.expect("recorded").into_inner();
+        let reply = answer.reply.expect("a reply");
+        assert_eq!((reply.intent(), reply.body.as_str()), (intent, ""), "{subject:?}");
+        assert_eq!(answer.prospect.expect("a prospect").replies_received, 1);
+    }
+    let suppressions = api.agent.list_suppressions(pb::ListSuppressionsRequest::default()).await.expect("a list");
+    let suppressed: Vec<_> = suppressions.into_inner().suppressions.into_iter().map(|s| s.email).collect();
+    assert_eq!(suppressed, ["person0@company0.example"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_persons_reply_skips_what_still_waits_for_the_address_in_all_campaigns() {
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let (mut api, mut other) = (app.user("user_a").await, app.user("user_b").await);
+    let ids = add_prospects(&mut api, 3).await;
+    add_prospects(&mut other, 3).await;
+    start_campaign(&mut other, &website).await;
+    reaches(&mut other, CampaignState::WaitingApproval).await;
+    // The first campaign's e-mails wait for ever, unless it is known why they do not.
+    start_campaign(&mut api, &website).await;
+    let first = reaches(&mut api, CampaignState::WaitingApproval).await.id;
+    api.workflow.cancel_workflow(pb::CancelWorkflowRequest::default()).await.expect("cancelled");
+    // The address comes back under another prospect, to whom the second campaign writes.
+    delete(&mut api, &ids[0], "").await.expect("deleted");
+    let again = pb::Prospect { email: "Person0@company0.example".into(), ..Default::default() };
+    let again = create(&mut api, vec![again]).await.remove(0);
+    start_campaign(&mut api, &website).await;
+    let second = reaches(&mut api, CampaignState::WaitingApproval).await.id;
+    let statuses = async |api: &mut Api, campaign: &str| {
+        let request = pb::ListWorkflowEmailsRequest { campaign_id: campaign.to_owned(), ..Default::default() };
+        let emails = api.workflow.list_workflow_emails(request).await.expect("a list").into_inner().emails;
+        let mut all: Vec<_> = emails.iter().map(|e| (e.to.to_lowercase(), e.status(), e.note.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.into_iter().map(|(_, status, note)| (status, note)).collect::<Vec<_>>()
+    };
+    let waits = (EmailStatus::AwaitingApproval, String::new());
+    let skipped = |note: &str| (EmailStatus::Skipped, note.to_owned());
+
+    // A machine is nobody who has read it.
+    reply(&mut api, &again, "I am out of office until Monday.").await;
+    for campaign in [&first, &second] {
+        assert_eq!(statuses(&mut api, campaign).await, vec![waits.clone(); 3]);
+    }
+    reply(&mut api, &again, "Who are you?").await;
+    let replied = skipped("not sent: the prospect has replied");
+    for campaign in [&first, &second] {
+        assert_eq!(statuses(&mut api, campaign).await, [replied.clone(), waits.clone(), waits.clone()]);
+    }
+    // What was approved and not begun waits as well; the pause keeps the engine from it.
+    api.workflow.pause_workflow(pb::PauseWorkflowRequest::default()).await.expect("paused");
+    reply(&mut api, &ids[1], "Not interested").await;
+    reply(&mut api, &ids[2], "Please remove me from your list").await;
+    let (refused, gone) =
+        (skipped("not sent: the prospect has refused"), skipped("not sent: its owner has unsubscribed"));
+    for campaign in [&first, &second] {
+        assert_eq!(statuses(&mut api, campaign).await, [replied.clone(), refused.clone(), gone.clone()]);
+    }
+    // Nothing waits for a person any more, so that the campaign goes on once it may.
+    assert_eq!(crate::support::newest(&mut api).await.state(), CampaignState::Paused);
+    api.workflow.resume_workflow(pb::ResumeWorkflowRequest::default()).await.expect("resumed");
+    let counts = reaches(&mut api, CampaignState::Completed).await.emails.expect("counts");
+    assert_eq!((counts.sent, counts.skipped), (0, 3));
+    assert_eq!(eml_files(&app.outbox("user_a")).len(), 0);
+    let theirs = crate::support::newest(&mut other).await;
+    assert_eq!(theirs.emails.expect("counts").awaiting_approval, 3, "another tenant's e-mails wait");
+    crate::support::kill::assert_whole(app.data.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_review_ends_with_the_last_e_mail_that_a_reply_skips() {
+    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let app = TestApp::start().await;
+    let mut api = app.user("user_a").await;
+    let ids = add_prospects(&mut api, 2).await;
+    start_campaign(&mut api, &website).await;
+    let waiting = reaches(&mut api, CampaignState::WaitingApproval).await;
+    let emails = pb::ListWorkflowEmailsRequest::default();
+    let emails = api.workflow.list_workflow_emails(emails).await.expect("a list").into_inner().emails;
+    let approved = emails.iter().find(|email| email.prospect_id == ids[0]).expect("an e-mail").id.clone();
+    let approve =
+        pb::EmailReview { email_id: approved, decision: pb::ReviewDecision::Approve.into(), ..Default::default() };
+    let approve = pb::ReviewEmailsRequest { reviews: vec![approve], ..Default::default() };
+    api.workflow.review_emails(approve).await.expect("reviewed");
+    reply(&mut api, &ids[1], "Sounds good, tell me more").await;
+    let done = reaches(&mut api, CampaignState::Completed).await;
+    let counts = done.emails.expect("counts");
+    assert_eq!((done.id, counts.sent, counts.skipped), (waiting.id, 1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

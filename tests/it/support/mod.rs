@@ -79,7 +79,7 @@ pub struct Seeded(AtomicU64);
 
 impl TestClock {
     /// Some time in 2026.
-    const START: i64 = 1_780_000_000_000_000;
+    pub const START: i64 = 1_780_000_000_000_000;
 
     pub fn new() -> Self {
         Self(AtomicI64::new(Self::START))
