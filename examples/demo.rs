@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use herald::app::{self, Seams};
-use herald::cli::{Api, Connection, Progress, RunArgs, Tls, run_campaign};
+use herald::cli::{Api, Connection, Progress, Rules, RunArgs, Tls, run_campaign};
 use herald::config::Config;
 use herald::pb;
 use indicatif::MultiProgress;
@@ -43,6 +43,8 @@ async fn main() -> anyhow::Result<()> {
             prospects: Some(root.join("examples/prospects.csv")),
             template: Some(template.to_owned()),
             approve_all: true,
+            // At most two of a company, and nobody again within ninety days, as it is by itself.
+            recipients: Rules { max_per_company: 2, ..Rules::default() },
             ..RunArgs::default()
         };
         let progress = Progress::new(user, &bars);
@@ -103,7 +105,13 @@ impl Tenant {
         let analysis = results.analysis.unwrap_or_default();
         let files = std::fs::read_dir(&self.outbox).context("the outbox")?.count();
         println!("{}: {}, {}", self.user, analysis.business_name, analysis.industry);
-        println!("  {files} e-mails in its outbox; its best prospects:");
+        let preview = pb::PreviewRecipientsRequest::default();
+        let preview = self.api.workflow.preview_recipients(preview).await?.into_inner();
+        let left_out: i32 = preview.left_out.iter().map(|of| of.count).sum();
+        println!(
+            "  {files} e-mails in its outbox; a campaign after it would leave out {left_out}: they were written to"
+        );
+        println!("  its best prospects:");
         for prospect in results.prospects.iter().take(3) {
             println!("  {:>3}  {:<40} {}", prospect.score, prospect.email, prospect.reasons.join("; "));
         }
