@@ -32,6 +32,12 @@ SUITES = {
     "read cache": ["--test", "it", "read_cache::"],
     "neighbours": ["--test", "it", "isolation::neighbours::"],
     "kills": ["--test", "it", "kills::"],
+    "recipients": ["--test", "it", "--", "recipients::", "upgrades::", "backups::"],
+    "hostile": [
+        "--test", "it", "--", "--test-threads", "1",
+        "hostile::pages::websites_that_multiply", "hostile::poison::", "hostile::wire::",
+        "hostile::connections::windows",
+    ],
 }
 MINUTES = 4
 
