@@ -118,7 +118,11 @@ impl Campaign {
         let counts = match step {
             StepId::EmailGeneration => format!("{} of {} written", emails.generated(), self.prospect_count),
             StepId::EmailReview => {
-                format!("{} left to decide{}", emails.awaiting_approval, emails.told(&[EmailStatus::Rejected]))
+                format!(
+                    "{} left to decide{}",
+                    emails.awaiting_approval,
+                    emails.told(&[EmailStatus::Approved, EmailStatus::Rejected])
+                )
             }
             StepId::EmailSending => emails.outcome(),
             StepId::WebsiteAnalysis | StepId::SearchStrategy | StepId::ProspectSearch => return ended.to_owned(),

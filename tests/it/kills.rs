@@ -226,6 +226,14 @@ async fn survives(seed: u64, website: &str) -> Kill {
         let files = eml_files(&outbox(data.path(), &user));
         let twice: Vec<_> = files.iter().filter(|name| name.ends_with(".2.eml")).collect();
         assert!(twice.is_empty(), "{kill}: sent twice by {user}: {twice:?}");
+        // Nor by a later campaign, within the days that nobody is written to again.
+        let mut written = std::collections::HashSet::new();
+        for file in &files {
+            let bytes = std::fs::read(outbox(data.path(), &user).join(file)).expect("a mail");
+            let mail = mail_parser::MessageParser::default().parse(&bytes).expect("a mail");
+            let to = mail.to().and_then(|to| to.first()?.address().map(str::to_owned)).expect("an address");
+            assert!(written.insert(to.clone()), "{kill}: {to} was written to twice by {user}");
+        }
     }
     assert_whole(data.path()).await;
     kill
