@@ -182,9 +182,6 @@ mod tests {
         want: Vec<String>,
     }
 
-    /// How many of the corpus the judge misreads. It may only fall.
-    const MISREAD: usize = 33;
-
     #[test]
     fn the_corpus_is_read_as_a_person_reads_it() {
         let corpus: Vec<Case> = serde_json::from_str(include_str!("../../tests/corpus/replies.json")).expect("JSON");
@@ -194,7 +191,7 @@ mod tests {
             (!case.want.contains(&read)).then(|| format!("{}: {read}, not {}", case.id, case.want.join(" or ")))
         };
         let misread: Vec<_> = corpus.iter().filter_map(misread).collect();
-        assert!(misread.len() == MISREAD, "{} of {}:\n{}", misread.len(), corpus.len(), misread.join("\n"));
+        assert!(misread.is_empty(), "{} of {}:\n{}", misread.len(), corpus.len(), misread.join("\n"));
     }
 
     #[test]
