@@ -209,6 +209,7 @@ impl Tally {
                 // "Interested?"
                 Kind::Interest if sentence.asks && sentence.words.len() < 3 => {}
                 Kind::Interest | Kind::Wants => self.said.extend(context.wanted()),
+                Kind::Topic if context.wanted() == Some(Said::Negated) => self.said.push(Said::Negated),
                 Kind::Turns => self.said.push(Said::Turns),
                 Kind::Away => self.away = true,
                 Kind::Leave => self.leave = true,
@@ -329,7 +330,7 @@ impl Context<'_> {
         Some(match (negations, hit.kind) {
             (0, Kind::Interest) => Said::Interested,
             (0, _) => Said::Wants,
-            (_, Kind::Interest) => Said::Negated,
+            (_, Kind::Interest | Kind::Topic) => Said::Negated,
             _ => Said::Declines,
         })
     }

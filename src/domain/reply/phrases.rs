@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Wants,
     /// Speaks of interest, which words around it may negate.
     Interest,
+    /// Names interest and says nothing of it, unless a negation does.
+    Topic,
     /// Wants more in words that look like a negation.
     Gladly,
     /// A sentence that is nothing else agrees.
@@ -276,7 +278,7 @@ impl Phrases {
                 for (place, word) in words.iter().enumerate().skip(at) {
                     cost += if word.starts_with(is_chinese) { 2 } else { 3 };
                     // What is wanted is not wanted where a "not" stands between.
-                    let blocked = kind == Kind::Wants && self.negations.contains(word);
+                    let blocked = matches!(kind, Kind::Wants | Kind::Interest) && self.negations.contains(word);
                     if cost > GAP || word == COMMA || self.turns.contains(word) || blocked {
                         break;
                     }
@@ -322,6 +324,7 @@ impl Kind {
             "no" => Self::No,
             "wants" => Self::Wants,
             "interest" => Self::Interest,
+            "topic" => Self::Topic,
             "gladly" => Self::Gladly,
             "yes" => Self::Yes,
             "nothing" => Self::Nothing,
