@@ -24,9 +24,10 @@ test: setup ## Run every test, against real servers.
 	$(CARGO) test --locked $(TESTING) -- --skip hostile::
 	$(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
 
-test-deep: setup ## The same, with the full counts of tests/README.md, and the hostile suite on a release build.
+test-deep: setup ## The same, with the full counts of tests/README.md, and on release builds the hostile suite and ten minutes of soak.
 	TEST_DEEP=1 PROPTEST_CASES=100000 $(CARGO) test --locked $(TESTING) -- --skip hostile::
 	$(MAKE) test-hostile
+	HERALD_SOAK_MINUTES=10 $(MAKE) soak
 
 test-hostile: setup ## The hostile suite with its full counts, on a release build.
 	$(CARGO) build --locked --release $(TESTING) --target-dir target/hostile
