@@ -42,3 +42,4 @@ mod tls;
 mod traces;
 mod upgrades;
 mod watching;
+mod websites;
