@@ -10,7 +10,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
 use crate::domain::template::Template;
 use crate::domain::text;
-use crate::domain::website::{Audience, WebsiteAnalysis};
+use crate::domain::website::{Audience, FieldSource, WebsiteAnalysis};
 use crate::pb;
 
 /// `hold` is why the campaign stands still although it is running; empty otherwise.
@@ -100,6 +100,7 @@ pub(in crate::rpc) fn analysis(analysis: WebsiteAnalysis) -> pb::WebsiteAnalysis
         pages: analysis.pages,
         industry: analysis.industry,
         benchmark_brands: analysis.benchmark_brands,
+        sources: analysis.sources.into_iter().map(source).collect(),
     }
 }
 
@@ -118,7 +119,14 @@ pub(super) fn analysis_in(analysis: pb::WebsiteAnalysis) -> WebsiteAnalysis {
         pages: analysis.pages,
         industry: analysis.industry,
         benchmark_brands: analysis.benchmark_brands,
+        // Output only: what is stated is found in the configuration.
+        sources: Vec::new(),
     }
+}
+
+fn source(source: FieldSource) -> pb::FieldSource {
+    let (field, found_in) = (source.field.as_str().to_owned(), source.found_in.as_str().to_owned());
+    pb::FieldSource { field, page: source.page, found_in }
 }
 
 pub(in crate::rpc) fn marketing_strategy(found: MarketingStrategy) -> pb::MarketingStrategy {
