@@ -88,6 +88,7 @@ pub fn read_page(url: &Url, html: &str, ended: &dyn Fn() -> bool) -> Page {
     reader.read_head(&document);
     reader.find_dialogs(&document);
     reader.read_body(&document);
+    reader.page.signs.broken_off = reader.effort.is_over();
     reader.page
 }
 

@@ -52,6 +52,8 @@ pub struct Signs {
     pub application: bool,
     /// Search engines are to leave it out.
     pub noindex: bool,
+    /// The page was not read to its end: its time or its steps were up.
+    pub broken_off: bool,
 }
 
 /// Whose mark was found.

@@ -43,7 +43,7 @@ fn titled(title: &str) -> String {
 
 fn told(title: &str, description: &str) -> String {
     match (title, description) {
-        ("", "") => "a page without any content".to_owned(),
+        ("", "") => "nothing at all".to_owned(),
         (title, "") => format!("a title alone (“{title}”)"),
         ("", description) => format!("a description alone (“{description}”)"),
         (title, description) => format!("a title and a description alone (“{title}”, “{description}”)"),

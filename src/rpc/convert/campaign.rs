@@ -47,6 +47,7 @@ pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
         create_time: Some(campaign.create_time.into()),
         update_time: Some(campaign.update_time.into()),
         end_time: campaign.end_time.map(Into::into),
+        missing_fields: campaign.state.missing().iter().map(|field| (*field).to_owned()).collect(),
     }
 }
 
@@ -221,6 +222,7 @@ fn state(state: CampaignState) -> pb::CampaignState {
     match state {
         CampaignState::Running => pb::CampaignState::Running,
         CampaignState::Paused { .. } => pb::CampaignState::Paused,
+        CampaignState::WaitingAnalysis => pb::CampaignState::WaitingAnalysis,
         CampaignState::WaitingTemplate => pb::CampaignState::WaitingTemplate,
         CampaignState::WaitingApproval => pb::CampaignState::WaitingApproval,
         CampaignState::Completed => pb::CampaignState::Completed,

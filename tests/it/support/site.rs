@@ -74,6 +74,11 @@ pub async fn made(make: impl FnOnce(&str) -> HashMap<String, Answer>) -> String 
     url
 }
 
+/// A company's page with as little as a campaign needs: a name, and words of its own.
+pub fn company() -> Answer {
+    html("<title>Acme</title><h1>Acme tools</h1><p>We make tools for gardeners.</p>")
+}
+
 pub fn html(body: &str) -> Answer {
     Answer::Page(200, "text/html; charset=utf-8", body.as_bytes().to_vec())
 }
