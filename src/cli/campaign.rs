@@ -304,8 +304,8 @@ async fn follow_once(
 
 /// States in which nothing happens until a person acts.
 fn waits(state: pb::CampaignState) -> bool {
-    use pb::CampaignState::{Paused, WaitingApproval, WaitingTemplate};
-    matches!(state, Paused | WaitingTemplate | WaitingApproval)
+    use pb::CampaignState::{Paused, WaitingAnalysis, WaitingApproval, WaitingTemplate};
+    matches!(state, Paused | WaitingAnalysis | WaitingTemplate | WaitingApproval)
 }
 
 async fn approve_all(api: &mut Api, campaign_id: String) -> Result<pb::Campaign, Status> {
@@ -355,6 +355,10 @@ async fn show_results(api: &mut Api, campaign_id: String, json: bool) -> anyhow:
         for point in &analysis.selling_points {
             say!("  - {}", line(point));
         }
+        for source in &analysis.sources {
+            let place = if source.page.is_empty() { String::new() } else { format!(", {}", source.page) };
+            say!("  {}: from {}{}", line(&source.field), line(&source.found_in), line(&place));
+        }
     }
     if !results.prospects.is_empty() {
         say!("\nBest prospects");
@@ -382,6 +386,9 @@ fn describe(campaign: &pb::Campaign) -> String {
     for text in [&campaign.failure, &campaign.hold].into_iter().filter(|t| !t.is_empty()) {
         lines.push(format!("  because: {}", line(text)));
     }
+    for field in &campaign.missing_fields {
+        lines.push(format!("  missing: {}", line(field)));
+    }
     for step in &campaign.steps {
         let known = STEPS.contains(&step.id());
         let name = if known { step_name(step.id()) } else { "?".to_owned() };
@@ -389,6 +396,9 @@ fn describe(campaign: &pb::Campaign) -> String {
         lines.push(row.trim_end().to_owned());
     }
     let next = match campaign.state() {
+        pb::CampaignState::WaitingAnalysis => {
+            "state the name with `herald config set website_analysis.business_name=NAME`, then `herald campaign resume`"
+        }
         pb::CampaignState::WaitingTemplate => "choose one with `herald campaign select-template ID`",
         pb::CampaignState::WaitingApproval => "look at its e-mails and decide on each with `herald campaign review`",
         pb::CampaignState::Paused => "go on with `herald campaign resume`",

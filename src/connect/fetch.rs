@@ -1,16 +1,24 @@
 //! Reads web pages over HTTP and HTTPS.
 //!
-//! Bounded in time and size; redirects are followed here, one by one, so that each target is checked like the first.
-//! Addresses are checked where names are resolved: what is connected to is what was checked.
+//! Bounded in time and size; redirects, and refreshes as browsers follow them, are followed here, one by one, so that each target
+//! is checked like the first. Addresses are checked where names are resolved: what is connected to is what was checked (SSRF).
+//!
+//! Bytes become text here: content encodings are undone by reqwest, and what is counted and bounded is what comes out of that;
+//! the charset is found as the HTML standard has it ([`charset`]).
+
+mod charset;
+mod head;
+mod media_type;
+mod refresh;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use encoding_rs::REPLACEMENT;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, LOCATION, REFRESH};
 use reqwest::{Client, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
@@ -19,8 +27,11 @@ use super::address::is_allowed;
 use super::{ConnectError, Fetch, Fetched};
 use crate::budget;
 use crate::config;
+use crate::heavy::heavy;
+use media_type::MediaType;
+use refresh::Refresh;
 
-/// How many redirects are followed; browsers follow 20, honest websites need two.
+/// How many redirects and refreshes are followed; browsers follow 20, honest websites need two.
 const MAX_REDIRECTS: usize = 5;
 const USER_AGENT: &str = concat!("Herald/", env!("CARGO_PKG_VERSION"));
 
@@ -44,6 +55,13 @@ struct Allowed {
 #[derive(Debug, thiserror::Error)]
 #[error("{0} leads to no address on the public internet")]
 struct NotPublic(String);
+
+/// What an address has given.
+enum Given {
+    Page(Fetched),
+    /// Another address, to be read instead.
+    Onward(Url),
+}
 
 /// What room is counted in.
 const UNIT: usize = 64 * 1024;
@@ -79,12 +97,14 @@ impl WebFetch {
             let request =
                 self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5");
             let response = request.send().await.map_err(|error| failure(&url, &error))?;
-            if !response.status().is_redirection() {
-                return self.read(url, response).await;
+            let given = match response.status().is_redirection() {
+                true => Given::Onward(location(&url, response.headers())?),
+                false => self.read(url.clone(), response).await?,
+            };
+            match given {
+                Given::Page(page) => return Ok(page),
+                Given::Onward(next) => url = next,
             }
-            let target = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
-            let target = target.and_then(|l| url.join(l).ok());
-            url = target.ok_or_else(|| ConnectError::Final(format!("{url} redirects to nowhere")))?;
         }
         Err(ConnectError::Final(format!("{url} redirects more than {MAX_REDIRECTS} times")))
     }
@@ -107,18 +127,25 @@ impl WebFetch {
         }
     }
 
-    async fn read(&self, url: Url, mut response: Response) -> Result<Fetched, ConnectError> {
+    async fn read(&self, url: Url, mut response: Response) -> Result<Given, ConnectError> {
         let status = response.status();
-        if !status.is_success() {
-            let text = format!("{url} answers {status}");
-            let passing = status.is_server_error()
+        let guard = guard(response.headers());
+        if !status.is_success() || guard.is_some() {
+            let asks = guard.map(|who| format!(" with a challenge of {who}")).unwrap_or_default();
+            let text = format!("{url} answers {status}{asks}");
+            let passing = guard.is_none() && status.is_server_error()
                 || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
             return Err(if passing { ConnectError::Passing(text) } else { ConnectError::Final(text) });
         }
-        let content_type = content_type(response.headers());
-        if !content_type.is_empty() && !content_type.contains("html") {
-            return Err(ConnectError::Final(format!("{url} is {content_type}, not a web page")));
+        let media = MediaType::of(response.headers());
+        if !media.is_page() {
+            return Err(ConnectError::Final(format!("{url} is {}, not a web page", media.essence)));
         }
+        if let Some(unknown) = unknown_encoding(response.headers()) {
+            let text = format!("{url} is encoded as {unknown}, which was not asked for and cannot be read");
+            return Err(ConnectError::Final(text));
+        }
+        let told = response.headers().get(REFRESH).and_then(|value| refresh::parse(&lossy(value.as_bytes())));
         let mut bytes = Vec::new();
         let mut cut = false;
         let mut room = self.take_room(UNIT).await;
@@ -137,7 +164,18 @@ impl WebFetch {
                 break;
             }
         }
-        Ok(Fetched { html: decode(&bytes, &content_type, cut), size: bytes.len(), url, cut, room })
+        let size = bytes.len();
+        let host = url.host_str().unwrap_or_default();
+        let (html, encoding, head) = heavy(size, || charset::decode(&bytes, media.charset, host, cut));
+        if encoding == REPLACEMENT {
+            return Err(ConnectError::Final(format!("{url} is in a charset that no browser reads")));
+        }
+        let base = head.base.as_ref().and_then(|base| url.join(base).ok()).unwrap_or_else(|| url.clone());
+        let onward = told.map(|told| (told, &url)).or(head.refresh.map(|said| (said, &base)));
+        match onward.and_then(|(refresh, base)| target(&refresh, base)).filter(|next| is_another(next, &url)) {
+            Some(next) => Ok(Given::Onward(next)),
+            None => Ok(Given::Page(Fetched { html, size, url, cut, room })),
+        }
     }
 
     /// Room for so many bytes, once there is some; the page's time goes on meanwhile.
@@ -187,52 +225,107 @@ fn failure(url: &Url, error: &reqwest::Error) -> ConnectError {
     ConnectError::Passing(format!("{url} cannot be read: {last}"))
 }
 
-/// In lower case; empty if there is none.
-fn content_type(headers: &HeaderMap) -> String {
-    headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_ascii_lowercase()
+/// Where a redirect leads. A `Location` in raw UTF-8 is taken as it is meant, and in any other charset byte for byte: as browsers
+/// do, whatever RFC 9110 has servers send.
+fn location(url: &Url, headers: &HeaderMap) -> Result<Url, ConnectError> {
+    let target = headers.get(LOCATION).and_then(|location| url.join(&lossless(location.as_bytes())).ok());
+    target.ok_or_else(|| ConnectError::Final(format!("{url} redirects to nowhere")))
 }
 
-/// The text in the charset that the header names, or a byte order mark, or the page's own meta element; else UTF-8 if it
-/// is that, else windows-1252, as browsers do.
-fn decode(bytes: &[u8], content_type: &str, cut: bool) -> String {
-    let named = label(content_type).or_else(|| {
-        let head = &bytes[..bytes.len().min(1024)];
-        label(&String::from_utf8_lossy(head).to_ascii_lowercase())
-    });
-    let guess = || if is_utf8(bytes, cut) { UTF_8 } else { WINDOWS_1252 };
-    named.unwrap_or_else(guess).decode(bytes).0.into_owned()
-}
-
-/// The encoding after `charset=` in a lower-case text.
-fn label(text: &str) -> Option<&'static Encoding> {
-    let (_, rest) = text.split_once("charset")?;
-    let rest = rest.trim_start().strip_prefix('=')?.trim_start().trim_start_matches(['"', '\'']);
-    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_:.".contains(c))).unwrap_or(rest.len());
-    Encoding::for_label(&rest.as_bytes()[..end])
-}
-
-/// Whether the bytes are UTF-8; those of a page that was cut may end in the middle of a character.
-fn is_utf8(bytes: &[u8], cut: bool) -> bool {
+/// Bytes that are not UTF-8 are escaped one by one.
+fn lossless(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(_) => true,
-        Err(error) => cut && error.error_len().is_none(),
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().fold(String::new(), |mut text, byte| {
+            match byte {
+                0..0x80 => text.push(char::from(*byte)),
+                _ => text.push_str(&format!("%{byte:02X}")),
+            }
+            text
+        }),
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The page that a refresh leads to, if it is followed.
+fn target(refresh: &Refresh, base: &Url) -> Option<Url> {
+    refresh.is_onward().then(|| base.join(&refresh.url).ok())?
+}
+
+/// A refresh that leads to its own page loads it anew.
+fn is_another(next: &Url, url: &Url) -> bool {
+    let plain = |url: &Url| {
+        let mut url = url.clone();
+        url.set_fragment(None);
+        url
+    };
+    plain(next) != plain(url)
+}
+
+/// The content encodings that are left after reqwest has undone those that it knows, if there are any.
+fn unknown_encoding(headers: &HeaderMap) -> Option<String> {
+    let left = headers.get_all(CONTENT_ENCODING).iter().map(|value| lossy(value.as_bytes()));
+    let left = left.collect::<Vec<_>>().join(", ");
+    let names =
+        left.split(',').map(str::trim).filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"));
+    let names = names.map(|name| name.chars().take(40).collect::<String>()).take(4).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then_some(names)
+}
+
+/// Who asks for a proof that a person reads, where the answer's head says so.
+fn guard(headers: &HeaderMap) -> Option<&'static str> {
+    const SAYS: [(&str, &[&str], &str); 3] = [
+        ("cf-mitigated", &["challenge"], "Cloudflare"),
+        ("x-amzn-waf-action", &["challenge", "captcha"], "AWS WAF"),
+        ("x-vercel-mitigated", &["challenge"], "Vercel"),
+    ];
+    let says = |name: &str, words: &[&str]| {
+        headers
+            .get(name)
+            .is_some_and(|value| words.iter().any(|word| value.as_bytes().eq_ignore_ascii_case(word.as_bytes())))
+    };
+    SAYS.iter().find(|(name, words, _)| says(name, words)).map(|(_, _, who)| *who)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn headers(list: &[(&'static str, &[u8])]) -> HeaderMap {
+        let value = |value: &[u8]| reqwest::header::HeaderValue::from_bytes(value).expect("a value");
+        list.iter().map(|(name, bytes)| (name.parse().expect("a name"), value(bytes))).collect()
+    }
+
     #[test]
-    fn pages_are_read_in_the_charset_that_they_say() {
-        let gbk: &[u8] = &[0xd6, 0xd0, 0xce, 0xc4];
-        assert_eq!(decode(gbk, "text/html; charset=gbk", false), "中文");
-        let page = [b"<meta charset=\"GB2312\">".as_slice(), gbk].concat();
-        assert!(decode(&page, "text/html", false).ends_with("中文"));
-        assert_eq!(decode("中文".as_bytes(), "text/html", false), "中文");
-        assert_eq!(decode(b"caf\xe9", "text/html", false), "café");
-        assert_eq!(decode(&"中文".as_bytes()[..5], "", true), "中\u{fffd}");
-        let meta = b"<meta http-equiv=content-type content='text/html; charset = iso-8859-1'>\xe9";
-        assert!(decode(meta, "", false).ends_with('é'));
+    fn locations_are_followed_whatever_their_bytes() {
+        let base = Url::parse("https://acme.example/a/b").expect("a URL");
+        for (location, right) in [
+            ("/caf\u{e9}".as_bytes(), "https://acme.example/caf%C3%A9"),
+            ("../首页?q=首".as_bytes(), "https://acme.example/%E9%A6%96%E9%A1%B5?q=%E9%A6%96"),
+            (b"/caf\xe9", "https://acme.example/caf%E9"),
+            ("//b\u{fc}cher.example".as_bytes(), "https://xn--bcher-kva.example/"),
+        ] {
+            assert_eq!(super::location(&base, &headers(&[("location", location)])).expect("a target").as_str(), right);
+        }
+        assert!(super::location(&base, &headers(&[])).is_err());
+        assert!(super::location(&base, &headers(&[("location", b"https://")])).is_err());
+    }
+
+    #[test]
+    fn content_encodings_that_are_left_are_named() {
+        let named = |value: &'static [u8]| unknown_encoding(&headers(&[("content-encoding", value)]));
+        assert_eq!(named(b"zstd").as_deref(), Some("zstd"));
+        assert_eq!(named(b"gzip, compress").as_deref(), Some("gzip, compress"));
+        assert_eq!((named(b"identity"), named(b""), unknown_encoding(&headers(&[]))), (None, None, None));
+    }
+
+    #[test]
+    fn a_challenge_is_told_by_its_header() {
+        assert_eq!(guard(&headers(&[("cf-mitigated", b"challenge")])), Some("Cloudflare"));
+        assert_eq!(guard(&headers(&[("x-amzn-waf-action", b"captcha")])), Some("AWS WAF"));
+        assert_eq!(guard(&headers(&[("x-amzn-waf-action", b"allow"), ("server", b"cloudflare")])), None);
     }
 }

@@ -1,23 +1,31 @@
 //! Reads what an HTML page says into a [`Page`]: titles, meta elements, Open Graph, JSON-LD, headings with the text that
-//! follows, paragraphs, list items, links of the same site.
+//! follows, paragraphs, list items, links of the same site; and the signs of what is no company's page.
 //!
 //! Any page must do: broken markup, none of the metadata, or nothing else. And whatever a page holds, what is made of it is
 //! bounded in number, bytes and depth, and all of it has one deadline ([`effort`]); judging what was read is
-//! `domain::website`'s.
+//! `domain::website`'s. What a dialog says that asks for consent ([`consent`]) is left out here, where its form is seen.
 
+mod consent;
 mod effort;
+mod graph;
+mod json_ld;
+mod kinds;
+mod marks;
+mod plain;
 mod tree;
 
-use ego_tree::NodeRef;
+use std::collections::HashSet;
+
 use ego_tree::iter::Edge;
+use ego_tree::{NodeId, NodeRef};
 use scraper::{ElementRef, Html, Node};
 use serde_json::Value;
 use url::Url;
 
-use crate::domain::json;
-use crate::domain::text::{self, cut};
-use crate::domain::website::{Entity, Link, Page, Section};
+use crate::domain::text::cut;
+use crate::domain::website::{Entity, Link, Page, Section, consent as words};
 use effort::Effort;
+use plain::tidy;
 
 /// The most pieces of each kind, and the longest piece in characters.
 const MOST: usize = 500;
@@ -27,16 +35,50 @@ const SECTION_TEXT: usize = 600;
 const ALL_TEXT: usize = 512 * 1024;
 /// The most nodes that one piece of text is gathered from.
 const PIECE_NODES: usize = 4_000;
-/// The values of all JSON-LD of a page, and how deep it is looked into.
+/// The values of all JSON-LD of a page.
 const JSON_ELEMENTS: usize = 20_000;
-const JSON_DEPTH: usize = 6;
-/// The types, names and audiences of a thing in JSON-LD.
-const JSON_TEXTS: usize = 8;
+/// The bytes of visible text in which signs are looked for.
+const SIGNS_TEXT: usize = 8 * 1024;
+/// The elements that may be dialogs of consent whose texts are looked at.
+const DIALOGS: usize = 100;
+/// The characters that a text in no paragraph must have to be one.
+const LOOSE_TEXT: usize = 12;
+/// The marks of guards that are kept.
+const GUARDS: usize = 8;
 
 /// What is never text.
 const INVISIBLE: [&str; 7] = ["script", "style", "noscript", "template", "svg", "iframe", "head"];
 /// What stands around the content: its links count, its text does not.
-const AROUND: [&str; 5] = ["nav", "footer", "aside", "form", "button"];
+const AROUND: [&str; 4] = ["nav", "footer", "aside", "button"];
+/// What may hold text without a paragraph.
+const BOXES: [&str; 11] =
+    ["div", "section", "article", "main", "td", "center", "dd", "blockquote", "body", "figcaption", "form"];
+/// What such text may be in; a link alone is none.
+const INLINE: [&str; 11] = ["font", "b", "i", "em", "strong", "span", "u", "big", "small", "tt", "mark"];
+/// What ends such a text.
+const BLOCKS: [&str; 21] = [
+    "div",
+    "section",
+    "article",
+    "main",
+    "td",
+    "tr",
+    "table",
+    "center",
+    "dd",
+    "dl",
+    "blockquote",
+    "p",
+    "ul",
+    "ol",
+    "li",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "form",
+    "nav",
+];
 
 /// What the page at `url` says, as far as the bounds allow. Broken off where `ended` says so.
 pub fn read_page(url: &Url, html: &str, ended: &dyn Fn() -> bool) -> Page {
@@ -44,68 +86,111 @@ pub fn read_page(url: &Url, html: &str, ended: &dyn Fn() -> bool) -> Page {
     let document = tree::parse(html, &mut effort);
     let mut reader = Reader::new(url, effort);
     reader.read_head(&document);
+    reader.find_dialogs(&document);
     reader.read_body(&document);
+    reader.page.signs.broken_off = reader.effort.is_over();
     reader.page
 }
 
 struct Reader<'a> {
+    url: &'a Url,
     base: Url,
+    /// Whether a base element was found: the first counts.
+    based: bool,
     host: String,
     page: Page,
     effort: Effort<'a>,
     /// The bytes of text that there is room for.
     room: usize,
     json_elements: usize,
+    /// The elements that ask for consent.
+    dialogs: HashSet<NodeId>,
 }
 
 // === impl Reader ===
 
 impl<'a> Reader<'a> {
-    fn new(url: &Url, effort: Effort<'a>) -> Self {
+    fn new(url: &'a Url, effort: Effort<'a>) -> Self {
         let page = Page { url: cut(url.as_str(), LONGEST).to_owned(), ..Page::default() };
         let (base, host) = (url.clone(), plain_host(url));
-        Self { base, host, page, effort, room: ALL_TEXT, json_elements: JSON_ELEMENTS }
+        let (room, dialogs) = (ALL_TEXT, HashSet::new());
+        Self { url, base, based: false, host, page, effort, room, json_elements: JSON_ELEMENTS, dialogs }
     }
 
     /// Titles, meta elements and JSON-LD, wherever in the document they are.
     fn read_head(&mut self, document: &Html) {
-        let mut icon = String::new();
+        let mut values = Vec::new();
         for element in document.tree.nodes().filter_map(ElementRef::wrap) {
             if !self.effort.spend(1) {
                 break;
             }
             let tag = element.value();
+            if let Some(id) = tag.attr("id") {
+                self.page.signs.application |= marks::is_root(id);
+                self.note_guard(id);
+            }
             match tag.name() {
                 "html" => self.page.language = cut(tag.attr("lang").unwrap_or_default().trim(), 35).to_owned(),
-                "base" => {
+                "base" if !self.based => {
                     // A long one would be copied for every link.
-                    let href = tag.attr("href").filter(|href| href.len() <= LONGEST);
-                    if let Some(base) = href.and_then(|href| self.base.join(href).ok()) {
+                    let href = tag.attr("href");
+                    self.based = href.is_some();
+                    let href = href.filter(|href| href.len() <= LONGEST);
+                    if let Some(base) = href.and_then(|href| self.base.join(href.trim()).ok()) {
                         self.base = base;
                     }
                 }
                 "title" if self.page.title.is_empty() && !in_svg(element) => self.page.title = self.text_of(element),
                 "meta" => self.read_meta(element),
-                "link" if icon.is_empty() && tag.attr("rel").is_some_and(is_icon) => {
-                    icon = self.absolute(tag.attr("href").unwrap_or_default());
+                "link" if self.page.icon.is_empty() && tag.attr("rel").is_some_and(is_icon) => {
+                    self.page.icon = self.absolute(tag.attr("href").unwrap_or_default());
                 }
-                "script" if tag.attr("type").is_some_and(|t| t.trim().eq_ignore_ascii_case("application/ld+json")) => {
-                    let text: String = element.text().collect();
-                    // Counted first: as a tree it takes many times its bytes.
-                    let elements = json::elements(text.trim().as_bytes());
-                    if elements <= self.json_elements
-                        && self.effort.spend(text.len() / 16)
-                        && let Ok(value) = serde_json::from_str(text.trim())
-                    {
-                        self.json_elements -= elements;
-                        self.read_json(&value, 0);
-                    }
-                }
-                _ => {}
+                "noscript" => self.page.signs.application |= needs_scripts(element),
+                "iframe" => self.note_guard(tag.attr("src").unwrap_or_default()),
+                "script" => self.read_script(element, &mut values),
+                name => self.page.signs.application |= marks::is_root_tag(name),
             }
         }
-        if self.page.image.is_empty() {
-            self.page.image = icon;
+        let found = graph::read(&values, self.url, &self.base, &mut self.effort);
+        let mut fits = |entity: &Entity| {
+            let audiences = entity.audiences.iter().map(String::len).sum::<usize>();
+            let size = entity.name.len() + entity.description.len() + audiences;
+            let left = self.room.checked_sub(size);
+            self.room = left.unwrap_or(self.room);
+            left.is_some()
+        };
+        self.page.organizations = found.organizations.into_iter().filter(|entity| fits(entity)).collect();
+        self.page.products = found.products.into_iter().filter(|entity| fits(entity)).collect();
+        (self.page.website_names, self.page.brands) = (found.website_names, found.brands);
+    }
+
+    fn read_script(&mut self, element: ElementRef<'_>, values: &mut Vec<Value>) {
+        let tag = element.value();
+        let kind = tag.attr("type").unwrap_or_default();
+        // Parameters may follow, such as a charset.
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let text: String = element.text().collect();
+        if kind.eq_ignore_ascii_case("application/ld+json") {
+            if self.effort.spend(text.len() / 16)
+                && let Some((found, elements)) = json_ld::values(&text, self.json_elements)
+            {
+                self.json_elements -= elements;
+                values.extend(found);
+            }
+            return;
+        }
+        self.page.signs.scripts = true;
+        self.note_guard(tag.attr("src").unwrap_or_default());
+        let scanned = &text[..text.floor_char_boundary(marks::SCANNED)];
+        if self.effort.spend(scanned.len() / 16) {
+            self.note_guard(scanned);
+        }
+    }
+
+    fn note_guard(&mut self, text: &str) {
+        let guards = &mut self.page.signs.guards;
+        if let Some(guard) = marks::guard(text).filter(|guard| guards.len() < GUARDS && !guards.contains(guard)) {
+            guards.push(guard);
         }
     }
 
@@ -120,80 +205,47 @@ impl<'a> Reader<'a> {
         match name.as_str() {
             "description" => self.page.description = content,
             "og:description" if self.page.description.is_empty() => self.page.description = content,
-            "og:site_name" => self.page.site_name = content,
-            "og:title" if self.page.title.is_empty() => self.page.title = content,
-            "og:image" => self.page.image = self.absolute(&content),
-            _ => {}
-        }
-    }
-
-    /// Organisations and products, at any depth of a JSON-LD value.
-    fn read_json(&mut self, value: &Value, depth: usize) {
-        if depth > JSON_DEPTH || !self.effort.spend(1) {
-            return;
-        }
-        match value {
-            Value::Array(list) => list.iter().take(MOST).for_each(|value| self.read_json(value, depth + 1)),
-            Value::Object(map) => {
-                self.read_entity(value);
-                for key in [
-                    "@graph",
-                    "publisher",
-                    "brand",
-                    "mainEntity",
-                    "manufacturer",
-                    "provider",
-                    "about",
-                    "itemOffered",
-                    "makesOffer",
-                ] {
-                    if let Some(inner) = map.get(key) {
-                        self.read_json(inner, depth + 1);
-                    }
-                }
+            "og:site_name" if self.page.site_names.len() < 8 => self.page.site_names.push(content),
+            "application-name" => self.page.application_name = content,
+            "apple-mobile-web-app-title" if self.page.application_name.is_empty() => {
+                self.page.application_name = content
             }
+            "og:title" if self.page.title.is_empty() => self.page.title = content,
+            "og:image" if self.page.image.is_empty() => self.page.image = self.absolute(&content),
+            "robots" => self.page.signs.noindex |= content.to_lowercase().contains("noindex"),
             _ => {}
         }
     }
 
-    /// The thing, once, if it is of a kind that is looked for.
-    fn read_entity(&mut self, value: &Value) {
-        let is_product = |kind: &str| {
-            matches!(kind, "Product" | "Service" | "SoftwareApplication" | "WebApplication" | "MobileApplication")
-        };
-        let kinds = texts(value.get("@type"));
-        let Some(kind) = kinds.into_iter().find(|kind| is_product(kind) || is_organization(kind, value)) else {
-            return;
-        };
-        let list = if is_product(&kind) { &self.page.products } else { &self.page.organizations };
-        if list.len() >= MOST {
-            return;
+    /// Finds what asks for consent: by its form and its words; and around a text that speaks of this site's cookies, the
+    /// element that has something to choose.
+    fn find_dialogs(&mut self, document: &Html) {
+        let mut looked_at = 0;
+        for node in document.tree.nodes() {
+            if !self.effort.spend(1) || looked_at >= DIALOGS {
+                break;
+            }
+            if let Some(element) = ElementRef::wrap(node) {
+                let Some(form) = consent::form(element) else { continue };
+                looked_at += 1;
+                // What holds the content is none, whatever its class says.
+                if element.descendants().take(PIECE_NODES).any(|node| is_named(node, &["main", "article"])) {
+                    continue;
+                }
+                let text = self.text_of(element);
+                if consent::asks(form, &text) {
+                    self.dialogs.insert(node.id());
+                }
+            } else if let Node::Text(text) = node.value()
+                && text.len() >= 20
+                && self.effort.spend(text.len().min(4 * LONGEST) / 8)
+                && words::speaks_of_this_site(cut(text, LONGEST))
+            {
+                looked_at += 1;
+                self.dialogs.extend(choice_around(node));
+            }
         }
-        let product = is_product(&kind);
-        let entity = self.entity(kind, value);
-        let size =
-            entity.name.len() + entity.description.len() + entity.audiences.iter().map(String::len).sum::<usize>();
-        if self.has_room(size) {
-            let list = if product { &mut self.page.products } else { &mut self.page.organizations };
-            list.push(entity);
-        }
-    }
-
-    fn entity(&self, kind: String, value: &Value) -> Entity {
-        let text = |key: &str| texts(value.get(key)).into_iter().next().unwrap_or_default();
-        let logo = text("logo");
-        let audiences = match value.get("audience") {
-            Some(Value::Array(list)) => list.iter().take(JSON_TEXTS).flat_map(audience).take(JSON_TEXTS).collect(),
-            Some(one) => audience(one),
-            None => Vec::new(),
-        };
-        Entity {
-            kind,
-            name: text("name"),
-            description: text("description"),
-            logo: if logo.is_empty() { logo } else { self.absolute(&logo) },
-            audiences,
-        }
+        self.page.signs.consent = !self.dialogs.is_empty();
     }
 
     fn has_room(&mut self, bytes: usize) -> bool {
@@ -213,8 +265,8 @@ impl<'a> Reader<'a> {
                 Edge::Open(node) => match node.value() {
                     Node::Element(_) => {
                         let Some(element) = ElementRef::wrap(node) else { continue };
-                        hidden += usize::from(is_hidden(element));
-                        around += usize::from(AROUND.contains(&element.value().name()));
+                        hidden += usize::from(self.is_left_out(element));
+                        around += usize::from(is_around(element));
                         if hidden > 0 {
                             continue;
                         }
@@ -225,14 +277,22 @@ impl<'a> Reader<'a> {
                         }
                         self.open(element, around > 0);
                     }
-                    Node::Text(text) if hidden == 0 && around == 0 && in_heading == 0 => self.section_text(text),
+                    Node::Text(text) if hidden == 0 => {
+                        self.note_copyright(text);
+                        if around == 0 {
+                            self.note_text(text);
+                            if in_heading == 0 {
+                                self.section_text(text);
+                            }
+                        }
+                    }
                     _ => {}
                 },
                 Edge::Close(node) => {
                     if let Some(element) = ElementRef::wrap(node) {
                         in_heading = in_heading.saturating_sub(usize::from(hidden == 0 && level(node).is_some()));
-                        hidden -= usize::from(is_hidden(element));
-                        around -= usize::from(AROUND.contains(&element.value().name()));
+                        hidden -= usize::from(self.is_left_out(element));
+                        around -= usize::from(is_around(element));
                     }
                 }
             }
@@ -240,10 +300,33 @@ impl<'a> Reader<'a> {
         for section in &mut self.page.sections {
             section.text = tidy(&section.text);
         }
-        // A page of another time, without paragraphs or headings: all its text is one.
-        if self.page.paragraphs.is_empty() && self.page.sections.is_empty() {
-            let text = self.text_of(document.root_element());
-            self.push(|page| &mut page.paragraphs, text);
+        let text = tidy(&self.page.signs.text);
+        // A page of another time, without anything that is told apart: all its text is one.
+        let page = &self.page;
+        if page.paragraphs.is_empty() && page.sections.is_empty() && page.list_items.is_empty() {
+            self.push(|page| &mut page.paragraphs, text.clone());
+        }
+        self.page.signs.text = text;
+    }
+
+    /// Whether nobody sees it, or it asks for consent.
+    fn is_left_out(&self, element: ElementRef<'_>) -> bool {
+        is_hidden(element) || self.dialogs.contains(&element.id())
+    }
+
+    fn note_text(&mut self, text: &str) {
+        let signs = &mut self.page.signs;
+        let text = text.trim();
+        signs.length = signs.length.saturating_add(text.chars().count());
+        if signs.text.len() < SIGNS_TEXT && !text.is_empty() {
+            signs.text.push_str(cut(text, LONGEST));
+            signs.text.push(' ');
+        }
+    }
+
+    fn note_copyright(&mut self, text: &str) {
+        if self.page.copyright.is_empty() && text.len() <= LONGEST && text.contains('©') {
+            self.page.copyright = tidy(cut(text, 200));
         }
     }
 
@@ -251,6 +334,13 @@ impl<'a> Reader<'a> {
         let name = element.value().name();
         if name == "a" {
             self.link(element);
+        }
+        // The notice may be in several pieces.
+        if around && name == "footer" && self.page.copyright.is_empty() {
+            let text = self.text_of(element);
+            if let Some(at) = text.find('©') {
+                self.page.copyright = cut(&text[at..], 200).to_owned();
+            }
         }
         if around {
             return;
@@ -266,7 +356,49 @@ impl<'a> Reader<'a> {
         } else if name == "li" && self.page.list_items.len() < MOST {
             let text = self.text_of(element);
             self.push(|page| &mut page.list_items, text);
+        } else if BOXES.contains(&name) && self.page.paragraphs.len() < MOST && self.has_loose_text(element) {
+            let text = self.loose_text(element);
+            self.push(|page| &mut page.paragraphs, text);
         }
+    }
+
+    /// Whether the element has text of its own, in no paragraph.
+    fn has_loose_text(&mut self, element: ElementRef<'_>) -> bool {
+        element.children().any(|child| {
+            self.effort.spend(1);
+            let is_long = |text: &str| text.trim().chars().nth(LOOSE_TEXT - 1).is_some();
+            match child.value() {
+                Node::Text(text) => is_long(text),
+                Node::Element(inner) if INLINE.contains(&inner.name()) => {
+                    let mut inside = child.descendants().take(30);
+                    self.effort.spend(4);
+                    inside.clone().all(|node| !is_named(node, &BLOCKS))
+                        && inside.any(|node| node.value().as_text().is_some_and(|text| is_long(text)))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// The element's own text with what stands in its lines.
+    fn loose_text(&mut self, element: ElementRef<'_>) -> String {
+        let mut out = String::new();
+        for child in element.children().take(PIECE_NODES) {
+            if !self.effort.spend(1) || out.len() > 4 * LONGEST {
+                break;
+            }
+            if let Some(text) = child.value().as_text() {
+                out.push_str(cut(text, 4 * LONGEST));
+            } else if let Some(inner) = ElementRef::wrap(child)
+                && !BLOCKS.contains(&inner.value().name())
+                && !AROUND.contains(&inner.value().name())
+                && !self.is_left_out(inner)
+            {
+                out.push_str(&self.text_of(inner));
+                out.push(' ');
+            }
+        }
+        tidy(&out)
     }
 
     fn section_text(&mut self, text: &str) {
@@ -313,7 +445,8 @@ impl<'a> Reader<'a> {
                     // Inside a heading that was never closed, the next one.
                     Node::Element(_) if node != *element && level(*element).is_some() && level(node).is_some() => break,
                     Node::Element(_) => {
-                        hidden += usize::from(node != *element && ElementRef::wrap(node).is_some_and(is_hidden))
+                        hidden +=
+                            usize::from(node != *element && ElementRef::wrap(node).is_some_and(|e| self.is_left_out(e)))
                     }
                     Node::Text(text) if hidden == 0 => {
                         out.push_str(cut(text, 4 * LONGEST));
@@ -325,7 +458,8 @@ impl<'a> Reader<'a> {
                     _ => {}
                 },
                 Edge::Close(node) => {
-                    hidden -= usize::from(node != *element && ElementRef::wrap(node).is_some_and(is_hidden))
+                    hidden -=
+                        usize::from(node != *element && ElementRef::wrap(node).is_some_and(|e| self.is_left_out(e)))
                 }
             }
         }
@@ -333,12 +467,17 @@ impl<'a> Reader<'a> {
     }
 
     fn absolute(&self, href: &str) -> String {
-        if href.len() > LONGEST {
-            return String::new();
-        }
-        let url = self.base.join(href.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        url.filter(|url| url.as_str().len() <= LONGEST).map(String::from).unwrap_or_default()
+        absolute(&self.base, href)
     }
+}
+
+/// The web address that `href` is; empty if it is none, or too long.
+fn absolute(base: &Url, href: &str) -> String {
+    if href.len() > LONGEST {
+        return String::new();
+    }
+    let url = base.join(href.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.filter(|url| url.as_str().len() <= LONGEST).map(String::from).unwrap_or_default()
 }
 
 /// Host and port, without `www.`.
@@ -349,7 +488,57 @@ fn plain_host(url: &Url) -> String {
 
 fn is_hidden(element: ElementRef<'_>) -> bool {
     let tag = element.value();
-    INVISIBLE.contains(&tag.name()) || tag.attr("hidden").is_some() || tag.attr("aria-hidden") == Some("true")
+    let is_closed = || tag.name() == "dialog" && tag.attr("open").is_none();
+    let is_styled_away = || {
+        let style = tag.attr("style").map(|style| cut(style, LONGEST)).unwrap_or_default();
+        style.split(';').any(|rule| {
+            let rule = rule.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+            rule.is_some_and(|(name, value)| {
+                name.eq_ignore_ascii_case("display") && value.to_ascii_lowercase().starts_with("none")
+            })
+        })
+    };
+    INVISIBLE.contains(&tag.name())
+        || tag.attr("hidden").is_some()
+        || tag.attr("aria-hidden") == Some("true")
+        || is_closed()
+        || is_styled_away()
+}
+
+/// Whether it stands around the content: menus, dialogs of any kind, and forms, but those that hold the page.
+fn is_around(element: ElementRef<'_>) -> bool {
+    let tag = element.value();
+    let name = tag.name();
+    let is_dialog = || tag.attr("role").is_some_and(|role| ["dialog", "alertdialog"].contains(&role));
+    let is_menu = || tag.attr("role").is_some_and(|role| ["navigation", "contentinfo"].contains(&role));
+    let holds_page = || element.descendants().take(500).any(|node| is_named(node, &["main", "h1", "h2", "article"]));
+    AROUND.contains(&name) || name == "dialog" || is_dialog() || is_menu() || (name == "form" && !holds_page())
+}
+
+fn is_named(node: NodeRef<'_, Node>, names: &[&str]) -> bool {
+    node.value().as_element().is_some_and(|element| names.contains(&element.name()))
+}
+
+/// The nearest element around a text that has something to choose, where that is no large part of the page; else the element
+/// that the text is in.
+fn choice_around(text: NodeRef<'_, Node>) -> Option<NodeId> {
+    let is_choice = |node: NodeRef<'_, Node>| is_named(node, &["button", "input", "a"]);
+    let holds_page = |node: NodeRef<'_, Node>| is_named(node, &["html", "body", "main", "article", "form"]);
+    let mut around = text.ancestors().take(4).take_while(|node| !holds_page(*node) && node.value().is_element());
+    let nearest =
+        text.parent().filter(|parent| !holds_page(*parent) && parent.value().is_element()).map(|parent| parent.id());
+    let chosen = around.find(|node| {
+        let mut inside = node.descendants().take(60);
+        inside.any(is_choice)
+            && node.descendants().take(61).count() <= 60
+            && !node.descendants().any(|node| is_named(node, &["main", "h1"]))
+    });
+    chosen.map(|node| node.id()).or(nearest)
+}
+
+/// Whether a note for readers without scripts says that the page needs them.
+fn needs_scripts(noscript: ElementRef<'_>) -> bool {
+    noscript.text().take(4).any(|text| cut(text, LONGEST).to_lowercase().contains("javascript"))
 }
 
 fn in_svg(element: ElementRef<'_>) -> bool {
@@ -367,83 +556,14 @@ fn level(node: NodeRef<'_, Node>) -> Option<u8> {
     }
 }
 
-/// With single spaces, none before punctuation, without control characters, cut to the longest piece.
-fn tidy(text: &str) -> String {
-    let mut out = String::new();
-    for word in text::tame(text).split_whitespace() {
-        let joins = out.is_empty() || word.starts_with(['.', ',', ';', '!', '?', ')', '。', '，', '、']);
-        if !joins {
-            out.push(' ');
-        }
-        out.push_str(word);
-    }
-    cut(&out, LONGEST).to_owned()
-}
-
-/// The texts of a JSON-LD value: itself, a list's, or an object's name, URL or identifier; eight in all.
-fn texts(value: Option<&Value>) -> Vec<String> {
-    let mut out = Vec::new();
-    gather(value, &mut out, 0);
-    out
-}
-
-fn gather(value: Option<&Value>, out: &mut Vec<String>, depth: usize) {
-    if out.len() >= JSON_TEXTS || depth > JSON_DEPTH {
-        return;
-    }
-    match value {
-        Some(Value::String(text)) => out.push(tidy(cut(text, 4 * LONGEST))),
-        Some(Value::Array(list)) => list.iter().take(JSON_TEXTS).for_each(|item| gather(Some(item), out, depth + 1)),
-        Some(Value::Object(map)) => {
-            let told = map.get("name").or_else(|| map.get("url")).or_else(|| map.get("@value"));
-            gather(told, out, depth + 1);
-        }
-        _ => {}
-    }
-}
-
-fn audience(value: &Value) -> Vec<String> {
-    match value.get("audienceType") {
-        Some(kind) => texts(Some(kind)),
-        None => texts(Some(value)),
-    }
-}
-
 fn is_icon(rel: &str) -> bool {
     cut(rel, 100).to_lowercase().contains("icon")
-}
-
-/// Types that tell who is behind a page: organisations, businesses, places of business. Not articles, pages or people.
-fn is_organization(kind: &str, value: &Value) -> bool {
-    const ENDINGS: [&str; 17] = [
-        "Organization",
-        "Business",
-        "Corporation",
-        "Service",
-        "Store",
-        "Restaurant",
-        "Bakery",
-        "Hotel",
-        "School",
-        "University",
-        "Hospital",
-        "Clinic",
-        "NGO",
-        "Attorney",
-        "Dentist",
-        "Physician",
-        "Agency",
-    ];
-    const NOT: [&str; 8] =
-        ["WebSite", "WebPage", "Article", "BlogPosting", "NewsArticle", "Person", "BreadcrumbList", "ImageObject"];
-    let place = value.get("address").is_some() || value.get("telephone").is_some();
-    !NOT.contains(&kind) && (place || ENDINGS.iter().any(|end| kind.ends_with(end)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::website::{WebsiteAnalysis, analyse, pages_to_read};
+    use crate::domain::website::{WebsiteAnalysis, analyse, pages_to_read, seen};
 
     fn read(html: &str) -> Page {
         read_page(&Url::parse("https://www.acme-tools.example/").expect("a URL"), html, &|| false)
@@ -515,7 +635,7 @@ mod tests {
     #[test]
     fn broken_and_empty_pages_give_what_there_is_and_invent_nothing() {
         let found = analysis("");
-        assert_eq!(found.business_name, "Acme tools", "the host's name");
+        assert_eq!(found.business_name, "", "an address is no name");
         assert!(found.introduction.is_empty() && found.industry.is_empty() && found.selling_points.is_empty());
         let found =
             analysis("<h1>Garden <b>tools<h2>Forged in Sheffield</h2><p>By hand, since 1911.<div><p hidden>secret</p>");
@@ -528,8 +648,10 @@ mod tests {
         let found =
             analysis("<center><font size=7>Joe's Diner</font><br>The best pancakes in Tulsa since 1961.</center>");
         assert_eq!(found.introduction, "Joe's Diner The best pancakes in Tulsa since 1961.");
-        let found = read_page(&Url::parse("http://127.0.0.1/").expect("a URL"), "<h1>Joe's Diner</h1>", &|| false);
-        assert_eq!(analyse(&[found]).business_name, "Joe's Diner");
+        let found = analysis("<h1>Joe's Diner</h1><p>Joe's Diner bakes the best pancakes in Tulsa since 1961.</p>");
+        assert_eq!(found.business_name, "Joe's Diner");
+        let found = analysis("<h1>Bread worth getting up for</h1><p>We bake the best bread in Tulsa.</p>");
+        assert_eq!(found.business_name, "", "a slogan is no name");
     }
 
     #[test]
@@ -548,6 +670,54 @@ mod tests {
         ];
         assert_eq!(pages_to_read(&page, 9), expected);
         assert_eq!(pages_to_read(&page, 1).len(), 1);
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Variants {
+        page: Vec<Variant>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Variant {
+        form: String,
+        html: String,
+        seen: Option<String>,
+        #[serde(default)]
+        name: String,
+        introduction: Option<String>,
+        logo: Option<String>,
+        #[serde(default)]
+        absent: Vec<String>,
+    }
+
+    #[test]
+    fn pages_of_each_form_are_read_or_told_from_a_company_s() {
+        let text = include_str!("../../tests/corpus/websites/variants.toml");
+        let mut faults = Vec::new();
+        for page in toml::from_str::<Variants>(text).expect("a list").page {
+            let read = read_page(&Url::parse("http://127.0.0.1/").expect("a URL"), &page.html, &|| false);
+            let seen = seen(&read).map(|seen| seen.to_string());
+            let found = analyse(&[read]);
+            let right = match (&page.seen, &seen) {
+                (Some(words), Some(seen)) => seen.contains(words.as_str()),
+                (None, None) => {
+                    let logo = page.logo.as_ref().is_none_or(|end| match end.as_str() {
+                        "" => found.logo_url.is_empty(),
+                        end => found.logo_url.ends_with(end),
+                    });
+                    let all = format!("{found:?}");
+                    found.business_name == page.name
+                        && page.introduction.as_ref().is_none_or(|introduction| found.introduction == *introduction)
+                        && logo
+                        && !page.absent.iter().any(|absent| all.contains(absent.as_str()))
+                }
+                _ => false,
+            };
+            if !right {
+                faults.push(format!("{}: seen as {seen:?}, {found:#?}", page.form));
+            }
+        }
+        assert!(faults.is_empty(), "{} are read wrongly: {}", faults.len(), faults.join("\n"));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! ```text
 //!              ┌────────── pause ──────────┐     any live state → PAUSED, which remembers where to return
 //!   start → RUNNING ⇄ PAUSED               │     any live state → CANCELLED
-//!             │ prospects found            │     a step fails for good → FAILED (resume tries it again)
+//!             │ website read               │     a step fails for good → FAILED (resume tries it again)
+//!             ├→ WAITING_ANALYSIS  (resume, once the name is stated → RUNNING)
+//!             │ prospects found
 //!             ├→ WAITING_TEMPLATE  (select template → RUNNING)
 //!             ├→ WAITING_APPROVAL  (every e-mail decided → RUNNING)
 //!             └→ COMPLETED
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub enum CampaignState {
     Running,
     Paused { resume_to: Active },
+    WaitingAnalysis,
     WaitingTemplate,
     WaitingApproval,
     Completed,
@@ -28,6 +31,7 @@ pub enum CampaignState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Active {
     Running,
+    WaitingAnalysis,
     WaitingTemplate,
     WaitingApproval,
 }
@@ -96,6 +100,7 @@ impl CampaignState {
         match self {
             Self::Running => "RUNNING",
             Self::Paused { .. } => "PAUSED",
+            Self::WaitingAnalysis => "WAITING_ANALYSIS",
             Self::WaitingTemplate => "WAITING_TEMPLATE",
             Self::WaitingApproval => "WAITING_APPROVAL",
             Self::Completed => "COMPLETED",
@@ -108,6 +113,7 @@ impl CampaignState {
     pub fn parse(name: &str, resume_to: Option<&str>) -> Option<Self> {
         let plain = match name {
             "RUNNING" => Self::Running,
+            "WAITING_ANALYSIS" => Self::WaitingAnalysis,
             "WAITING_TEMPLATE" => Self::WaitingTemplate,
             "WAITING_APPROVAL" => Self::WaitingApproval,
             "COMPLETED" => Self::Completed,
@@ -130,11 +136,22 @@ impl CampaignState {
         }
     }
 
+    /// The fields of the configuration that it waits for.
+    pub fn missing(self) -> &'static [&'static str] {
+        match self {
+            Self::WaitingAnalysis | Self::Paused { resume_to: Active::WaitingAnalysis } => {
+                &["website_analysis.business_name"]
+            }
+            _ => &[],
+        }
+    }
+
     /// What a caller can do now.
     pub fn allowed(self) -> &'static [Action] {
         match self {
             Self::Running => &[Action::Pause, Action::Cancel],
             Self::Paused { .. } => &[Action::Resume, Action::Cancel],
+            Self::WaitingAnalysis => &[Action::Resume, Action::Pause, Action::Cancel],
             Self::WaitingTemplate => &[Action::SelectTemplate, Action::Pause, Action::Cancel],
             Self::WaitingApproval => &[Action::ReviewEmails, Action::Pause, Action::Cancel],
             Self::Failed => &[Action::Resume],
@@ -146,7 +163,8 @@ impl CampaignState {
     pub fn after(self, action: Action) -> Result<Self, Refused> {
         let next = match (self, action) {
             (Self::Paused { resume_to }, Action::Resume) => resume_to.into(),
-            (Self::Failed, Action::Resume) | (Self::WaitingTemplate, Action::SelectTemplate) => Self::Running,
+            (Self::Failed | Self::WaitingAnalysis, Action::Resume)
+            | (Self::WaitingTemplate, Action::SelectTemplate) => Self::Running,
             // Reviewing leaves the campaign waiting; `reviewed` moves it on once nothing is left to decide.
             (Self::WaitingApproval, Action::ReviewEmails) => Self::WaitingApproval,
             (state, Action::Pause) => match state.active() {
@@ -166,6 +184,7 @@ impl CampaignState {
     fn active(self) -> Option<Active> {
         match self {
             Self::Running => Some(Active::Running),
+            Self::WaitingAnalysis => Some(Active::WaitingAnalysis),
             Self::WaitingTemplate => Some(Active::WaitingTemplate),
             Self::WaitingApproval => Some(Active::WaitingApproval),
             _ => None,
@@ -177,6 +196,7 @@ impl From<Active> for CampaignState {
     fn from(active: Active) -> Self {
         match active {
             Active::Running => Self::Running,
+            Active::WaitingAnalysis => Self::WaitingAnalysis,
             Active::WaitingTemplate => Self::WaitingTemplate,
             Active::WaitingApproval => Self::WaitingApproval,
         }
@@ -287,11 +307,13 @@ impl std::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    const STATES: [CampaignState; 9] = [
+    const STATES: [CampaignState; 11] = [
         CampaignState::Running,
         CampaignState::Paused { resume_to: Active::Running },
+        CampaignState::Paused { resume_to: Active::WaitingAnalysis },
         CampaignState::Paused { resume_to: Active::WaitingTemplate },
         CampaignState::Paused { resume_to: Active::WaitingApproval },
+        CampaignState::WaitingAnalysis,
         CampaignState::WaitingTemplate,
         CampaignState::WaitingApproval,
         CampaignState::Completed,
@@ -315,6 +337,16 @@ mod tests {
             let paused = state.after(Action::Pause).expect("a live state can be paused");
             assert_eq!(paused.after(Action::Resume), Ok(state));
         }
+    }
+
+    #[test]
+    fn what_waits_for_the_analysis_says_what_is_missing_and_is_live() {
+        for state in STATES {
+            let waits = [state, state.resume_to().unwrap_or(state)].contains(&CampaignState::WaitingAnalysis);
+            assert_eq!(!state.missing().is_empty(), waits, "{state:?}");
+            assert!(!waits || state.is_live());
+        }
+        assert_eq!(CampaignState::WaitingAnalysis.after(Action::Resume), Ok(CampaignState::Running));
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! What a company's website says: the rules from pages to an analysis.
 //!
 //! Pure and by rule: every output is text of the pages, except the product type and the industry, which name the row of
-//! a keyword table that the pages' words fit best, and stay empty where none fits clearly. Reading HTML is `connect`'s.
+//! a keyword table that the pages' words fit best, and stay empty where none fits clearly. Each field says where it was found.
+//! What is nobody's words ([`seen`]) or the law's ([`consent`]) is no output. Reading HTML is `connect`'s.
 
+pub mod consent;
 mod industries;
+mod names;
+mod page;
+mod seen;
+mod sources;
 
 use std::collections::HashSet;
 
@@ -11,67 +17,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::text::cut;
-
-/// What one page says, before any judgement.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Page {
-    pub url: String,
-    /// The `lang` of the document; may be empty.
-    pub language: String,
-    pub title: String,
-    pub description: String,
-    pub site_name: String,
-    /// `og:image` or an icon, absolute.
-    pub image: String,
-    /// From JSON-LD: who is behind the page, and what it sells.
-    pub organizations: Vec<Entity>,
-    pub products: Vec<Entity>,
-    /// Headings with the text that follows.
-    pub sections: Vec<Section>,
-    pub paragraphs: Vec<String>,
-    pub list_items: Vec<String>,
-    /// Of the same site.
-    pub links: Vec<Link>,
-}
-
-/// A thing that JSON-LD describes.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Entity {
-    /// Its `@type`, such as `Restaurant`.
-    pub kind: String,
-    pub name: String,
-    pub description: String,
-    pub logo: String,
-    pub audiences: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Section {
-    /// 1 to 4.
-    pub level: u8,
-    pub heading: String,
-    pub text: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Link {
-    /// Absolute.
-    pub url: String,
-    pub text: String,
-}
-
-impl Page {
-    /// The sections that speak of the company and not of its customers.
-    fn own_sections(&self) -> impl Iterator<Item = &Section> {
-        let mut of_customers: Option<u8> = None;
-        self.sections.iter().filter(move |section| {
-            if of_customers.is_none_or(|level| section.level <= level) {
-                of_customers = is_audience_heading(&section.heading).then_some(section.level);
-            }
-            of_customers.is_none()
-        })
-    }
-}
+pub use page::{Entity, Guard, Link, Page, Role, Section, Signs};
+pub use seen::{Seen, seen};
+use sources::Sources;
+pub use sources::{Field, FieldSource, FoundIn};
 
 /// What a website says about its company. Stored as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +42,8 @@ pub struct WebsiteAnalysis {
     pub industry: String,
     /// Only as the tenant states them.
     pub benchmark_brands: Vec<String>,
+    /// Where each field was found; one that is empty was found nowhere.
+    pub sources: Vec<FieldSource>,
 }
 
 /// A kind of people whom a website speaks to.
@@ -105,27 +56,41 @@ pub struct Audience {
 impl WebsiteAnalysis {
     /// With what the tenant itself says, where it says something.
     pub fn corrected_by(mut self, stated: &Self) -> Self {
-        let texts: [(&mut String, &String); 6] = [
-            (&mut self.business_name, &stated.business_name),
-            (&mut self.logo_url, &stated.logo_url),
-            (&mut self.introduction, &stated.introduction),
-            (&mut self.product_type, &stated.product_type),
-            (&mut self.industry, &stated.industry),
-            (&mut self.language, &stated.language),
+        let mut corrected = Vec::new();
+        let texts: [(Field, &mut String, &String); 6] = [
+            (Field::BusinessName, &mut self.business_name, &stated.business_name),
+            (Field::LogoUrl, &mut self.logo_url, &stated.logo_url),
+            (Field::Introduction, &mut self.introduction, &stated.introduction),
+            (Field::ProductType, &mut self.product_type, &stated.product_type),
+            (Field::Industry, &mut self.industry, &stated.industry),
+            (Field::Language, &mut self.language, &stated.language),
         ];
-        for (found, stated) in texts.into_iter().filter(|(_, stated)| !stated.is_empty()) {
+        for (field, found, stated) in texts.into_iter().filter(|(.., stated)| !stated.is_empty()) {
             found.clone_from(stated);
+            corrected.push(field);
         }
         if !stated.selling_points.is_empty() {
             self.selling_points.clone_from(&stated.selling_points);
+            corrected.push(Field::SellingPoints);
         }
         if !stated.audiences.is_empty() {
             self.audiences.clone_from(&stated.audiences);
+            corrected.push(Field::Audiences);
         }
         if !stated.benchmark_brands.is_empty() {
             self.benchmark_brands.clone_from(&stated.benchmark_brands);
+            corrected.push(Field::BenchmarkBrands);
         }
+        self.sources.retain(|source| !corrected.contains(&source.field));
+        let stated = |field| FieldSource { field, page: String::new(), found_in: FoundIn::Stated };
+        self.sources.extend(corrected.into_iter().map(stated));
         self
+    }
+
+    /// Whether a letter can be written from what the tenant states alone: it says who the company is, and something of it.
+    pub fn stands_alone(&self) -> bool {
+        let said = [&self.introduction, &self.product_type].into_iter().any(|text| !text.is_empty());
+        !self.business_name.is_empty() && (said || !self.selling_points.is_empty())
     }
 }
 
@@ -143,22 +108,31 @@ pub fn pages_to_read(home: &Page, most: usize) -> Vec<String> {
     fresh.take(most).map(|(_, link)| link.url.clone()).collect()
 }
 
-/// The analysis of a website's pages, the home page first. Of no pages, nothing.
+/// The analysis of a website's pages, the home page first. Of no pages, nothing. The name is empty where the site gives itself none.
 pub fn analyse(pages: &[Page]) -> WebsiteAnalysis {
     let Some(home) = pages.first() else { return WebsiteAnalysis::default() };
-    let (industry, product_type) = industries::classify(pages);
+    let mut sources = Sources::default();
+    let name = names::name(pages);
+    if let Some(named) = &name {
+        sources.note(Field::BusinessName, &named.page.url, named.found_in);
+    }
+    if !home.language.is_empty() {
+        sources.note(Field::Language, &home.url, FoundIn::Lang);
+    }
+    let (industry, product_type) = industries::classify(pages, &mut sources);
     WebsiteAnalysis {
         url: home.url.clone(),
-        business_name: business_name(pages),
-        logo_url: logo(pages),
-        introduction: introduction(pages),
+        business_name: name.map(|named| named.name).unwrap_or_default(),
+        logo_url: logo(pages, &mut sources),
+        introduction: introduction(pages, &mut sources),
         product_type,
-        selling_points: selling_points(pages),
-        audiences: audiences(pages),
+        selling_points: selling_points(pages, &mut sources),
+        audiences: audiences(pages, &mut sources),
         language: home.language.clone(),
         pages: pages.iter().map(|page| page.url.clone()).collect(),
         industry,
         benchmark_brands: Vec::new(),
+        sources: sources.into_list(),
     }
 }
 
@@ -244,55 +218,28 @@ fn canonical(url: &str) -> String {
     bare.trim_end_matches('/').to_lowercase()
 }
 
-fn business_name(pages: &[Page]) -> String {
-    let from_data = pages.iter().flat_map(|p| &p.organizations).map(|o| o.name.as_str());
-    let named = from_data.chain(pages.iter().map(|p| p.site_name.as_str())).find(|name| !name.is_empty());
-    let heading = || pages[0].sections.iter().find(|s| s.level == 1).map(|s| cut(&s.heading, 80).to_owned());
-    let name = named.map(str::to_owned).or_else(|| name_in_titles(pages)).or_else(heading);
-    name.unwrap_or_else(|| name_of_host(&pages[0].url))
+fn logo(pages: &[Page], sources: &mut Sources) -> String {
+    let owner = names::owner(pages).map(|(owner, page)| (&owner.logo, page, FoundIn::Organization));
+    let images = pages.iter().map(|page| (&page.image, page, FoundIn::Image));
+    let icons = pages.iter().map(|page| (&page.icon, page, FoundIn::Icon));
+    let found = owner.into_iter().chain(images).chain(icons).find(|(logo, ..)| !logo.is_empty());
+    let Some((logo, page, found_in)) = found else { return String::new() };
+    sources.note(Field::LogoUrl, &page.url, found_in);
+    logo.clone()
 }
 
-/// The part of the home page's title that other titles share or the host's name holds; else its first part.
-fn name_in_titles(pages: &[Page]) -> Option<String> {
-    const GENERIC: [&str; 8] = ["home", "homepage", "home page", "welcome", "start", "startseite", "首页", "主页"];
-    let parts = |title: &str| -> Vec<String> {
-        let split = title
-            .split(['|', '–', '—', '·', '•', '«', '»', '｜', '_'])
-            .flat_map(|p| p.split(" - "))
-            .flat_map(|p| p.split(": "));
-        let tidy = split.map(|p| p.trim().trim_start_matches("Welcome to ").to_owned());
-        tidy.filter(|p| !p.is_empty() && !GENERIC.contains(&p.to_lowercase().as_str())).collect()
-    };
-    let own = parts(&pages[0].title);
-    let shared = own.iter().find(|part| pages[1..].iter().any(|p| parts(&p.title).contains(part)));
-    let host = name_of_host(&pages[0].url).to_lowercase().replace(['-', ' '], "");
-    let like_host = own.iter().find(|part| {
-        let plain: String = part.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
-        plain.len() > 2 && host.len() > 2 && (plain.contains(&host) || host.contains(&plain))
-    });
-    shared.or(like_host).or(own.first()).map(|name| cut(name, 80).to_owned())
-}
-
-fn name_of_host(url: &str) -> String {
-    let host = Url::parse(url).ok().and_then(|u| u.domain().map(str::to_owned)).unwrap_or_default();
-    let name = host.trim_start_matches("www.").split('.').next().unwrap_or_default().replace('-', " ");
-    let mut letters = name.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-fn logo(pages: &[Page]) -> String {
-    let logos = pages.iter().flat_map(|p| &p.organizations).map(|o| o.logo.as_str());
-    logos.chain(pages.iter().map(|p| p.image.as_str())).find(|l| !l.is_empty()).unwrap_or_default().to_owned()
-}
-
-fn introduction(pages: &[Page]) -> String {
+fn introduction(pages: &[Page], sources: &mut Sources) -> String {
     let home = &pages[0];
-    let described =
-        [home.description.as_str()].into_iter().chain(home.organizations.iter().map(|o| o.description.as_str()));
-    let told = home.paragraphs.iter().map(String::as_str).filter(|p| says_something(p) && !is_boilerplate(p));
-    let others = pages[1..].iter().map(|p| p.description.as_str());
-    let text = described.filter(|t| t.chars().count() >= 12).chain(told).chain(others).find(|t| !t.is_empty());
-    sentences(text.unwrap_or_default(), 400)
+    let owner = names::owner(pages).map(|(owner, page)| (&owner.description, page, FoundIn::Organization));
+    let described = [(&home.description, home, FoundIn::Description)].into_iter().chain(owner);
+    let described = described.filter(|(text, ..)| text.chars().count() >= 12 && !consent::speaks_of_this_site(text));
+    let told = |page| move |text| (text, page, FoundIn::Paragraph);
+    let of_home = home.paragraphs.iter().filter(|p| says_something(p) && !is_boilerplate(p)).map(told(home));
+    let others = pages[1..].iter().map(|page| (&page.description, page, FoundIn::Description));
+    let found = described.chain(of_home).chain(others).find(|(text, ..)| !text.is_empty());
+    let Some((text, page, found_in)) = found else { return String::new() };
+    sources.note(Field::Introduction, &page.url, found_in);
+    sentences(text, 400)
 }
 
 /// Long enough for a sentence about a company; Chinese needs fewer characters.
@@ -332,21 +279,22 @@ fn sentence_ends(text: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-fn selling_points(pages: &[Page]) -> Vec<String> {
+fn selling_points(pages: &[Page], sources: &mut Sources) -> Vec<String> {
     let mut points = Vec::new();
     let mut seen = HashSet::new();
-    let mut add = |text: String| {
+    let mut add = |text: String, page: &Page, found_in| {
         if points.len() < MAX_POINTS && seen.insert(text.to_lowercase()) {
             points.push(text);
+            sources.note(Field::SellingPoints, &page.url, found_in);
         }
     };
     for page in pages {
         // A point is a heading that something is said about.
         let told = page.own_sections().filter(|s| s.level >= 2 && !s.text.is_empty() && is_of_its_own(&s.heading));
-        told.filter_map(point).for_each(&mut add);
+        told.filter_map(point).for_each(|point| add(point, page, FoundIn::Headings));
     }
     for item in pages[0].list_items.iter().filter(|i| (20..=140).contains(&i.chars().count()) && is_of_its_own(i)) {
-        add(item.clone());
+        add(item.clone(), &pages[0], FoundIn::ListItems);
     }
     points
 }
@@ -369,24 +317,27 @@ fn point(section: &Section) -> Option<String> {
     fits.then(|| format!("{heading}{between}{}", said.trim_end_matches(['.', '。', '!', '！'])))
 }
 
-fn audiences(pages: &[Page]) -> Vec<Audience> {
+fn audiences(pages: &[Page], sources: &mut Sources) -> Vec<Audience> {
     let mut found: Vec<Audience> = Vec::new();
-    let mut add = |title: &str, description: &str| {
+    let mut add = |title: &str, description: &str, page: &Page, found_in| {
         let title = cut(title.trim(), 80);
         let known = found.iter().any(|a| a.title.eq_ignore_ascii_case(title));
         if found.len() < MAX_AUDIENCES && !title.is_empty() && !known {
             found.push(Audience { title: title.to_owned(), description: sentences(description, 240) });
+            sources.note(Field::Audiences, &page.url, found_in);
         }
     };
+    let owner = names::owner(pages).map(|(owner, _)| owner);
     for page in pages {
-        for audience in page.organizations.iter().chain(&page.products).flat_map(|e| &e.audiences) {
-            add(audience, "");
+        let things = page.products.iter().chain(page.organizations.iter().filter(|entity| owner == Some(*entity)));
+        for audience in things.flat_map(|thing| &thing.audiences) {
+            add(audience, "", page, FoundIn::AudienceOfThing);
         }
         let mut inside: Option<u8> = None;
         for section in &page.sections {
             match inside {
                 Some(level) if section.level > level => {
-                    add(&section.heading, &section.text);
+                    add(&section.heading, &section.text, page, FoundIn::Headings);
                     continue;
                 }
                 _ => inside = None,
@@ -394,14 +345,15 @@ fn audiences(pages: &[Page]) -> Vec<Audience> {
             if is_audience_heading(&section.heading) {
                 inside = Some(section.level);
             } else if let Some(whom) = for_whom(&section.heading) {
-                add(whom, &section.text);
+                add(whom, &section.text, page, FoundIn::Headings);
             }
         }
     }
     if found.is_empty()
-        && let Some(whom) = pages.iter().find_map(|p| described_for(&p.description))
+        && let Some((whom, page)) = pages.iter().find_map(|page| Some((described_for(&page.description)?, page)))
     {
         found.push(Audience { title: whom, description: String::new() });
+        sources.note(Field::Audiences, &page.url, FoundIn::Description);
     }
     found
 }
@@ -446,10 +398,27 @@ fn described_for(description: &str) -> Option<String> {
 
 /// Text that every website has and that says nothing about the company.
 fn is_boilerplate(text: &str) -> bool {
-    const WORDS: [&str; 9] =
-        ["cookie", "newsletter", "privacy", "datenschutz", "all rights", "©", "javascript", "版权", "备案"];
+    const WORDS: [&str; 17] = [
+        "newsletter",
+        "cookie policy",
+        "cookie settings",
+        "cookie-einstellungen",
+        "privacy policy",
+        "privacy notice",
+        "datenschutzerklärung",
+        "all rights reserved",
+        "alle rechte vorbehalten",
+        "©",
+        "enable javascript",
+        "javascript is disabled",
+        "requires javascript",
+        "javascript aktivieren",
+        "activer javascript",
+        "版权",
+        "备案",
+    ];
     let lower = text.to_lowercase();
-    WORDS.iter().any(|word| lower.contains(word))
+    WORDS.iter().any(|word| lower.contains(word)) || consent::speaks_of_this_site(text)
 }
 
 fn is_of_its_own(text: &str) -> bool {
@@ -481,7 +450,19 @@ fn is_common_heading(text: &str) -> bool {
         "联系我们",
         "新闻",
     ];
-    const WHOLE: [&str; 8] = ["about us", "about", "welcome", "home", "über uns", "willkommen", "关于我们", "首页"];
+    const WHOLE: [&str; 11] = [
+        "about us",
+        "about",
+        "welcome",
+        "home",
+        "privacy",
+        "cookies",
+        "datenschutz",
+        "über uns",
+        "willkommen",
+        "关于我们",
+        "首页",
+    ];
     let lower = text.to_lowercase();
     text.chars().count() > 160 || WORDS.iter().any(|word| lower.contains(word)) || WHOLE.contains(&lower.as_str())
 }

@@ -116,6 +116,16 @@ impl<'a> Turn<'a> {
         &self.engine.connectors
     }
 
+    /// How often the piece of work was tried, this time among them.
+    pub(super) fn tries(&self) -> u32 {
+        self.job.tries + 1
+    }
+
+    /// Whether it is not tried again where it fails in passing.
+    pub(super) fn is_last_try(&self) -> bool {
+        self.tries() >= self.engine.settings.tries
+    }
+
     /// Moves the campaign on.
     pub(super) async fn advance(
         &self,
@@ -207,8 +217,8 @@ impl<'a> Turn<'a> {
                 error: ConnectError::Passing(reason) | ConnectError::Unclear(reason),
                 patient: false,
             } => {
-                if self.job.tries + 1 >= self.engine.settings.tries {
-                    return self.fail(campaign, format!("{reason} (tried {} times)", self.job.tries + 1)).await;
+                if self.is_last_try() {
+                    return self.fail(campaign, format!("{reason} (tried {} times)", self.tries())).await;
                 }
                 self.note(campaign, format!("{reason}; trying again")).await;
                 Verdict::Later(self.wait())

@@ -32,7 +32,7 @@ tenant_sql! {
     LIVE_CAMPAIGNS =
         "SELECT id
          FROM campaigns
-         WHERE tenant_id = $1 AND state IN ('RUNNING', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')";
+         WHERE tenant_id = $1 AND state IN ('RUNNING', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')";
 }
 
 system_sql! {

@@ -47,7 +47,7 @@ tenant_sql! {
     LIVE = concat!(
         "SELECT ", campaign_columns!(), "
          FROM campaigns
-         WHERE tenant_id = $1 AND state IN ('RUNNING', 'PAUSED', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')
+         WHERE tenant_id = $1 AND state IN ('RUNNING', 'PAUSED', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')
          LIMIT 1");
     LIST = concat!(
         "SELECT ", campaign_columns!(), "
@@ -364,7 +364,7 @@ impl Write for Transition {
         let mut events = Vec::new();
         match self.action {
             Action::Pause => events.push(set_state_under_lease(tx, &campaign, to, "")?),
-            Action::Resume if campaign.state != CampaignState::Failed => {
+            Action::Resume if matches!(campaign.state, CampaignState::Paused { .. }) => {
                 events.push(set_state_under_lease(tx, &campaign, to, "")?);
             }
             Action::Cancel => {

@@ -424,7 +424,9 @@ impl Advance {
             }
             Next::Wait { summary, state } => {
                 events.push(set_step(tx, id, self.step, StepStatus::InProgress, progress, summary)?);
-                events.push(set_state(tx, campaign, *state, "")?);
+                // The step says what it waits for; where a caller must state it, the change of the state says it, too.
+                let reason = if state.missing().is_empty() { "" } else { summary };
+                events.push(set_state(tx, campaign, *state, reason)?);
             }
             Next::Fail { reason } | Next::FailSuspect { reason } => {
                 events.push(set_step(tx, id, self.step, StepStatus::Failed, progress, reason)?);

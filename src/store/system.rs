@@ -62,7 +62,7 @@ system_sql! {
              FROM campaign_prospects c
              JOIN campaigns l ON l.tenant_id = c.tenant_id AND l.id = c.campaign_id
              WHERE c.tenant_id = p.tenant_id AND c.prospect_id = p.id
-               AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_TEMPLATE', 'WAITING_APPROVAL'))
+               AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL'))
          LIMIT +$2";
     PURGE_CHOICES = "DELETE FROM campaign_prospects WHERE tenant_id = $1 AND prospect_id = $2";
     /// The record of mail that was sent stays; `sending` and `unknown` may have been.

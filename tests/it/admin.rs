@@ -38,7 +38,7 @@ async fn prometheus_reads_calls_by_method_and_status_steps_commits_and_a_bounded
     assert_eq!(get(port, "/readyz").await, (200, "ready\n".to_owned()));
     assert_eq!(get(port, "/nothing").await.0, 404);
 
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let mut api = server.user("user_a").await;
     add_prospects(&mut api, 3).await;
     auto_approve(&mut api).await;

@@ -724,7 +724,7 @@ async fn a_review_ends_with_the_last_e_mail_that_a_reply_skips() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_suppressed_deleted_or_taken_over_by_then_is_not_sent() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     let ids = add_prospects(&mut api, 6).await;
@@ -833,7 +833,7 @@ async fn suppressions_come_in_batches_and_pages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_removes_what_its_scope_says_and_never_the_record_of_mail() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     let mut other = app.user("user_b").await;
@@ -901,7 +901,7 @@ async fn a_reset_removes_what_its_scope_says_and_never_the_record_of_mail() {
 /// A reset is done in slices of a thousand rows; its answer counts them all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_of_many_slices_removes_and_counts_all_of_it() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     let ids = add_prospects(&mut api, 1_600).await;

@@ -307,7 +307,7 @@ async fn campaigns_are_published_and_no_call_minds_a_redis_that_comes_and_goes()
     let data = folder();
     let config = Config { cache: settings(&server.url()), ..config(&data) };
     let app = TestApp::with(data, config, seams()).await;
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let state = |server: &RedisServer, user: &str| {
         let lines = server.cli(&["get", &format!("user:{user}:workflow_state")]);
         serde_json::from_str::<Value>(&lines.concat()).unwrap_or_default()

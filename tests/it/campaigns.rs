@@ -174,7 +174,7 @@ async fn private_addresses_are_refused_unless_configured_by_name_by_literal_and_
 
 #[tokio::test]
 async fn a_huge_page_is_cut_and_a_silent_one_times_out() {
-    let mut huge = b"<title>Huge Works</title>".to_vec();
+    let mut huge = b"<title>Huge Works</title><p>We build what is huge.</p>".to_vec();
     huge.resize(3 * 1024 * 1024, b' ');
     let data = folder();
     let mut config = config(&data);
@@ -195,27 +195,9 @@ async fn a_huge_page_is_cut_and_a_silent_one_times_out() {
     assert!(failed.failure.contains("took longer than 1 seconds (tried 2 times)"), "{}", failed.failure);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_website_that_names_nobody_needs_the_sender_s_company() {
-    let website = site::pages([("/", html(""))]).await;
-    let app = TestApp::start().await;
-    let mut api = app.user("user_a").await;
-    add_prospects(&mut api, 2).await;
-    auto_approve(&mut api).await;
-    start_campaign(&mut api, &website).await;
-    let failed = reaches(&mut api, CampaignState::Failed).await;
-    assert!(failed.failure.contains("`sender.company`"), "{}", failed.failure);
-    let sender = pb::Sender { company: "Acme".into(), ..Default::default() };
-    let config = pb::AgentConfig { sender: Some(sender), ..Default::default() };
-    let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
-    api.agent.update_agent_config(request).await.expect("configured");
-    api.workflow.resume_workflow(pb::ResumeWorkflowRequest { campaign_id: failed.id }).await.expect("resumed");
-    assert_eq!(reaches(&mut api, CampaignState::Completed).await.emails.expect("counts").sent, 2);
-}
-
 #[tokio::test]
 async fn a_campaign_without_prospects_says_what_to_do() {
-    let site = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let site = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     let started = start_campaign(&mut api, &site).await;
@@ -268,7 +250,7 @@ fn steps(campaign: &pb::Campaign) -> Vec<pb::StepStatus> {
 /// Each step begins once, at 0, comes closer to its end with each change, and ends once; the states are told in between.
 #[tokio::test]
 async fn the_history_tells_each_step_from_its_beginning_to_its_end() {
-    let site = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let site = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 120).await;
@@ -327,7 +309,7 @@ impl Mail for SlowMail {
 
 #[tokio::test]
 async fn a_pause_takes_hold_and_resume_goes_on_from_the_next_prospect() {
-    let site = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let site = site::pages([("/", site::company())]).await;
     let data = folder();
     let config = config(&data);
     let mail = Arc::new(SlowMail { delivered: AtomicUsize::new(0), time: Duration::from_millis(30) });
@@ -385,7 +367,7 @@ impl Mail for FlakyMail {
 
 #[tokio::test]
 async fn a_campaign_that_is_to_pause_on_an_error_does_and_goes_on_when_it_is_resumed() {
-    let site = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let site = site::pages([("/", site::company())]).await;
     let data = folder();
     let config = config(&data);
     let fetch = Arc::new(WebFetch::new(&config.fetch).expect("a client"));
@@ -416,7 +398,7 @@ async fn a_campaign_that_is_to_pause_on_an_error_does_and_goes_on_when_it_is_res
 
 #[tokio::test]
 async fn a_connector_that_is_away_is_a_hold_and_a_refusal_fails_one_email_alone() {
-    let site = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let site = site::pages([("/", site::company())]).await;
     let data = folder();
     let mut config = config(&data);
     config.engine.retry_millis = 100;
@@ -444,7 +426,7 @@ async fn a_connector_that_is_away_is_a_hold_and_a_refusal_fails_one_email_alone(
 #[tokio::test]
 async fn each_illegal_transition_answers_failed_precondition_and_names_what_is_allowed() {
     let slow = site::pages([("/", Answer::Slow(Duration::from_secs(3), b"<title>Acme</title>".to_vec()))]).await;
-    let quick = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let quick = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 1).await;
@@ -489,6 +471,12 @@ async fn each_illegal_transition_answers_failed_precondition_and_names_what_is_a
     check(&mut api, &running.id, "PAUSED", &["RESUME", "CANCEL"]).await;
     api.workflow.cancel_workflow(pb::CancelWorkflowRequest::default()).await.expect("cancelled");
     check(&mut api, &running.id, "CANCELLED", &[]).await;
+
+    let nameless = site::pages([("/", html("<p>We make tools for gardeners.</p>"))]).await;
+    let waiting = start_campaign(&mut api, &nameless).await;
+    reaches(&mut api, CampaignState::WaitingAnalysis).await;
+    check(&mut api, &waiting.id, "WAITING_ANALYSIS", &["RESUME", "PAUSE", "CANCEL"]).await;
+    api.workflow.cancel_workflow(pb::CancelWorkflowRequest::default()).await.expect("cancelled");
 
     let request = pb::StartWorkflowRequest { website: quick, ..Default::default() };
     let waiting = api.workflow.start_workflow(request).await.expect("started").into_inner().campaign.expect("one");

@@ -67,7 +67,7 @@ async fn the_example_campaign_runs_to_its_end_and_prints_its_results() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_campaign_that_waits_says_what_to_do_and_does_it() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let data = folder();
     let server = serve(data.path(), &[]);
     let csv = example_csv();
@@ -479,7 +479,7 @@ fn safe(told: &(bool, String, String)) -> String {
 async fn nothing_that_anybody_says_reaches_the_terminal_as_a_control_character() {
     let page = format!(
         r#"<title>{OWNED}</title><script type="application/ld+json">{{"@type": "Organization",
-        "name": "\u001b]0;owned\u0007Acme\u009b31m", "description": "{OWNED} \u202etools"}}</script><h1>{OWNED}</h1>"#
+        "name": "\u001b]0;owned\u0007Acme\u009b31m", "description": "{OWNED} \u202etools"}}</script><h1>{OWNED}</h1><p>{OWNED} We make tools.</p>"#
     );
     let website = site::pages([("/", site::html(&page))]).await;
     let (data, files) = (folder(), folder());

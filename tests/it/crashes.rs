@@ -74,7 +74,7 @@ async fn a_campaign_survives_a_kill_at_every_crash_point_and_nothing_is_sent_twi
 
 #[tokio::test]
 async fn what_a_crash_leaves_in_the_middle_of_sending_is_settled_in_a_paused_campaign_too() {
-    let website = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let data = folder();
     let at = Kill { point: "outbox.after_file", passing: 3 };
     dies(data.path(), at, async |server| {

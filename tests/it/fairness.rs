@@ -7,7 +7,7 @@ use sqlx::Connection as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::site::{self, html};
+use crate::support::site;
 use crate::support::{
     TestApp, add_prospects, auto_approve, config, eml_files, folder, newest, reaches, reason, seams, start_campaign,
 };
@@ -17,7 +17,7 @@ use crate::support::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_small_campaigns_finish_beside_a_big_one_and_do_not_wait_for_it() {
     const SMALL: usize = 200;
-    let website = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut big = app.user("big").await;
     add_prospects(&mut big, 2_000).await;
@@ -113,7 +113,7 @@ async fn a_tenant_has_so_many_calls_in_work_and_no_more() {
 
 #[tokio::test]
 async fn a_tenant_has_so_many_streams_open_and_no_more() {
-    let website = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let data = folder();
     let mut settings = config(&data);
     settings.fairness.max_streams = 2;

@@ -94,7 +94,7 @@ async fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_campaigns_end_writes_the_tenants_files_for_the_services_user_alone() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let data = folder();
     let server = serve(data.path(), &[]);
     for user in ["user_a", "auth0|5f7c"] {
@@ -225,7 +225,7 @@ fn in_s3(data: &tempfile::TempDir, endpoint: &str) -> herald::config::Config {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_s3_compatible_store_holds_the_same_files() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let s3 = S3::start().await;
     // The bucket is made by hand, as an operator does.
     let made = reqwest::Client::new().put(format!("{}/herald", s3.endpoint)).send().await;
@@ -264,7 +264,7 @@ async fn an_s3_compatible_store_holds_the_same_files() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_away_is_told_and_everything_else_goes_on() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let data = folder();
     // Nobody listens there.
     let settings = in_s3(&data, "http://127.0.0.1:9");
@@ -343,7 +343,7 @@ impl ObjectStore for Full {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_store_holds_the_campaign_and_leaves_the_old_files_whole() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let is_full = Arc::new(AtomicBool::new(false));
     let store: Arc<dyn ObjectStore> = Arc::new(Full { inner: InMemory::new(), is_full: is_full.clone() });
     let data = folder();

@@ -62,7 +62,7 @@ async fn buf_curl_calls_by_reflection_and_over_grpc_web() {
 }
 
 async fn node(script: &str, app: &TestApp) {
-    let website = site::pages([("/", site::html("<title>Acme</title><h1>Acme</h1>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let mut command = Command::new("node");
     command.arg(clients().join(script)).arg(app.address.to_string()).arg(website);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("proto")).current_dir(clients());

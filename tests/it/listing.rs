@@ -147,7 +147,7 @@ async fn each_list_comes_in_pages() {
         }};
     }
     const MOST: i32 = 100;
-    let site = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let site = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     let prospects = add_prospects(&mut api, 5).await;

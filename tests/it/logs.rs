@@ -20,7 +20,7 @@ async fn one_tenant_is_logged_in_detail_and_nobody_else() {
     let env = [("HERALD_DEBUG_TENANTS", "user_a"), ("HERALD_LOG_FORMAT", "json"), ("HERALD_LOG", "warn")];
     let file = std::fs::File::create(&log).expect("a file");
     let server = serve_with(data.path(), &env, Stdio::from(file));
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     for user in ["user_a", "user_b"] {
         let mut api = server.user(user).await;
         add_prospects(&mut api, 2).await;

@@ -46,3 +46,4 @@ mod tls;
 mod traces;
 mod upgrades;
 mod watching;
+mod websites;

@@ -336,7 +336,7 @@ async fn campaigns_that_cannot_be_are_refused() {
 
 #[tokio::test]
 async fn an_email_is_decided_once_and_a_review_is_done_whole_or_not_at_all() {
-    let website = crate::support::site::pages([("/", crate::support::site::html("<title>Acme</title>"))]).await;
+    let website = crate::support::site::pages([("/", crate::support::site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 3).await;

@@ -141,7 +141,7 @@ async fn calls_and_steps_are_traced_with_their_tenant_in_the_trace_of_the_caller
     assert_eq!(told(&spans[0]), ["user_a", "/herald.v1.AgentService/GetProspect", "NOT_FOUND"]);
     assert_ne!(hex(&spans[0].trace_id), trace);
 
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     add_prospects(&mut api, 2).await;
     auto_approve(&mut api).await;
     start_campaign(&mut api, &website).await;

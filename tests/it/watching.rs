@@ -9,7 +9,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::json;
 use tonic::Code;
 
-use crate::support::site::{self, Answer, html};
+use crate::support::site::{self, Answer};
 use crate::support::token::{hs, now, production};
 use crate::support::{
     TestApp, add_prospects, approve_all, auto_approve, config, folder, history, reaches, reason, seams, start_campaign,
@@ -23,7 +23,7 @@ fn watch(after_seq: Option<i64>) -> pb::WatchWorkflowRequest {
 
 #[tokio::test]
 async fn a_watcher_gets_the_same_history_from_any_number_across_a_restart_and_when_slow() {
-    let website = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     // More events than a tail keeps in memory.
@@ -64,7 +64,7 @@ async fn a_watcher_gets_the_same_history_from_any_number_across_a_restart_and_wh
 
 #[tokio::test]
 async fn a_watcher_without_a_number_gets_a_snapshot_and_the_events_after_it() {
-    let website = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 2).await;
@@ -132,7 +132,7 @@ async fn a_stream_ends_when_its_token_does() {
 
 #[tokio::test]
 async fn another_tenant_watching_its_own_campaign_is_told_nothing_of_this_one() {
-    let website = site::pages([("/", html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let (mut a, mut b) = (app.user("user_a").await, app.user("user_b").await);
     for api in [&mut a, &mut b] {

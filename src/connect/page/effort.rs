@@ -24,6 +24,11 @@ impl<'a> Effort<'a> {
         Self { deadline: Instant::now() + TIME, steps: STEPS, ended, unlooked: 0, over: false }
     }
 
+    /// Whether there was not enough of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Takes so many steps; false if there are none left.
     pub(super) fn spend(&mut self, steps: usize) -> bool {
         self.unlooked += steps;

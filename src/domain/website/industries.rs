@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::Page;
+use super::sources::{Field, FoundIn, Sources};
+use super::{Page, Role};
 use crate::domain::text::words;
 
 /// An industry, what its companies sell, JSON-LD types that say so outright, and words that hint at it.
@@ -32,12 +33,19 @@ struct Texts<'a> {
 }
 
 /// The industry and the product type that the pages' words fit best; empty where none fits clearly.
-pub(super) fn classify(pages: &[Page]) -> (String, String) {
+pub(super) fn classify(pages: &[Page], sources: &mut Sources) -> (String, String) {
     // Once for all industries: a page may have half a megabyte of text.
     let texts: Vec<_> = pages.iter().map(Texts::new).collect();
     let best = INDUSTRIES.iter().map(|i| (score(i, &texts), i)).max_by_key(|(score, _)| *score);
     match best {
-        Some((score, industry)) if score >= CLEAR => (industry.name.to_owned(), industry.product.to_owned()),
+        Some((score, industry)) if score >= CLEAR => {
+            for texts in texts.iter().filter(|texts| score_of_page(industry, texts) > 0) {
+                let found_in = if is_typed(industry, texts) { FoundIn::Types } else { FoundIn::Words };
+                sources.note(Field::Industry, &texts.page.url, found_in);
+                sources.note(Field::ProductType, &texts.page.url, found_in);
+            }
+            (industry.name.to_owned(), industry.product.to_owned())
+        }
         _ => (String::new(), String::new()),
     }
 }
@@ -75,20 +83,26 @@ impl<'a> Texts<'a> {
 /// Twenty for a type of JSON-LD, four for a word in the title, three in the description or a product, two in a heading,
 /// one in a text. What is said of the customers does not count.
 fn score(industry: &Industry, pages: &[Texts<'_>]) -> u32 {
+    pages.iter().map(|texts| score_of_page(industry, texts)).sum()
+}
+
+fn score_of_page(industry: &Industry, texts: &Texts<'_>) -> u32 {
     let hits = |text: &Text| {
         let count = industry.words.iter().filter(|word| text.has(word)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     };
-    let of_page = |texts: &Texts<'_>| {
-        let kinds = texts.page.organizations.iter().chain(&texts.page.products).map(|e| e.kind.as_str());
-        let typed = kinds.into_iter().any(|kind| industry.types.contains(&kind));
-        20 * u32::from(typed)
-            + 4 * hits(&texts.title)
-            + 3 * hits(&texts.description)
-            + 2 * hits(&texts.headings)
-            + hits(&texts.paragraphs)
-    };
-    pages.iter().map(of_page).sum()
+    20 * u32::from(is_typed(industry, texts))
+        + 4 * hits(&texts.title)
+        + 3 * hits(&texts.description)
+        + 2 * hits(&texts.headings)
+        + hits(&texts.paragraphs)
+}
+
+/// Whether a thing of the site itself has one of the industry's types.
+fn is_typed(industry: &Industry, texts: &Texts<'_>) -> bool {
+    let own = texts.page.organizations.iter().filter(|entity| entity.role < Role::OfOther);
+    let kinds = own.chain(&texts.page.products).flat_map(|entity| &entity.kinds);
+    kinds.into_iter().any(|kind| industry.types.iter().any(|known| known.eq_ignore_ascii_case(kind)))
 }
 
 macro_rules! industries {

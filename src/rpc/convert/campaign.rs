@@ -11,7 +11,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
 use crate::domain::template::Template;
 use crate::domain::text;
-use crate::domain::website::{Audience, WebsiteAnalysis};
+use crate::domain::website::{Audience, FieldSource, WebsiteAnalysis};
 use crate::pb;
 
 /// `hold` is why the campaign stands still although it is running; empty otherwise.
@@ -49,6 +49,7 @@ pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
         create_time: Some(campaign.create_time.into()),
         update_time: Some(campaign.update_time.into()),
         end_time: campaign.end_time.map(Into::into),
+        missing_fields: campaign.state.missing().iter().map(|field| (*field).to_owned()).collect(),
     }
 }
 
@@ -102,6 +103,7 @@ pub(in crate::rpc) fn analysis(analysis: WebsiteAnalysis) -> pb::WebsiteAnalysis
         pages: analysis.pages,
         industry: analysis.industry,
         benchmark_brands: analysis.benchmark_brands,
+        sources: analysis.sources.into_iter().map(source).collect(),
     }
 }
 
@@ -120,7 +122,14 @@ pub(super) fn analysis_in(analysis: pb::WebsiteAnalysis) -> WebsiteAnalysis {
         pages: analysis.pages,
         industry: analysis.industry,
         benchmark_brands: analysis.benchmark_brands,
+        // Output only: what is stated is found in the configuration.
+        sources: Vec::new(),
     }
+}
+
+fn source(source: FieldSource) -> pb::FieldSource {
+    let (field, found_in) = (source.field.as_str().to_owned(), source.found_in.as_str().to_owned());
+    pb::FieldSource { field, page: source.page, found_in }
 }
 
 pub(in crate::rpc) fn marketing_strategy(found: MarketingStrategy) -> pb::MarketingStrategy {
@@ -215,6 +224,7 @@ fn state(state: CampaignState) -> pb::CampaignState {
     match state {
         CampaignState::Running => pb::CampaignState::Running,
         CampaignState::Paused { .. } => pb::CampaignState::Paused,
+        CampaignState::WaitingAnalysis => pb::CampaignState::WaitingAnalysis,
         CampaignState::WaitingTemplate => pb::CampaignState::WaitingTemplate,
         CampaignState::WaitingApproval => pb::CampaignState::WaitingApproval,
         CampaignState::Completed => pb::CampaignState::Completed,

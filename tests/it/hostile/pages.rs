@@ -119,6 +119,13 @@ fn known() -> Vec<(&'static str, Answer)> {
     let types = eight(&eight(&eight("\"Organization\"")));
     let audiences = format!("[{}\"a\"]", "\"a\",".repeat(399_999));
     let json_ld = |json: String| html(format!("<title>Acme</title><script type=application/ld+json>{json}</script>"));
+    // Things that refer to one another in circles, and each to two that refer to the next: as a tree they are without end.
+    let node = |n: usize, next: &str| format!("{{\"@id\":\"#{n}\",\"@type\":\"Organization\",\"name\":\"a\",{next}}}");
+    let to = |n: usize| format!("{{\"@id\":\"#{n}\"}}");
+    let next = |n: usize| format!("\"publisher\":{},\"logo\":{},\"name\":{}", to(n), to(n), to(n));
+    let circle = format!("[{}]", (0..2_000).map(|n| node(n, &next((n + 1) % 2_000))).collect::<Vec<_>>().join(","));
+    let twice = |n: usize| format!("\"name\":[{0},{0},{0},{0}],\"description\":[{0},{0},{0},{0}]", to(n + 1));
+    let references = format!("[{}]", (0..1_000).map(|n| node(n, &twice(n))).collect::<Vec<_>>().join(","));
     let attributes: String = (0..2_000).map(|n| format!(" a{n}=b")).collect();
     let base = format!("<base href='http://127.0.0.1/{}/'>", "b".repeat(1 << 20));
     vec![
@@ -141,7 +148,22 @@ fn known() -> Vec<(&'static str, Answer)> {
         ("lists", full("<ul><li>x")),
         ("headings", full("<h1>x<h2>y")),
         ("svg", full("<svg><foreignObject><math><mtext>")),
+        ("ids", json_ld(circle)),
+        ("references", json_ld(references)),
+        ("comments-of-scripts", json_ld("/*".repeat(PAGE / 2 - 100))),
+        ("unended-texts", json_ld("{\"name\":\"\\u".repeat(PAGE / 12 - 20))),
+        (
+            "entities-of-scripts",
+            json_ld(format!("{{\"@type\":\"Organization\",\"name\":\"{}\"}}", "&amp;".repeat(400_000))),
+        ),
+        ("many-attributes", html(format!("<meta{}>", (0..250_000).map(|n| format!(" a{n}")).collect::<String>()))),
+        ("refreshes", html("<meta http-equiv=refresh content='0;url=/refreshes/?'>".repeat(30_000))),
+        ("consents", html("<div class='cookie consent' role=dialog>we use cookies ".repeat(30_000))),
+        ("choices", html("<div><span>we use cookies, and you may <button>accept</button>".repeat(30_000))),
+        ("forms", html("<form><input><p>x</form>".repeat(80_000))),
+        ("boxes", html(format!("{}{}", "<div>".repeat(400), "<span>we build pumps for wells</span>".repeat(50_000)))),
         ("gzip", bomb("gzip", GZIP)),
+        ("deflate", bomb("deflate", DEFLATE)),
         ("brotli", bomb("br", BROTLI)),
         ("drip", Answer::Drip),
         ("onward", Answer::Onward),
@@ -151,6 +173,12 @@ fn known() -> Vec<(&'static str, Answer)> {
 
 const GZIP: &str = "import sys, zlib
 z = zlib.compressobj(9, zlib.DEFLATED, 31)
+piece = b'<b>x' * (1 << 18)
+for _ in range(200): sys.stdout.buffer.write(z.compress(piece))
+sys.stdout.buffer.write(z.flush())";
+
+const DEFLATE: &str = "import sys, zlib
+z = zlib.compressobj(9)
 piece = b'<b>x' * (1 << 18)
 for _ in range(200): sys.stdout.buffer.write(z.compress(piece))
 sys.stdout.buffer.write(z.flush())";
@@ -230,7 +258,8 @@ async fn read(target: &Target, tenant: &str, website: &str) -> (pb::Campaign, Du
     start_campaign(&mut api, website).await;
     loop {
         let now = newest(&mut api).await;
-        if now.state() == CampaignState::Failed || now.steps[0].status() == StepStatus::Completed {
+        let ended = matches!(now.state(), CampaignState::Failed | CampaignState::WaitingAnalysis);
+        if ended || now.steps[0].status() == StepStatus::Completed {
             return (now, begun.elapsed());
         }
         assert!(begun.elapsed() < 2 * READ_WITHIN, "{website} is read for ever: {now:#?}");

@@ -44,9 +44,11 @@ async fn two_users_prospects_are_apart() {
 
 #[tokio::test]
 async fn pausing_user_as_campaign_leaves_user_bs_running() {
-    let site =
-        site::pages([("/", site::Answer::Slow(std::time::Duration::from_secs(2), b"<title>Slow</title>".to_vec()))])
-            .await;
+    let site = site::pages([(
+        "/",
+        site::Answer::Slow(std::time::Duration::from_secs(2), b"<title>Slow</title><p>We take our time.</p>".to_vec()),
+    )])
+    .await;
     let app = TestApp::start().await;
     let (mut a, mut b) = (app.user("user_a").await, app.user("user_b").await);
     for api in [&mut a, &mut b] {
@@ -84,7 +86,7 @@ async fn page_tokens_and_etags_of_one_tenant_mean_nothing_to_another() {
 /// Who does not want one tenant's mail may want another's.
 #[tokio::test]
 async fn a_suppression_of_one_tenant_holds_back_no_mail_of_another() {
-    let site = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let site = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let (mut a, mut b) = (app.user("user_a").await, app.user("user_b").await);
     for api in [&mut a, &mut b] {

@@ -257,7 +257,7 @@ async fn no_tenant_id_key_or_file_name_leads_out_of_the_tenants_folder() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn symbolic_links_in_the_data_folder_are_not_followed_out_of_it() {
     let outside = folder();
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     // In place of a tenant's folder, and of its outbox; to elsewhere, and to another tenant's.
     for (link, leads_to) in
         [("users/user_a", "outside"), ("users/user_a/outbox", "outside"), ("users/user_a", "users/user_b")]

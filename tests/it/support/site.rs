@@ -20,6 +20,8 @@ pub enum Answer {
     Silence,
     /// Takes this long.
     Slow(Duration, Vec<u8>),
+    /// All of the answer, its head too.
+    Raw(Vec<u8>),
 }
 
 /// A site whose one page changes, and which counts who asks.
@@ -62,7 +64,19 @@ pub async fn example() -> String {
 
 /// A website of these pages.
 pub async fn pages(pages: impl IntoIterator<Item = (&'static str, Answer)>) -> String {
-    serve(pages.into_iter().collect(), None).await
+    serve(pages.into_iter().map(|(path, answer)| (path.to_owned(), answer)).collect(), None).await
+}
+
+/// A website of the pages that are made for its address.
+pub async fn made(make: impl FnOnce(&str) -> HashMap<String, Answer>) -> String {
+    let (listener, url) = listen().await;
+    serve_at(listener, make(&url), None);
+    url
+}
+
+/// A company's page with as little as a campaign needs: a name, and words of its own.
+pub fn company() -> Answer {
+    html("<title>Acme</title><h1>Acme tools</h1><p>We make tools for gardeners.</p>")
 }
 
 pub fn html(body: &str) -> Answer {
@@ -75,8 +89,13 @@ async fn listen() -> (TcpListener, String) {
     (listener, format!("http://{address}/"))
 }
 
-async fn serve(pages: HashMap<&'static str, Answer>, root: Option<PathBuf>) -> String {
+async fn serve(pages: HashMap<String, Answer>, root: Option<PathBuf>) -> String {
     let (listener, url) = listen().await;
+    serve_at(listener, pages, root);
+    url
+}
+
+fn serve_at(listener: TcpListener, pages: HashMap<String, Answer>, root: Option<PathBuf>) {
     let (pages, root) = (Arc::new(pages), root.map(Arc::new));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -85,7 +104,6 @@ async fn serve(pages: HashMap<&'static str, Answer>, root: Option<PathBuf>) -> S
             tokio::spawn(respond(stream, find));
         }
     });
-    url
 }
 
 async fn respond(mut stream: TcpStream, find: impl FnOnce(&str) -> Option<Answer>) {
@@ -105,6 +123,10 @@ async fn respond(mut stream: TcpStream, find: impl FnOnce(&str) -> Option<Answer
         Some(Answer::Slow(time, body)) => {
             tokio::time::sleep(time).await;
             (200, "content-type: text/html\r\n".to_owned(), body)
+        }
+        Some(Answer::Raw(bytes)) => {
+            let _ = stream.write_all(&bytes).await;
+            return;
         }
         Some(Answer::Silence) => return tokio::time::sleep(Duration::from_secs(60)).await,
         None => (404, "content-type: text/html\r\n".to_owned(), b"not here".to_vec()),
