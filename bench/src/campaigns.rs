@@ -58,7 +58,8 @@ async fn sending(data: &Data, server: &Server, website: &str, report: &mut Repor
             channels[n % channels.len()].clone(),
             Credentials::bearer(tenant.token.as_str())?,
         );
-        let config = pb::AgentConfig { auto_approve: true, ..Default::default() };
+        let sender = pb::Sender { email: "hello@acme.example".to_owned(), ..Default::default() };
+        let config = pb::AgentConfig { auto_approve: true, sender: Some(sender), ..Default::default() };
         agent.update_agent_config(pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None }).await?;
     }
     let begun = Instant::now();
@@ -202,7 +203,9 @@ fn workflow(channel: &Channel, tenant: &Tenant) -> anyhow::Result<Workflow> {
 
 async fn start(client: &mut Workflow, website: &str) -> anyhow::Result<String> {
     let (website, template_id) = (website.to_owned(), TEMPLATE.to_owned());
-    let request = pb::StartWorkflowRequest { website, template_id, ..Default::default() };
+    // The parts after the first one write to the same people.
+    let recipients = Some(pb::RecipientRules { not_again_days: Some(0), ..Default::default() });
+    let request = pb::StartWorkflowRequest { website, template_id, recipients, ..Default::default() };
     Ok(client.start_workflow(request).await?.into_inner().campaign.context("a campaign")?.id)
 }
 

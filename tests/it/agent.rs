@@ -644,7 +644,7 @@ async fn an_empty_mail_is_what_its_subject_asks_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_persons_reply_skips_what_still_waits_for_the_address_in_all_campaigns() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let (mut api, mut other) = (app.user("user_a").await, app.user("user_b").await);
     let ids = add_prospects(&mut api, 3).await;
@@ -703,7 +703,7 @@ async fn a_persons_reply_skips_what_still_waits_for_the_address_in_all_campaigns
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_review_ends_with_the_last_e_mail_that_a_reply_skips() {
-    let website = site::pages([("/", site::html("<title>Acme</title>"))]).await;
+    let website = site::pages([("/", site::company())]).await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     let ids = add_prospects(&mut api, 2).await;
