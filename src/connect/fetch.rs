@@ -9,6 +9,7 @@
 mod charset;
 mod head;
 mod media_type;
+mod prescan;
 mod refresh;
 
 use std::net::{IpAddr, SocketAddr};

@@ -4,9 +4,15 @@
 //! Words alone decide about nothing but a text that speaks of this very site's cookies, since bakers sell cookies, some companies
 //! sell such dialogs, and others write about them.
 
-use scraper::ElementRef;
+use ego_tree::{NodeId, NodeRef};
+use scraper::{ElementRef, Html, Node};
 
+use super::{LONGEST, PIECE_NODES, Reader, is_named};
+use crate::domain::text::cut;
 use crate::domain::website::consent as words;
+
+/// The elements that may be dialogs of consent whose texts are looked at.
+const DIALOGS: usize = 100;
 
 /// How the ids and classes begin that the makers of consent dialogs use.
 const MAKERS: [&str; 49] = [
@@ -65,7 +71,7 @@ const HINTS: [&str; 8] = ["cookie", "consent", "gdpr", "dsgvo", "rgpd", "ccpa", 
 
 /// What an element is to a reader of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+enum Form {
     /// A maker's: a dialog whatever it says.
     Maker,
     /// A dialog or a banner, which may be one of consent, by its words.
@@ -74,8 +80,41 @@ pub(super) enum Form {
     Hinted,
 }
 
+impl Reader<'_> {
+    /// Finds what asks for consent: by its form and its words; and around a text that speaks of this site's cookies, the
+    /// element that has something to choose.
+    pub(super) fn find_dialogs(&mut self, document: &Html) {
+        let mut looked_at = 0;
+        for node in document.tree.nodes() {
+            if !self.effort.spend(1) || looked_at >= DIALOGS {
+                break;
+            }
+            if let Some(element) = ElementRef::wrap(node) {
+                let Some(form) = form(element) else { continue };
+                looked_at += 1;
+                // What holds the content is none, whatever its class says.
+                if element.descendants().take(PIECE_NODES).any(|node| is_named(node, &["main", "article"])) {
+                    continue;
+                }
+                let text = self.text_of(element);
+                if asks(form, &text) {
+                    self.dialogs.insert(node.id());
+                }
+            } else if let Node::Text(text) = node.value()
+                && text.len() >= 20
+                && self.effort.spend(text.len().min(4 * LONGEST) / 8)
+                && words::speaks_of_this_site(cut(text, LONGEST))
+            {
+                looked_at += 1;
+                self.dialogs.extend(choice_around(node));
+            }
+        }
+        self.page.signs.consent = !self.dialogs.is_empty();
+    }
+}
+
 /// What the element's names and form say; None for an ordinary one, and for those that hold the whole page.
-pub(super) fn form(element: ElementRef<'_>) -> Option<Form> {
+fn form(element: ElementRef<'_>) -> Option<Form> {
     let tag = element.value();
     if matches!(
         tag.name(),
@@ -105,10 +144,27 @@ pub(super) fn form(element: ElementRef<'_>) -> Option<Form> {
 }
 
 /// Whether an element of this form with this text asks for consent.
-pub(super) fn asks(form: Form, text: &str) -> bool {
+fn asks(form: Form, text: &str) -> bool {
     match form {
         Form::Maker => true,
         Form::Dialog => words::speaks_of_this_site(text) || words::offers_a_choice(text),
         Form::Hinted => words::speaks_of_this_site(text),
     }
+}
+
+/// The nearest element around a text that has something to choose, where that is no large part of the page; else the element
+/// that the text is in.
+fn choice_around(text: NodeRef<'_, Node>) -> Option<NodeId> {
+    let is_choice = |node: NodeRef<'_, Node>| is_named(node, &["button", "input", "a"]);
+    let holds_page = |node: NodeRef<'_, Node>| is_named(node, &["html", "body", "main", "article", "form"]);
+    let mut around = text.ancestors().take(4).take_while(|node| !holds_page(*node) && node.value().is_element());
+    let nearest =
+        text.parent().filter(|parent| !holds_page(*parent) && parent.value().is_element()).map(|parent| parent.id());
+    let chosen = around.find(|node| {
+        let mut inside = node.descendants().take(60);
+        inside.any(is_choice)
+            && node.descendants().take(61).count() <= 60
+            && !node.descendants().any(|node| is_named(node, &["main", "h1"]))
+    });
+    chosen.map(|node| node.id()).or(nearest)
 }
