@@ -1,12 +1,18 @@
 //! Whom a campaign writes to: the filters of a start, nobody again too soon, a few of each company, and one mailbox once
 //! however its address is spelled.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use herald::cli::Api;
+use herald::connect::{ConnectError, Connectors, Delivery, Mail, WebFetch};
+use herald::domain::email::Email;
 use herald::pb::{self, CampaignState, LeftOutReason};
+use herald::tenant::Scope;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{TestApp, auto_approve, reaches, reason, site};
+use crate::support::{TestApp, auto_approve, config, folder, reaches, reason, seams, site};
 
 /// An address, a tag, an industry.
 async fn add(api: &mut Api, rows: &[(&str, &str, &str)]) {
@@ -105,6 +111,39 @@ async fn the_next_campaign_writes_to_the_others_and_not_to_the_same_again() {
     assert_eq!(settings.recipients.expect("rules").not_again_days, Some(0));
     reaches(&mut api, CampaignState::Completed).await;
     assert_eq!(chosen(&mut api).await.0.len(), 3);
+}
+
+/// Takes a mail, perhaps.
+struct Vague;
+
+#[async_trait]
+impl Mail for Vague {
+    async fn deliver(&self, _: &Scope, _: &Email) -> Result<(), ConnectError> {
+        Err(ConnectError::Unclear("the line broke".to_owned()))
+    }
+
+    async fn verify(&self, _: &Scope, _: &Email) -> Result<Delivery, ConnectError> {
+        Ok(Delivery::Unknown)
+    }
+}
+
+#[tokio::test]
+async fn mail_of_which_nobody_knows_whether_it_was_sent_counts_as_written() {
+    let website = site::example().await;
+    let data = folder();
+    let settings = config(&data);
+    let fetch = Arc::new(WebFetch::new(&settings.fetch).expect("a fetcher"));
+    let mut seams = seams();
+    seams.connectors = Some(Connectors { fetch, mail: Arc::new(Vague) });
+    let app = TestApp::with(data, settings, seams).await;
+    let mut api = app.user("user_a").await;
+    auto_approve(&mut api).await;
+    add(&mut api, &[("a@one.example", "x", "Horticulture")]).await;
+    start(&mut api, &website, rules("")).await;
+    assert_eq!(reaches(&mut api, CampaignState::Completed).await.emails.expect("counts").unknown, 1);
+    start(&mut api, &website, rules("")).await;
+    let failed = reaches(&mut api, CampaignState::Failed).await;
+    assert!(failed.failure.contains("1 were written to recently"), "{}", failed.failure);
 }
 
 #[tokio::test]
