@@ -11,6 +11,8 @@ use super::{LONGEST, PIECE_NODES, Reader, is_named};
 use crate::domain::text::cut;
 use crate::domain::website::consent as words;
 
+/// The bytes of the shortest text that asks for consent, such as that of a button.
+const SHORTEST: usize = 12;
 /// The elements that may be dialogs of consent whose texts are looked at.
 const DIALOGS: usize = 100;
 
@@ -101,7 +103,7 @@ impl Reader<'_> {
                     self.dialogs.insert(node.id());
                 }
             } else if let Node::Text(text) = node.value()
-                && text.len() >= 20
+                && text.len() >= SHORTEST
                 && self.effort.spend(text.len().min(4 * LONGEST) / 8)
                 && words::speaks_of_this_site(cut(text, LONGEST))
             {
@@ -157,14 +159,20 @@ fn asks(form: Form, text: &str) -> bool {
 fn choice_around(text: NodeRef<'_, Node>) -> Option<NodeId> {
     let is_choice = |node: NodeRef<'_, Node>| is_named(node, &["button", "input", "a"]);
     let holds_page = |node: NodeRef<'_, Node>| is_named(node, &["html", "body", "main", "article", "form"]);
-    let mut around = text.ancestors().take(4).take_while(|node| !holds_page(*node) && node.value().is_element());
-    let nearest =
-        text.parent().filter(|parent| !holds_page(*parent) && parent.value().is_element()).map(|parent| parent.id());
-    let chosen = around.find(|node| {
-        let mut inside = node.descendants().take(60);
-        inside.any(is_choice)
-            && node.descendants().take(61).count() <= 60
-            && !node.descendants().any(|node| is_named(node, &["main", "h1"]))
-    });
-    chosen.map(|node| node.id()).or(nearest)
+    let around = || text.ancestors().take(5).take_while(|node| !holds_page(*node) && node.value().is_element());
+    // The choice itself may be what speaks; then what it is about is beside it.
+    let speaks = around().take(2).any(is_choice);
+    let says = |node: NodeRef<'_, Node>| is_named(node, &["p", "li", "h1", "h2", "h3", "h4"]);
+    let is_dialog = |node: &NodeRef<'_, Node>| {
+        let (mut count, mut choice, mut said, mut page) = (0, false, !speaks, false);
+        for node in node.descendants().skip(1).take(61) {
+            count += 1;
+            choice |= is_choice(node);
+            said |= says(node);
+            page |= is_named(node, &["main", "h1"]);
+        }
+        count <= 60 && choice && said && !page
+    };
+    let nearest = || text.parent().filter(|parent| !holds_page(*parent) && parent.value().is_element());
+    around().find(is_dialog).or_else(nearest).map(|node| node.id())
 }

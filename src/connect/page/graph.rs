@@ -215,7 +215,8 @@ impl<'a> Graph<'a> {
 
     fn entity(&self, thing: &Thing<'a>, role: Role, effort: &mut Effort<'_>) -> Option<Entity> {
         let name = self.name(thing, effort);
-        let description = self.texts(thing.property("description"), effort).into_iter().next().unwrap_or_default();
+        let mut descriptions = self.texts(thing.property("description"), effort).into_iter();
+        let description = descriptions.find(|text| !is_address(text)).unwrap_or_default();
         let logo = self.urls(thing.property("logo"), 0).into_iter().next().unwrap_or_default();
         let audiences = match thing.property("audience") {
             Some(Value::Array(list)) => {
@@ -376,10 +377,17 @@ fn via_of(key: &str, via: Via, types: &[String]) -> Via {
     }
 }
 
-fn is_name(text: &str) -> bool {
+fn is_address(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let is_address = ["http://", "https://", "www.", "//", "data:"].iter().any(|start| lower.starts_with(start));
-    !text.is_empty() && !is_address && text.chars().count() <= LONGEST_NAME && text.chars().any(char::is_alphanumeric)
+    let begins = ["http://", "https://", "www.", "//", "data:"].iter().any(|start| lower.starts_with(start));
+    begins && !text.contains(char::is_whitespace)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && !is_address(text)
+        && text.chars().count() <= LONGEST_NAME
+        && text.chars().any(char::is_alphanumeric)
 }
 
 fn is_image(url: &str) -> bool {

@@ -24,6 +24,7 @@ impl Reader<'_> {
                 self.page.signs.application |= marks::is_root(id);
                 self.note_guard(id);
             }
+            self.note_guard(tag.attr("class").unwrap_or_default());
             match tag.name() {
                 "html" => self.page.language = cut(tag.attr("lang").unwrap_or_default().trim(), 35).to_owned(),
                 "base" if !self.based => {

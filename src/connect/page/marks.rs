@@ -1,7 +1,7 @@
 //! The marks of those who guard websites, in the scripts and elements of a page.
 //!
 //! Some stand on nothing but a challenge; others on ordinary pages, too: Cloudflare adds a script of its own to every page, and
-//! Incapsula one at the end.
+//! Incapsula one at the end; forms for letters have captchas.
 
 use crate::domain::website::Guard;
 
@@ -14,7 +14,7 @@ const SURE: [(&str, &str); 4] = [
     ("gokuProps", "AWS WAF"),
     ("/.within.website/x/cmd/anubis/", "Anubis"),
 ];
-const MAYBE: [(&str, &str); 12] = [
+const MAYBE: [(&str, &str); 15] = [
     ("captcha-delivery.com", "DataDome"),
     ("_pxAppId", "PerimeterX"),
     ("px-captcha", "PerimeterX"),
@@ -25,6 +25,9 @@ const MAYBE: [(&str, &str); 12] = [
     ("/.well-known/sgcaptcha/", "SiteGround"),
     ("/.well-known/vercel/security/", "Vercel"),
     ("sucuri_cloudproxy_js", "Sucuri"),
+    ("h-captcha", "hCaptcha"),
+    ("g-recaptcha", "reCAPTCHA"),
+    ("cf-turnstile", "Cloudflare"),
     ("kpsdk", "Kasada"),
     ("_sec/cp_challenge", "Akamai"),
 ];

@@ -6,7 +6,7 @@
 
 mod signs;
 
-use super::page::{Guard, Page};
+use super::page::{Guard, Page, Section};
 use super::{consent, is_boilerplate};
 use crate::domain::text::cut;
 use signs::{
@@ -66,6 +66,8 @@ impl Seen {
 /// Up to how many characters a page is small, and little is its own.
 const SMALL: usize = 1_000;
 const LITTLE: usize = 120;
+/// What a heading may have behind the phrase that it begins with, in bytes.
+const LONGER: usize = 16;
 /// The letters that a text must have to be content.
 const CONTENT: usize = 5;
 /// What a quotation may have of a title or a description, in characters.
@@ -94,9 +96,14 @@ struct About<'a> {
 impl<'a> About<'a> {
     fn new(page: &'a Page) -> Self {
         let parts = page.title.split(['|', '–', '—', '·', '•']).flat_map(|part| part.split(" - "));
-        let titles =
-            std::iter::once(page.title.as_str()).chain(parts).map(bare).filter(|part| !part.is_empty()).collect();
-        let headings = page.sections.iter().filter(|s| s.level <= 2).take(3).map(|s| bare(&s.heading)).collect();
+        let titles = std::iter::once(page.title.as_str()).chain(parts).map(bare);
+        let titles: Vec<_> = titles.filter(|part| !part.is_empty()).collect();
+        // The first heading, and the one behind the company's name, if nothing is said before it.
+        let sections = &page.sections;
+        let is_name =
+            |section: &&Section| titles.contains(&bare(&section.heading)) && section.text.chars().count() < 40;
+        let behind = sections.get(sections.iter().take_while(is_name).count());
+        let headings = sections.first().into_iter().chain(behind).map(|section| bare(&section.heading)).collect();
         Self { page, titles, headings, text: page.signs.text.to_lowercase().replace('’', "'") }
     }
 
@@ -127,7 +134,11 @@ impl<'a> About<'a> {
         if let Some(Guard { who, .. }) = guards.iter().find(|guard| guard.sure) {
             return Some(Seen::Challenge { who: Some(who) });
         }
-        let titled = self.titles.iter().any(|title| CHALLENGE_TITLES.contains(&title.as_str()));
+        let is_titled = |title: &String| {
+            CHALLENGE_TITLES.iter().any(|sign| title == sign || (!sign.is_ascii() && title.contains(sign)))
+                || CHALLENGE_TEXTS.iter().any(|sign| title.contains(sign))
+        };
+        let titled = self.titles.iter().any(is_titled);
         let said = self.says(&CHALLENGE_TEXTS);
         let guard = guards.first().map(|guard| guard.who);
         // A café may be called Just a Moment.
@@ -147,7 +158,7 @@ impl<'a> About<'a> {
             (page.signs.noindex, 1),
             (!page.site_names.is_empty() || !page.organizations.is_empty(), -2),
             (page.links.len() >= 3, -2),
-            (self.own(&CHALLENGE_TEXTS) >= 80, -2),
+            (self.own(&CHALLENGE_TEXTS) >= 160, -2),
             (!titled && !unnamed && guard.is_none() && page.sections.len() > 1, -1),
         ];
         let score: i32 = points.into_iter().filter(|(holds, _)| *holds).map(|(_, points)| points).sum();
@@ -181,15 +192,15 @@ impl<'a> About<'a> {
 
     /// Parked domains, and sites that are not there yet or for a while.
     fn placeholder(&self) -> Option<Seen> {
-        let host = self.titles.first().filter(|title| title.contains("domain") || title.contains("for sale"));
-        if self.is_small()
-            && (self.says(&PARKED) > 0 || host.is_some_and(|title| PARKED.iter().any(|phrase| title.contains(phrase))))
-        {
+        let in_title = |title: &String| PARKED.iter().any(|phrase| title.contains(phrase)) || is_for_sale(title);
+        if self.is_small() && (self.says(&PARKED) > 0 || self.titles.iter().any(in_title)) {
             return Some(Seen::Parked);
         }
         // What it is about, its title or its first headings say; a note in passing is nothing, but where nothing else is said.
         let says = |phrases: &[&str]| {
-            let begins = |text: &String| phrases.iter().any(|phrase| text.starts_with(phrase));
+            let begins = |text: &String| {
+                phrases.iter().any(|phrase| text.starts_with(phrase) && text.len() <= phrase.len() + LONGER)
+            };
             let headed = self.titles.iter().chain(&self.headings).any(begins);
             let own = self.own(phrases);
             self.is_small() && ((headed && own < LITTLE) || (self.says(phrases) > 0 && own < LITTLE / 3))
@@ -291,7 +302,19 @@ fn is_placeholder(bare: &str) -> bool {
         && ["enable", "disabled", "requires", "need", "aktivier", "activ", "habilit", "启用"]
             .iter()
             .any(|word| bare.contains(word));
-    WORDS.contains(&bare) || bare.starts_with("loading ") || needs_scripts
+    // Such as `Loading, please wait`; not such as `Loading ramps for lorries`.
+    const OF_LOADING: [&str; 12] =
+        ["loading", "please", "wait", "a", "moment", "just", "page", "content", "app", "application", "the", "your"];
+    let mut words = bare.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).peekable();
+    let loads = words.peek() == Some(&"loading") && words.all(|word| OF_LOADING.contains(&word));
+    WORDS.contains(&bare) || loads || needs_scripts
+}
+
+/// Such as `norden.example is for sale`.
+fn is_for_sale(title: &str) -> bool {
+    let (name, rest) = title.split_once(' ').unwrap_or((title, ""));
+    let sells = ["is for sale", "steht zum verkauf", "zu verkaufen", "est à vendre", "está en venta", "in vendita"];
+    name.contains('.') && sells.iter().any(|phrase| rest.starts_with(phrase))
 }
 
 fn is_error(text: &str) -> bool {

@@ -1,7 +1,10 @@
 //! The words by which what stands in the place of a company's page is known, in lower case. Titles and headings are compared whole
 //! or by their beginnings, texts are looked for within others.
 
-pub(super) const CHALLENGE_TITLES: [&str; 37] = [
+pub(super) const CHALLENGE_TITLES: [&str; 40] = [
+    "robot challenge screen",
+    "human check",
+    "you are being redirected",
     "just a moment",
     "attention required! | cloudflare",
     "attention required",
@@ -40,7 +43,12 @@ pub(super) const CHALLENGE_TITLES: [&str; 37] = [
     "un instant",
     "un momento",
 ];
-pub(super) const CHALLENGE_TEXTS: [&str; 53] = [
+pub(super) const CHALLENGE_TEXTS: [&str; 58] = [
+    "you're not a robot",
+    "you are not a robot",
+    "make sure you're not a bot",
+    "confirm that you're human",
+    "access has been denied because",
     "sucuri website firewall",
     "if you are the site owner",
     "verify you are human",
@@ -162,7 +170,9 @@ pub(super) const DEFAULT_HEADINGS: [&str; 6] = [
     "your server is now running",
     "congratulations! your website is up",
 ];
-pub(super) const ERRORS: [&str; 57] = [
+pub(super) const ERRORS: [&str; 59] = [
+    "no such app",
+    "there's nothing here",
     "page not found",
     "not found",
     "the page cannot be found",
@@ -239,7 +249,11 @@ pub(super) const ERROR_TEXTS: [&str; 16] = [
     "website has been disabled",
     "store is unavailable",
 ];
-pub(super) const PARKED: [&str; 24] = [
+pub(super) const PARKED: [&str; 28] = [
+    "domain ist bereits registriert",
+    "domain wurde bei",
+    "website ist noch nicht verfügbar",
+    "domain is reserved",
     "this domain is for sale",
     "this domain name is for sale",
     "domain is for sale",
