@@ -54,7 +54,9 @@ pub(super) fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let (campaigns, emails) =
         (counted(restored.held.campaigns as u64, "campaign"), counted(restored.held.emails as u64, "e-mail"));
     say!("{} is what it was at {since}", shown(&config.data_dir));
-    say!("{campaigns} paused; {emails} held back, which may have been sent since: look at each before you approve it");
+    say!(
+        "{campaigns} paused; {emails} held back, which may have been sent since: compare your mail server's log before you approve"
+    );
     say!(
         "suppressions that were added since {since} are missing, replies too: before you start the server for others, add"
     );

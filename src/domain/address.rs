@@ -34,6 +34,8 @@ pub enum AddressError {
     Bidi(u32),
     #[error("must not contain invisible characters (U+{0:04X}): type the address anew")]
     Invisible(u32),
+    #[error("must be one mailbox: * stands for no other addresses, add each of them")]
+    Wildcard,
     #[error("must be at a domain, not at an IP address")]
     IpLiteral,
     #[error("must be at a domain with a dot, such as example.com")]
@@ -68,6 +70,9 @@ pub fn parse(text: &str) -> Result<String, AddressError> {
     let (local, domain) = text.rsplit_once('@').ok_or(AddressError::Malformed)?;
     if local.is_empty() || domain.is_empty() || local.contains(char::is_whitespace) {
         return Err(AddressError::Malformed);
+    }
+    if local == "*" {
+        return Err(AddressError::Wildcard);
     }
     if domain.starts_with('[') {
         return Err(AddressError::IpLiteral);
@@ -251,6 +256,7 @@ mod tests {
             ("anna@example.com\r\nBcc: x@example.com".into(), AddressError::Control),
             ("Anna <anna@example.com>".into(), AddressError::Named),
             ("<anna@example.com>".into(), AddressError::Named),
+            ("*@acme.example".into(), AddressError::Wildcard),
             ("anna@localhost".into(), AddressError::NoDot),
             ("kim@[192.0.2.1]".into(), AddressError::IpLiteral),
             ("kim@[IPv6:2001:db8::1]".into(), AddressError::IpLiteral),

@@ -113,6 +113,9 @@ const TITLES: [&str; 46] = [
     "capt",
 ];
 
+/// How somebody has begun a letter in a field for a name, in lower case.
+const SALUTATIONS: [&str; 7] = ["dear", "hi", "hello", "hallo", "hey", "liebe", "lieber"];
+
 /// Titles that a family name alone can follow in a greeting.
 const GREETED: [&str; 9] = ["dr", "prof", "professor", "mr", "mrs", "ms", "mx", "herr", "frau"];
 
@@ -129,7 +132,22 @@ const PARTICLES: [&str; 26] = [
 ];
 
 /// Words that are of no person, in lower case.
-const NO_PERSON: [&str; 47] = [
+const NO_PERSON: [&str; 62] = [
+    "there",
+    "madam",
+    "or",
+    "unknown",
+    "null",
+    "none",
+    "test",
+    "user",
+    "anonymous",
+    "deleted",
+    "duplicate",
+    "accounts",
+    "payable",
+    "not",
+    "customer service",
     "accounting",
     "admin",
     "administration",
@@ -183,20 +201,34 @@ const NO_PERSON: [&str; 47] = [
 /// says nothing.
 pub fn told(value: &str) -> String {
     let value = text::tame(value);
-    if UNFILLED.iter().any(|sign| value.contains(sign)) {
+    let trimmed = value.trim();
+    let bracketed = ['[', '(', '{', '<'].into_iter().zip([']', ')', '}', '>']);
+    if UNFILLED.iter().any(|sign| value.contains(sign))
+        // "[Company]" is a place, "(deleted)" a remark, "=A1" a formula, an address of a page no name.
+        || bracketed.into_iter().any(|(open, close)| trimmed.starts_with(open) && trimmed.ends_with(close) && trimmed.matches(open).count() == 1)
+        || trimmed.starts_with(['=', '@'])
+        || ["http://", "https://", "www."].iter().any(|start| trimmed.to_lowercase().starts_with(start) && !trimmed.contains(' '))
+        || is_garbled(trimmed)
+    {
         return String::new();
     }
     let value = without_tags(&value);
     let kept: String = value.chars().map(|c| if is_picture(c) { ' ' } else { c }).filter(|c| !is_hidden(*c)).collect();
     let value = kept.split_whitespace().collect::<Vec<_>>().join(" ");
     let value = value.trim_matches(['"', '\'', '`', ',', ';', '|', '<', '>']).trim();
-    let says_nothing = PLACEHOLDERS.contains(&value.to_lowercase().as_str()) || !value.contains(char::is_alphanumeric);
+    let says_nothing = PLACEHOLDERS.contains(&value.to_lowercase().as_str()) || !value.contains(char::is_alphabetic);
     if says_nothing { String::new() } else { value.to_owned() }
 }
 
 /// The name of a person as a letter may show it; empty where it is none.
 pub fn person(name: &str) -> String {
     Some(told(name)).filter(|name| name.contains(char::is_alphabetic) && !name.contains('@')).unwrap_or_default()
+}
+
+/// UTF-8 that somebody has read as Windows-1252: "MÃ¼ller".
+fn is_garbled(value: &str) -> bool {
+    let chars: Vec<char> = value.chars().collect();
+    chars.windows(2).any(|pair| matches!(pair, ['Ã' | 'Â', '\u{80}'..='\u{bf}' | '€' | 'Å' | 'Ÿ' | '„' | '‚']))
 }
 
 fn is_picture(c: char) -> bool {
@@ -214,6 +246,17 @@ fn without_tags(value: &str) -> String {
     let value = ["&nbsp;", "&#160;"].iter().fold(value.to_owned(), |value, space| value.replace(space, " "));
     let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&apos;", "'"), ("&amp;", "&")];
     let mut value = entities.iter().fold(value, |value, (entity, sign)| value.replace(entity, sign));
+    // What a browser runs or draws by is no text.
+    for tag in ["script", "style"] {
+        while let Some(at) = value.to_ascii_lowercase().find(&format!("<{tag}")) {
+            let rest = value[at..].to_ascii_lowercase();
+            let end = rest.find(&format!("</{tag}")).map_or(value.len(), |end| at + end);
+            value.replace_range(at..end, "");
+            if end == value.len() || at == end {
+                break;
+            }
+        }
+    }
     let mut out = String::with_capacity(value.len());
     while let Some((before, rest)) = value.split_once('<') {
         let is_tag = rest.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!'));
@@ -236,8 +279,8 @@ fn without_tags(value: &str) -> String {
 /// The name to greet a person by who is written as `name`; empty where that is not clear.
 pub fn greeting(name: &str) -> String {
     let name = told(name);
-    let name = name.split(['(', '[', '{', '|', '/', '\\']).next().unwrap_or_default().trim();
-    let strange = |c: char| c.is_numeric() || "@&+:;=_!?*#<>".contains(c);
+    let name = name.split(['(', '[', '{', '|']).next().unwrap_or_default().trim();
+    let strange = |c: char| c.is_numeric() || "@&+:;=_!?*#<>/\\".contains(c);
     if name.is_empty() || name.contains(strange) || is_several(name) {
         return String::new();
     }
@@ -266,7 +309,8 @@ pub fn greeting(name: &str) -> String {
 
 /// The given name of one that is written in its usual order.
 fn in_order(name: &str) -> Option<String> {
-    let all = words(name);
+    let mut all = words(name);
+    all.retain(|word| !SALUTATIONS.contains(&bare(word).as_str()));
     let rest: Vec<&str> = all.iter().copied().filter(|word| !is_title(word) && !is_degree(word)).collect();
     let lower: Vec<_> = rest.iter().map(|word| word.to_lowercase()).collect();
     if lower.iter().any(|word| NO_PERSON.contains(&word.trim_matches('.'))) {
@@ -419,6 +463,15 @@ mod tests {
             ("محمد علي", ""),
             ("🙂", ""),
             ("-", ""),
+            ("<script>alert(1)</script>Eve Adams", "Eve"),
+            ("Dear John", "John"),
+            ("Dear Sir or Madam", ""),
+            ("Hi there", ""),
+            ("Unknown Unknown", ""),
+            ("Test User", ""),
+            ("Accounts Payable", ""),
+            ("DO NOT CONTACT", ""),
+            ("Hans Meier / Anna Schulz", ""),
         ] {
             assert_eq!(greeting(name), greeted, "{name:?}");
         }
@@ -445,6 +498,14 @@ mod tests {
             ("---", ""),
             ("🙂", ""),
             ("例子", "例子"),
+            ("[Company]", ""),
+            ("(deleted)", ""),
+            ("https://www.acme.example/", ""),
+            ("MÃ¼ller GmbH", ""),
+            ("Müller GmbH", "Müller GmbH"),
+            ("=cmd|' /C calc'!A0", ""),
+            ("0", ""),
+            ("Acme (Leeds)", "Acme (Leeds)"),
         ] {
             assert_eq!(told(value), shown, "{value:?}");
         }

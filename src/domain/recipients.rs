@@ -208,7 +208,9 @@ impl RecipientRules {
         if prospect.left_alone().is_some() {
             return Some(LeftOut::Refused);
         }
-        self.written_recently(candidate.written, now).then_some(LeftOut::WrittenRecently)
+        // Whoever has answered lately is in a conversation, in which a first letter would be the wrong one.
+        let contact = candidate.written.max(prospect.replies.last_time);
+        self.written_recently(contact, now).then_some(LeftOut::WrittenRecently)
     }
 
     /// Whether a mailbox that was last written to then is not to be written to now.
@@ -353,7 +355,7 @@ impl LeftOut {
             Self::Converted => "have converted",
             Self::TakenOver => "are a person's, who has taken over",
             Self::Duplicate => "have the mailbox of an older prospect",
-            Self::WrittenRecently => "were written to recently",
+            Self::WrittenRecently => "were written to or have answered recently",
             Self::LowScore => "fit less well than the least score asks",
             Self::CompanyFull => "are of a company of which enough are chosen",
             Self::BeyondMaximum => "fit less well than those that were chosen",
@@ -438,6 +440,9 @@ mod tests {
         assert_eq!(why(90, 90 * DAY_SECONDS + 1), None);
         assert_eq!(why(1, 0), Some(LeftOut::WrittenRecently));
         assert_eq!(why(0, 0), None);
+        let mut answered = candidate(1, at("a@b.example"));
+        answered.prospect.replies.last_time = Some(NOW.plus_seconds(-DAY_SECONDS));
+        assert_eq!(rules(90).leave_out(&answered, NOW), Some(LeftOut::WrittenRecently));
         assert_eq!(rules(90).leave_out(&candidate(1, at("a@b.example")), NOW), None);
         assert_eq!(RecipientRules::default().not_again_days, 90);
     }

@@ -2,7 +2,8 @@
 //!
 //! Between the copy and the moment at which it is put back, mail may have gone out. The copy does not know of it. So nothing
 //! goes out of a restored database before a person has looked: live campaigns are paused, and what was approved, or in the
-//! middle of being sent, awaits approval again, with a note that no setting approves by itself.
+//! middle of being sent, awaits approval again. All that awaits approval gets a note, with which no setting approves it: it may
+//! have been approved and sent since, too.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +28,7 @@ tenant_sql! {
     HOLD_BACK =
         "UPDATE emails
          SET status = 'awaiting_approval', note = $2, update_time = $3
-         WHERE tenant_id = $1 AND status IN ('approved', 'sending') AND campaign_id IS NOT NULL
+         WHERE tenant_id = $1 AND status IN ('awaiting_approval', 'approved', 'sending') AND campaign_id IS NOT NULL
          RETURNING campaign_id, id, prospect_id";
     LIVE_CAMPAIGNS =
         "SELECT id

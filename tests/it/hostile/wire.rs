@@ -265,7 +265,9 @@ impl Limit {
         let (last, around) = self.place.split_last().expect("a field");
         let known = around.iter().position(is_well_known).map_or(around.len(), |at| at + 1);
         let on_the_way = around[known..].iter().filter(|field| is_many(field)).count();
-        wrap(around, field(last.number(), &[]).repeat(count - on_the_way))
+        // Numbers are packed: without any in it, an occurrence of the field holds no element.
+        let element: &[u8] = if matches!(last.kind(), Kind::Enum(_) | Kind::Int32 | Kind::Int64) { &[1] } else { &[] };
+        wrap(around, field(last.number(), element).repeat(count - on_the_way))
     }
 
     /// Whether the refusal is that there are too many.
