@@ -101,10 +101,14 @@ impl Columns {
             let twice = parts.windows(2).find(|two| two[0].0 == two[1].0 && name != "location");
             if let Some([(_, first), (_, second)]) = twice {
                 let (one, other) = (&names[*first], &names[*second]);
+                let way_out = if letters(one) == letters(other) {
+                    "give one of them another name in the file".to_owned()
+                } else {
+                    format!("leave one out with --map \"{other}=\"")
+                };
+                let (first, second) = (first + 1, second + 1);
                 return Err(format!(
-                    "columns {} ({one:?}) and {} ({other:?}) are both for {name}; leave one out with --map \"{other}=\"",
-                    first + 1,
-                    second + 1
+                    "columns {first} ({one:?}) and {second} ({other:?}) are both for {name}; {way_out}"
                 ));
             }
             if !parts.is_empty() {
@@ -168,13 +172,15 @@ impl Field {
                 whole.map_or_else(|| full_name(cells().filter(|(part, _)| *part > Part::Stopgap)), |(_, text)| text)
             }
             "location" => {
-                let mut places: Vec<String> = Vec::new();
-                for (_, place) in cells() {
-                    if !place.is_empty() && !places.contains(&place) {
-                        places.push(place);
+                // A person's own city comes before that of the company, which stands behind it; what is said is all there.
+                let mut places: Vec<(Part, String)> = Vec::new();
+                for (part, place) in cells().filter(|(_, place)| !place.is_empty()) {
+                    let is_there = |(p, text): &(Part, String)| *text == place || (*p == part && part != Part::Whole);
+                    if !places.iter().any(is_there) {
+                        places.push((part, place));
                     }
                 }
-                places.join(", ")
+                places.into_iter().map(|(_, place)| place).collect::<Vec<_>>().join(", ")
             }
             _ => cells().next().map(|(_, text)| text).unwrap_or_default(),
         }
@@ -187,13 +193,13 @@ impl Field {
 }
 
 /// Takes out the columns in whose stead others count, and gives them: what is said counts instead of what was taken by its
-/// name, and a stopgap stands in for the whole alone.
+/// name, and the first stopgap stands in where there is no whole.
 fn outdone(parts: &mut Vec<(Part, usize)>, is_unsaid: impl Fn(usize) -> bool) -> Vec<usize> {
-    let has_whole = parts.iter().any(|(part, _)| *part == Part::Whole);
+    let mut has_whole = parts.iter().any(|(part, _)| *part == Part::Whole);
     let said: Vec<_> = parts.iter().filter(|(_, i)| !is_unsaid(*i)).map(|(part, _)| *part).collect();
     let is_outdone = |(part, i): &mut (Part, usize)| {
         let by_what_is_said = is_unsaid(*i) && (said.contains(&Part::Whole) || said.contains(part));
-        by_what_is_said || (*part == Part::Stopgap && has_whole)
+        by_what_is_said || (*part == Part::Stopgap && std::mem::replace(&mut has_whole, true))
     };
     parts.extract_if(.., is_outdone).map(|(_, i)| i).collect()
 }
