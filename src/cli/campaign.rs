@@ -9,9 +9,8 @@ use indicatif::MultiProgress;
 use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection, explain, reason};
-use super::import::import;
 use super::output::to_json;
-use super::prospects_csv::ProspectsCsv;
+use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, recipients};
 use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
@@ -78,10 +77,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     pub website: String,
     /// Prospects to import first: a CSV file with the column email, and any of company, contact_name, position, industry,
-    /// location, business_size, source_url, notes, tags (separated by ;), language. Checked whole before anything is
-    /// imported; addresses that the tenant has already are left as they are.
+    /// location, business_size, source_url, notes, tags (separated by ;), language, by these or other usual names. Checked
+    /// whole before anything is imported; addresses that the tenant has already are left as they are.
     #[arg(long, value_name = "FILE.csv")]
     pub prospects: Option<PathBuf>,
+    #[command(flatten)]
+    pub csv: CsvArgs,
     /// The template to write with; see `herald campaign templates`. Without it the campaign waits for a choice.
     #[arg(long, value_name = "ID")]
     pub template: Option<String>,
@@ -133,8 +134,8 @@ pub(super) fn campaign(args: CampaignArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // A bad file is told before a server is needed.
-        if let Command::Run(RunArgs { prospects: Some(path), .. }) = &args.command {
-            ProspectsCsv::check(path)?;
+        if let Command::Run(RunArgs { prospects: Some(path), csv, .. }) = &args.command {
+            ProspectsCsv::check(path, csv)?;
         }
         let api = args.connection.open().await?;
         dispatch(api, args.command).await
@@ -204,8 +205,7 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
 /// Imports the prospects, starts the campaign, and follows it until it ends or waits for a person.
 pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.prospects {
-        let csv = ProspectsCsv::check(path)?;
-        import(api, csv.rows, csv.batches()?, progress).await?;
+        ProspectsCsv::check(path, &args.csv)?.import(api, progress).await?;
     }
     let goal = match args.goal.as_deref() {
         Some("customers") => pb::CampaignGoal::Customers,

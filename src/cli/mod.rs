@@ -30,6 +30,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use campaign::{Outcome, RunArgs, run_campaign};
 pub use client::{Api, Connection, Tls};
+pub use prospects_csv::CsvArgs;
 pub use recipients::Rules;
 pub use render::Progress;
 

@@ -12,7 +12,7 @@ use indicatif::MultiProgress;
 use super::client::{Api, Connection, explain};
 use super::import::import;
 use super::output::{pretty, table, to_value};
-use super::prospects_csv::{CsvWriter, ProspectsCsv};
+use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;
 use super::render::Progress;
 use crate::domain::text::lower_name;
@@ -42,20 +42,28 @@ enum Command {
     },
     /// Import prospects from a CSV or a JSON file. It is checked whole before anything is imported; addresses that the tenant
     /// has already are left as they are.
+    ///
+    /// CSV may be separated by commas, semicolons or tabs, and its columns named as usual in English, German or Chinese. First
+    /// and last names are joined, and so are city, region and country. Columns that have no place are left out, and told.
     Import {
         /// A file whose name ends with .csv (its first line names the columns; `email` is required) or .json (as `export`
         /// writes it).
         file: PathBuf,
+        #[command(flatten)]
+        csv: CsvArgs,
     },
-    /// Export prospects. CSV has what `import` takes, safe for spreadsheets: a cell that would be read as a formula begins with
-    /// an apostrophe, which `import` takes away again. JSON has everything, exactly. On a terminal control characters are shown
-    /// as such; in a file or a pipe CSV has them as they are.
+    /// Export prospects. CSV has what `import` takes, safe for spreadsheets: what would be read as a formula, or begins with an
+    /// apostrophe, has one before it, which `import` takes away again. JSON has everything, exactly. On a terminal control
+    /// characters are shown as such; in a file or a pipe CSV has them as they are.
     Export {
         /// The file to write, CSV or JSON by its ending; standard output if left out.
         file: Option<PathBuf>,
         /// The format; by the file's ending if left out.
         #[arg(long, value_parser = ["csv", "json"])]
         format: Option<String>,
+        /// Begin the CSV with a byte order mark, by which Excel knows UTF-8.
+        #[arg(long)]
+        excel: bool,
         #[command(flatten)]
         filter: Filter,
     },
@@ -101,11 +109,12 @@ pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
                 let mut api = args.connection.open().await?;
                 list(&mut api, &filter, limit, json).await
             }
-            Command::Import { file } => import_file(&args.connection, &file).await,
-            Command::Export { file, format, filter } => {
+            Command::Import { file, csv } => import_file(&args.connection, &file, &csv).await,
+            Command::Export { file, format, excel, filter } => {
                 let ending = file.as_ref().and_then(|file| file.extension()).and_then(|ending| ending.to_str());
                 let format = match format.as_deref().or(ending) {
-                    None | Some("csv") => Format::Csv,
+                    None | Some("csv") => Format::Csv { excel },
+                    Some("json") if excel => bail!("--excel is for CSV"),
                     Some("json") => Format::Json,
                     Some(other) => bail!("the format of a file that ends with .{other} is not plain: give --format"),
                 };
@@ -155,14 +164,14 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyho
     Ok(ExitCode::SUCCESS)
 }
 
-async fn import_file(connection: &Connection, file: &std::path::Path) -> anyhow::Result<ExitCode> {
+async fn import_file(connection: &Connection, file: &std::path::Path, args: &CsvArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::new("", &MultiProgress::new());
     match file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase).as_deref() {
         Some("csv") => {
-            let csv = ProspectsCsv::check(file)?;
-            let batches = csv.batches()?;
-            import(&mut connection.open().await?, csv.rows, batches, &progress).await?;
+            let csv = ProspectsCsv::check(file, args)?;
+            csv.import(&mut connection.open().await?, &progress).await?;
         }
+        Some("json") if args.is_given() => bail!("--encoding, --map and --strict are for CSV files"),
         Some("json") => {
             let rows = read_json(file)?;
             let count = rows.len() as u64;
@@ -175,7 +184,7 @@ async fn import_file(connection: &Connection, file: &std::path::Path) -> anyhow:
 
 #[derive(Clone, Copy)]
 enum Format {
-    Csv,
+    Csv { excel: bool },
     Json,
 }
 
@@ -223,7 +232,7 @@ enum Exporter<W: Write> {
 impl<W: Write> Exporter<W> {
     fn new(out: W, format: Format) -> anyhow::Result<Self> {
         Ok(match format {
-            Format::Csv => Self::Csv(Box::new(CsvWriter::new(out)?)),
+            Format::Csv { excel } => Self::Csv(Box::new(CsvWriter::new(out, excel)?)),
             Format::Json => Self::Json { out, begun: false },
         })
     }

@@ -22,6 +22,7 @@ mod check;
 mod cli;
 mod crashes;
 mod credentials;
+mod csv;
 mod deploy;
 mod fairness;
 mod files;
