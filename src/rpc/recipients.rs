@@ -7,10 +7,9 @@ use crate::domain::campaign::RankedProspect;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Violations;
 use crate::domain::id::ProspectId;
-use crate::domain::paging::{PageRequest, RowCursor};
 use crate::domain::prospect::{Prospect, ProspectStatus};
 use crate::domain::recipients::{
-    Choice, LeftOut, LeftOutOf, MAX_IDS, MAX_NOT_AGAIN_DAYS, NOT_AGAIN_DAYS, Recipient, RecipientRules,
+    LeftOut, LeftOutOf, MAX_IDS, MAX_NOT_AGAIN_DAYS, NOT_AGAIN_DAYS, Recipient, RecipientRules,
 };
 use crate::pb;
 use crate::status::not_found;
@@ -18,8 +17,6 @@ use crate::store::{Noun, Scoped, StoreError};
 
 /// The most of a company that can be asked for.
 const MAX_PER_COMPANY: u32 = 10_000;
-/// The prospects that are looked at together.
-const PREVIEW_PAGE: u32 = 200;
 
 /// The rules of a start, checked; every prospect that was not written to lately, where there are none.
 pub(super) fn rules(rules: Option<pb::RecipientRules>, v: &mut Violations) -> RecipientRules {
@@ -103,17 +100,7 @@ pub(super) async fn preview(
     now: Timestamp,
 ) -> Result<pb::PreviewRecipientsResponse, StoreError> {
     let rules = RecipientRules { min_score: 0, ..rules.clone() };
-    let mut choice = Choice::new(&rules, most as usize);
-    let mut request: PageRequest<RowCursor> = PageRequest { size: PREVIEW_PAGE, after: None };
-    loop {
-        let page = store.candidates(&request).await?;
-        choice.look(page.rows, now, unranked);
-        match page.next {
-            Some(after) => request.after = Some(after),
-            None => break,
-        }
-    }
-    let (chosen, counts) = choice.done();
+    let (chosen, counts) = store.choose(&rules, most, now, unranked).await?;
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     Ok(pb::PreviewRecipientsResponse {
         prospect_count: count(counts.seen),

@@ -10,7 +10,7 @@ use super::answers::{Answers, made};
 use super::pages::Rows;
 use super::watch::{self, Limits};
 use super::{caller, convert, recipients, sized};
-use crate::domain::agent_config::MAX_GOAL_DETAIL;
+use crate::domain::agent_config::{AgentSettings, MAX_GOAL_DETAIL};
 use crate::domain::campaign::{Action, Campaign, Settings};
 use crate::domain::email::Email;
 use crate::domain::error::{Error, Violations};
@@ -91,8 +91,9 @@ impl WorkflowService for Workflow {
         let name = std::mem::take(&mut request.request_id);
         let request_id = convert::request_id("StartWorkflow", &name, &request)?;
         let store = self.store.scope(caller.scope());
-        let settings = settings(&store, &request).await?;
-        let has_sender = !store.agent_config().await?.settings.sender.email.is_empty();
+        let config = store.agent_config().await?.settings;
+        let has_sender = !config.sender.email.is_empty();
+        let settings = settings(&store, config, &request).await?;
         if !has_sender && !self.engine.invents_sender() {
             return Err(status::sender_missing());
         }
@@ -357,8 +358,11 @@ async fn read(store: &Scoped<'_>, campaign_id: &str) -> Result<Campaign, Status>
 }
 
 /// What a campaign starts with: the request, and where that is silent the configuration.
-async fn settings(store: &Scoped<'_>, request: &pb::StartWorkflowRequest) -> Result<Settings, Status> {
-    let config = store.agent_config().await?.settings;
+async fn settings(
+    store: &Scoped<'_>,
+    config: AgentSettings,
+    request: &pb::StartWorkflowRequest,
+) -> Result<Settings, Status> {
     let mut v = Violations::default();
     let website = if request.website.trim().is_empty() { &config.target_website } else { &request.website };
     if website.is_empty() {

@@ -401,14 +401,14 @@ impl Advance {
         }
         match &self.next {
             Next::Stay => {}
-            Next::Done { .. } if undecided(tx, campaign, self.step)? > 0 => {
-                let left = undecided(tx, campaign, self.step)?;
-                let summary = format!("{left} left to decide");
-                let step = StepStatus::InProgress;
-                events.push(set_step(tx, id, StepId::EmailReview, step, progress, &summary)?);
-                events.push(set_state(tx, campaign, CampaignState::WaitingApproval, "")?);
-            }
             Next::Done { status, summary } => {
+                let left = undecided(tx, campaign, self.step)?;
+                if left > 0 {
+                    let told = format!("{left} left to decide");
+                    events.push(set_step(tx, id, StepId::EmailReview, StepStatus::InProgress, progress, &told)?);
+                    events.push(set_state(tx, campaign, CampaignState::WaitingApproval, "")?);
+                    return Ok(());
+                }
                 events.push(set_step(tx, id, self.step, *status, 100, summary)?);
                 match self.step.next() {
                     Some(next) => set_current_step(tx, id, next)?,

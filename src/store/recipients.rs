@@ -13,8 +13,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::email::EmailStatus;
 use crate::domain::id::{CampaignId, EmailId, ProspectId};
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
-use crate::domain::prospect::ProspectOrder;
-use crate::domain::recipients::{Candidate, LeftOutOf, Recipient};
+use crate::domain::prospect::{Prospect, ProspectOrder};
+use crate::domain::recipients::{Candidate, Choice, Counts, LeftOutOf, Recipient, RecipientRules};
 
 tenant_sql! {
     /// With whether the address is suppressed, and when the mailbox was last written to by whomever.
@@ -58,6 +58,9 @@ tenant_sql! {
          WHERE tenant_id = $1 AND address_key = +$2 AND status IN ('sent', 'sending', 'unknown') AND campaign_id != +$3";
 }
 
+/// The prospects that are looked at together.
+const PAGE: u32 = 200;
+
 row! {
     struct RecipientRow {
         position: i64,
@@ -75,8 +78,28 @@ row! {
 struct CandidateRow(ProspectRow, i64, Option<i64>);
 
 impl Scoped<'_> {
+    /// Looks at all of the tenant's prospects and chooses the best `most`; `rank` says how well one fits.
+    pub async fn choose(
+        &self,
+        rules: &RecipientRules,
+        most: u32,
+        now: Timestamp,
+        rank: impl Fn(Prospect) -> RankedProspect,
+    ) -> Result<(Vec<RankedProspect>, Counts)> {
+        let mut choice = Choice::new(rules, most as usize);
+        let mut request: PageRequest<RowCursor> = PageRequest { size: PAGE, after: None };
+        loop {
+            let page = self.candidates(&request).await?;
+            choice.look(page.rows, now, &rank);
+            match page.next {
+                Some(after) => request.after = Some(after),
+                None => return Ok(choice.done()),
+            }
+        }
+    }
+
     /// A page of the tenant's prospects with what decides whether they may be written to, the newest first.
-    pub async fn candidates(&self, request: &PageRequest<RowCursor>) -> Result<Page<Candidate, RowCursor>> {
+    async fn candidates(&self, request: &PageRequest<RowCursor>) -> Result<Page<Candidate, RowCursor>> {
         let (time, id) = highest_first(request);
         let query = self.query(CANDIDATES).bind(time).bind(id).bind(request.size + 1);
         let rows: Option<Vec<CandidateRow>> = query.json().await?;

@@ -4,22 +4,21 @@
 
 use super::super::turn::{StepError, Turn};
 use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
-use crate::domain::clock::Timestamp;
-use crate::domain::paging::{PageRequest, RowCursor};
 use crate::domain::prospect::Prospect;
 use crate::domain::ranking::fit;
-use crate::domain::recipients::{Choice, Counts};
+use crate::domain::recipients::Counts;
 use crate::domain::strategy::SearchStrategy;
-use crate::store::{Next, Scoped, Work};
+use crate::store::{Next, Work};
 
 const STEP: StepId = StepId::ProspectSearch;
-const PAGE: u32 = 200;
 
 pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), StepError> {
     let store = turn.store();
     let strategy = store.findings(&campaign.id).await?.strategy.unwrap_or_default();
     let now = turn.engine().store.ids().now();
-    let (ranked, counts) = choose(&store, &strategy, campaign, now).await?;
+    let settings = &campaign.settings;
+    let rank = |prospect| rank(prospect, &strategy);
+    let (ranked, counts) = store.choose(&settings.recipients, settings.max_prospects, now, rank).await?;
     if ranked.is_empty() {
         return Err(StepError::Final(nobody(&counts)));
     }
@@ -38,25 +37,6 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
         Next::DoneThenWait { summary, state: CampaignState::WaitingTemplate }
     };
     turn.advance(STEP, Work::Prospects { chosen: ranked, left_out }, log, next).await
-}
-
-/// Looks at all of the tenant's prospects.
-async fn choose(
-    store: &Scoped<'_>,
-    strategy: &SearchStrategy,
-    campaign: &Campaign,
-    now: Timestamp,
-) -> Result<(Vec<RankedProspect>, Counts), StepError> {
-    let mut choice = Choice::new(&campaign.settings.recipients, campaign.settings.max_prospects as usize);
-    let mut request: PageRequest<RowCursor> = PageRequest { size: PAGE, after: None };
-    loop {
-        let page = store.candidates(&request).await?;
-        choice.look(page.rows, now, |prospect| rank(prospect, strategy));
-        match page.next {
-            Some(after) => request.after = Some(after),
-            None => return Ok(choice.done()),
-        }
-    }
 }
 
 /// Why nobody is left to write to, and what to do.
