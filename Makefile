@@ -4,6 +4,8 @@ CARGO ?= cargo
 BUF = tests/clients/node_modules/.bin/buf
 # Named places where the server under test kills itself; never in a release.
 TESTING = --features crash-points
+# Where cargo builds; what else the targets make is in target/.
+TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 .PHONY: help demo run test test-deep test-hostile test-seeds test-mutants soak audit bench lint setup clean
 
@@ -12,8 +14,7 @@ help: ## List the targets.
 
 demo: ## Run the example campaign for two tenants at once, and show what each sees.
 	@tests/setup.sh cc python3
-	$(CARGO) build --locked --release --example demo
-	@target/release/examples/demo
+	$(CARGO) run --locked --release --example demo
 
 run: ## Serve on 127.0.0.1:50051 for development, data in ./data.
 	@tests/setup.sh cc
@@ -30,12 +31,12 @@ test-deep: setup ## The same, with the full counts of tests/README.md, and on re
 	HERALD_SOAK_MINUTES=10 $(MAKE) soak
 
 test-hostile: setup ## The hostile suite with its full counts, on a release build.
-	$(CARGO) build --locked --release $(TESTING) --target-dir target/hostile
-	TEST_DEEP=1 TEST_BINARY=target/hostile/release/herald $(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
+	$(CARGO) build --locked --release $(TESTING) --target-dir $(TARGET)/hostile
+	TEST_DEEP=1 TEST_BINARY=$(TARGET)/hostile/release/herald $(CARGO) test --locked $(TESTING) --test it -- hostile:: --test-threads 1
 
 # Optimised a little: ten thousand programs take a third of the time.
 test-seeds: setup ## Only the suites that go by seeds, with their full counts or HERALD_SEEDS=from..to.
-	TEST_DEEP=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked $(TESTING) --target-dir target/deep --test it -- isolation::programs kills:: listing:: --nocapture
+	TEST_DEEP=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked $(TESTING) --target-dir $(TARGET)/deep --test it -- isolation::programs kills:: listing:: --nocapture
 
 test-mutants: setup ## Plant each fault of tests/mutants and see which suites find it; takes an hour.
 	tests/mutants/run.py
@@ -53,7 +54,7 @@ bench: ## Measure Herald beside what it is compared with; bench/README.md says h
 	@tests/setup.sh cc python3 node redis h2load express
 	$(CARGO) build --locked --release
 	$(CARGO) build --locked --release --package herald-bench
-	target/release/herald-bench $(BENCH)
+	$(TARGET)/release/herald-bench $(BENCH)
 
 lint: ## rustfmt, clippy and buf lint; a warning is an error.
 	@tests/setup.sh cc node clients

@@ -1,7 +1,8 @@
 //! Compiles the protos with protox (no protoc needed) and keeps the descriptor set for reflection and for the access
-//! policy, which are read from the options in it.
+//! policy, which are read from the options in it. Tells the crate its version: a release's with the commit.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 const PROTOS: &[&str] = &[
     "herald/v1/agent.proto",
@@ -25,5 +26,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+
+    println!("cargo:rustc-env=HERALD_VERSION={}", version());
     Ok(())
+}
+
+/// `0.1.0+a1b2c3d4e5f6`, with `.dirty` after the commit where files differ from it. Only a release asks git, so that a
+/// commit makes no debug build anew; where there is no repository, as in a container, `HERALD_COMMIT` may tell it.
+fn version() -> String {
+    println!("cargo:rerun-if-env-changed=HERALD_COMMIT");
+    let version = env!("CARGO_PKG_VERSION");
+    let told = std::env::var("HERALD_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let is_release = std::env::var("PROFILE").is_ok_and(|name| name == "release");
+    let commit = told.or_else(|| if is_release { asked() } else { None });
+    commit.map_or_else(|| version.to_owned(), |commit| format!("{version}+{commit}"))
+}
+
+fn asked() -> Option<String> {
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
+    for changes in [log.as_str(), "src", "Cargo.lock", "build.rs"] {
+        println!("cargo:rerun-if-changed={changes}");
+    }
+    git(&["describe", "--always", "--dirty=.dirty", "--abbrev=12", "--exclude=*"])
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

@@ -6,6 +6,7 @@
 //! is not silently the default. Secrets are never printed, URLs without their user info, and of a file that cannot be read
 //! the place alone: the line that is wrong may be the one with a secret in it.
 
+mod links;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use links::is_service_link;
 pub use shown::shown;
 
 /// Everything that can be set.
@@ -254,6 +256,7 @@ pub struct Layers {
     values: Value,
     origins: BTreeMap<String, String>,
     file_holds_secret: bool,
+    service_links: Vec<String>,
 }
 
 /// A text that is never printed.
@@ -648,7 +651,7 @@ impl Layers {
         let mut paths = BTreeMap::new();
         list_paths(&defaults, "", &mut paths);
         let origins = paths.values().map(|path| (path.clone(), "default".to_owned())).collect();
-        let mut layers = Self { values: defaults, origins, file_holds_secret: false };
+        let mut layers = Self { values: defaults, origins, file_holds_secret: false, service_links: Vec::new() };
         if let Some(text) = file {
             let table: Value = toml::from_str(text).map_err(|error| misplaced(text, &error))?;
             same_kinds(&layers.values, &table, "")?;
@@ -670,8 +673,13 @@ impl Layers {
             if !name.starts_with("HERALD_") || NOT_SETTINGS.contains(&name.as_str()) {
                 continue;
             }
-            let path =
-                paths.get(&name).ok_or_else(|| ConfigError(format!("{name} is no setting of Herald; see README")))?;
+            let Some(path) = paths.get(&name) else {
+                if is_service_link(&name, &value) {
+                    layers.service_links.push(name);
+                    continue;
+                }
+                return Err(ConfigError(format!("{name} is no setting of Herald{}; see README", instead(&name))));
+            };
             set(&mut layers.values, path, &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
             layers.origins.insert(path.clone(), name);
         }
@@ -695,6 +703,11 @@ impl Layers {
     /// Whether the file sets something that is not shown, whatever came over it.
     pub fn file_holds_secret(&self) -> bool {
         self.file_holds_secret
+    }
+
+    /// The variables that look like settings and are an orchestrator's service links.
+    pub fn service_links(&self) -> &[String] {
+        &self.service_links
     }
 
     /// Whether anything that is set is not shown as it is.
@@ -731,6 +744,14 @@ impl Layers {
 /// What is there at the path; null if nothing is.
 fn at<'a>(values: &'a Value, path: &str) -> &'a Value {
     path.split('.').try_fold(values, |at, key| at.get(key)).unwrap_or(&Value::Null)
+}
+
+/// What is set in place of a variable that people try first.
+fn instead(name: &str) -> &'static str {
+    match name {
+        "HERALD_PORT" | "HERALD_HOST" | "HERALD_ADDRESS" => ", the address and port are HERALD_LISTEN",
+        _ => "",
+    }
 }
 
 /// Where in the file the error is, and which. As toml writes it the line would be shown as well.

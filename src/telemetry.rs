@@ -139,7 +139,7 @@ fn tracer() -> Result<SdkTracerProvider, String> {
 fn resource() -> Resource {
     let named = Resource::builder().build().get(&Key::from_static_str("service.name"));
     let named = named.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
-    let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("HERALD_VERSION")));
     if named { resource } else { resource.with_service_name("herald") }.build()
 }
 

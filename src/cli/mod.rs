@@ -39,7 +39,7 @@ use crate::terminal::{say, tell};
 /// Runs outreach campaigns for many tenants: reads a website, ranks prospects, writes an e-mail to each, has them
 /// approved, and sends them.
 #[derive(Parser)]
-#[command(name = "herald", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "herald", version = env!("HERALD_VERSION"), arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -33,6 +33,10 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         let _inside = runtime.enter();
         telemetry::start(&config).map_err(anyhow::Error::msg)?
     };
+    if let Some((first, others)) = layers.service_links().split_first() {
+        let others = others.len();
+        tracing::warn!(first, others, "variables are an orchestrator's service links, not settings: passed over");
+    }
     if let Some(path) = args.settings.secret_file(&layers) {
         keep_private("the configuration file, which holds a secret,", path)?;
     }
@@ -50,6 +54,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         });
         let dev = config.dev;
         app::run(config, Seams::default(), listener, stop, |_| {
+            tracing::info!(version = env!("HERALD_VERSION"), %address, "serving");
             if dev {
                 tracing::warn!("development mode: callers are taken on their word");
             }

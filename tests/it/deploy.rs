@@ -1,7 +1,7 @@
 //! The files of deploy/, against what reads them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use herald::budget;
@@ -11,6 +11,7 @@ use herald::tenant::TenantId;
 use tonic::Code;
 
 use crate::support::folder;
+use crate::support::process::{herald, serve_with};
 
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
@@ -78,6 +79,36 @@ fn systemd_takes_the_unit() {
     let output = Command::new("systemd-analyze").arg("verify").arg(&path).output().expect("installed by `make test`");
     let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
     assert!(output.status.success() && !told.contains("herald.service"), "{told}");
+}
+
+#[test]
+fn the_service_links_of_an_orchestrator_are_told_and_do_not_stop_the_start() {
+    let links = [
+        ("HERALD_SERVICE_HOST", "10.96.0.7"),
+        ("HERALD_SERVICE_PORT_GRPC", "50051"),
+        ("HERALD_PORT", "tcp://10.96.0.7:50051"),
+        ("HERALD_PORT_50051_TCP_ADDR", "10.96.0.7"),
+        ("HERALD_LOG", "warn"),
+    ];
+    let (data, logs) = (folder(), folder());
+    let log = logs.path().join("log");
+    drop(serve_with(data.path(), &links, Stdio::from(std::fs::File::create(&log).expect("a file"))));
+    let told = std::fs::read_to_string(&log).expect("a log");
+    assert!(told.contains("service links, not settings") && told.contains("others=3"), "{told}");
+    assert!(!told.contains("10.96"), "{told}");
+}
+
+#[test]
+fn any_other_unknown_variable_stops_the_start_and_is_named() {
+    let data = folder();
+    for (name, hint) in [("HERALD_PORT", "HERALD_LISTEN"), ("HERALD_PORTS", "see README")] {
+        let mut command = herald();
+        let output = command.args(["serve", "--dev", "--data-dir"]).arg(data.path()).env(name, "50051").output();
+        let output = output.expect("it ends");
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(&format!("{name} is no setting")) && told.contains(hint), "{told}");
+    }
 }
 
 #[test]

@@ -63,6 +63,11 @@ async fn hours_of_everything_lose_nothing_send_nothing_twice_and_grow_nothing() 
     });
     println!("{} minutes, HERALD_SOAK_SEED={seed}", whole.as_secs() / 60);
 
+    let version = command(&binary()).arg("--version").output().expect("it ends").stdout;
+    let size = binary().metadata().expect("a file").len() / 1024 / 1024;
+    println!("{}, {size} MiB", String::from_utf8_lossy(&version).trim());
+    assert!(version.contains(&b'+') && size < 64, "a release tells its commit and carries no debugging tables");
+
     let data = folder();
     let mut redis = RedisServer::start(&[]);
     let website = site::pages([("/", html("<title>Acme</title><h1>Acme tools for growers</h1>"))]).await;
