@@ -27,6 +27,7 @@ mod deploy;
 mod fairness;
 mod files;
 mod forgeries;
+mod golden;
 mod hostile;
 mod interop;
 mod isolation;
