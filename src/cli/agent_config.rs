@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::client::{Connection, explain};
 use super::output::{table, to_json, to_value};
+use super::words::{word_of, words};
 use crate::pb;
 use crate::terminal::{self, say, tell};
 
@@ -62,9 +63,12 @@ pub(super) fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
             let path = find(field)?;
             let value = to_value(MESSAGE, &config)?;
             let at = path.iter().fold(&value, |at, field| &at[field.json_name()]);
-            match at {
-                Value::String(text) if !args.json => say!("{text}"),
-                other => say!("{}", terminal::json(&other.to_string())),
+            match (at, path.last().map(FieldDescriptor::kind)) {
+                (Value::String(name), Some(Kind::Enum(values))) if !args.json => {
+                    say!("{}", word_of(name, values.default_value().name()));
+                }
+                (Value::String(text), _) if !args.json => say!("{text}"),
+                (other, _) => say!("{}", terminal::json(&other.to_string())),
             }
         }
         None => show(&config, args.json)?,
@@ -137,15 +141,14 @@ fn parse(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
         Kind::Int32 | Kind::Int64 if text.is_empty() => 0.into(),
         Kind::Int32 | Kind::Int64 => text.parse::<i64>().context("must be a whole number")?.into(),
         Kind::Enum(values) => {
-            // Such as `partnerships` for CAMPAIGN_GOAL_PARTNERSHIPS.
-            let wanted = format!("_{}", text.to_uppercase().replace('-', "_"));
-            let named = |name: &str| name == text || (!text.is_empty() && name.ends_with(&wanted));
-            let found = values.values().find(|value| named(value.name()));
-            let known: Vec<_> = values.values().skip(1).map(|value| value.name().to_owned()).collect();
-            match found {
-                Some(value) => value.name().into(),
+            let known: Vec<_> = words(&values).collect();
+            match known.iter().find(|(word, _)| word == text) {
+                Some((_, name)) => name.as_str().into(),
                 None if text.is_empty() => 0.into(),
-                None => bail!("must be one of: {}", known.join(", ")),
+                None => {
+                    let known: Vec<_> = known.into_iter().map(|(word, _)| word).collect();
+                    bail!("must be one of: {}", known.join(", "))
+                }
             }
         }
         Kind::Message(_) if text.is_empty() => Value::Object(Map::new()),
@@ -190,6 +193,10 @@ fn flatten(message: &MessageDescriptor, prefix: &str, value: &Value, rows: &mut 
                 flatten(&inner, &format!("{path}."), value, rows);
             }
             (_, Value::Null | Value::Bool(false)) => {}
+            (Kind::Enum(values), Value::String(name)) if name != values.default_value().name() => {
+                rows.push([path, word_of(name, values.default_value().name())]);
+            }
+            (Kind::Enum(_), _) => {}
             (_, Value::String(text)) if !text.is_empty() => rows.push([path, text.clone()]),
             (_, Value::Array(items)) if !items.is_empty() => {
                 let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));

@@ -12,8 +12,9 @@ use super::client::{Api, Connection, explain, reason};
 use super::output::to_json;
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, recipients};
-use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
+use super::render::Progress;
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
+use super::words::Word as _;
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
 use crate::terminal::{line, say};
@@ -87,8 +88,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "ID")]
     pub template: Option<String>,
     /// What the campaign is for.
-    #[arg(long, value_parser = ["partnerships", "customers", "press"])]
-    pub goal: Option<String>,
+    #[arg(long)]
+    pub goal: Option<pb::CampaignGoal>,
     /// What you want to tell or ask for, in one sentence of your own.
     #[arg(long, value_name = "TEXT")]
     pub goal_detail: Option<String>,
@@ -207,15 +208,9 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
     if let Some(path) = &args.prospects {
         ProspectsCsv::check(path, &args.csv)?.import(api, progress).await?;
     }
-    let goal = match args.goal.as_deref() {
-        Some("customers") => pb::CampaignGoal::Customers,
-        Some("press") => pb::CampaignGoal::Press,
-        Some(_) => pb::CampaignGoal::Partnerships,
-        None => pb::CampaignGoal::Unspecified,
-    };
     let request = pb::StartWorkflowRequest {
         website: args.website.clone(),
-        goal: goal.into(),
+        goal: args.goal.unwrap_or_default().into(),
         goal_detail: args.goal_detail.clone().unwrap_or_default(),
         template_id: args.template.clone().unwrap_or_default(),
         max_prospects: args.max_prospects,
@@ -382,7 +377,7 @@ fn show_templates(templates: &pb::ListTemplatesResponse, json: bool) -> anyhow::
 }
 
 fn describe(campaign: &pb::Campaign) -> String {
-    let mut lines = vec![format!("campaign {} is {}", line(&campaign.id), state_name(campaign.state()))];
+    let mut lines = vec![format!("campaign {} is {}", line(&campaign.id), campaign.state().word())];
     for text in [&campaign.failure, &campaign.hold].into_iter().filter(|t| !t.is_empty()) {
         lines.push(format!("  because: {}", line(text)));
     }
@@ -390,9 +385,7 @@ fn describe(campaign: &pb::Campaign) -> String {
         lines.push(format!("  missing: {}", line(field)));
     }
     for step in &campaign.steps {
-        let known = STEPS.contains(&step.id());
-        let name = if known { step_name(step.id()) } else { "?".to_owned() };
-        let row = format!("  {name:<16} {:<11} {}", step_status_name(step.status()), line(&step.summary));
+        let row = format!("  {:<16} {:<11} {}", step.id().word(), step.status().word(), line(&step.summary));
         lines.push(row.trim_end().to_owned());
     }
     let next = match campaign.state() {

@@ -23,6 +23,7 @@ mod serve;
 mod settings;
 mod suppressions;
 mod token;
+mod words;
 
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ use super::output::{pretty, table, to_value};
 use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;
 use super::render::Progress;
-use crate::domain::text::lower_name;
+use super::words::Word as _;
 use crate::pb;
 use crate::terminal::{self, say, tell};
 
@@ -73,11 +73,11 @@ enum Command {
 #[derive(Args)]
 struct Filter {
     /// How far things have gone.
-    #[arg(long, value_parser = ["discovered", "contacted", "replied", "converted"])]
-    status: Option<String>,
+    #[arg(long)]
+    status: Option<pb::ProspectStatus>,
     /// How they have taken to being written to.
-    #[arg(long, value_parser = ["none", "awaiting", "engaged", "interested", "not-interested"])]
-    engagement: Option<String>,
+    #[arg(long)]
+    engagement: Option<pb::Engagement>,
     /// Those that a campaign has chosen.
     #[arg(long, value_name = "ID", default_value = "")]
     campaign: String,
@@ -145,8 +145,8 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyho
         return Ok(ExitCode::SUCCESS);
     }
     let row = |p: &pb::Prospect| {
-        let status = lower_name(p.status().as_str_name(), "PROSPECT_STATUS_");
-        let engagement = lower_name(p.engagement().as_str_name(), "ENGAGEMENT_");
+        let status = p.status().word();
+        let engagement = p.engagement().word();
         let deleted = if p.delete_time.is_some() { " (deleted)" } else { "" };
         let priority = if p.priority_score == 0 { String::new() } else { p.priority_score.to_string() };
         [
@@ -268,20 +268,15 @@ struct Pages {
 
 impl Pages {
     fn new(filter: &Filter, view: pb::ProspectView) -> Self {
-        let upper = |prefix: &str, name: &Option<String>| {
-            name.as_ref().map(|name| format!("{prefix}{}", name.to_uppercase().replace('-', "_"))).unwrap_or_default()
-        };
-        let status = pb::ProspectStatus::from_str_name(&upper("PROSPECT_STATUS_", &filter.status));
-        let engagement = pb::Engagement::from_str_name(&upper("ENGAGEMENT_", &filter.engagement));
         let request = pb::ListProspectsRequest {
             page_size: PAGE,
             page_token: String::new(),
-            status: status.unwrap_or_default().into(),
+            status: filter.status.unwrap_or_default().into(),
             campaign_id: filter.campaign.clone(),
             tag: filter.tag.clone(),
             industry: filter.industry.clone(),
             query: filter.query.clone(),
-            engagement: engagement.unwrap_or_default().into(),
+            engagement: filter.engagement.unwrap_or_default().into(),
             show_deleted: filter.deleted,
             order_by: if filter.urgent { "priority_score desc".to_owned() } else { String::new() },
             view: view.into(),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::client::{Api, explain};
 use super::output::to_json;
-use crate::domain::text::lower_name;
+use super::words::Word as _;
 use crate::pb;
 use crate::terminal::{line, say};
 
@@ -17,8 +17,8 @@ pub struct Rules {
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
     /// Those who got as far as that.
-    #[arg(long, value_name = "STATUS", value_parser = ["discovered", "contacted", "replied", "converted"])]
-    pub status: Vec<String>,
+    #[arg(long, value_name = "STATUS")]
+    pub status: Vec<pb::ProspectStatus>,
     /// Those of an industry.
     #[arg(long, value_name = "INDUSTRY")]
     pub industry: Vec<String>,
@@ -44,15 +44,9 @@ pub struct Rules {
 
 impl Rules {
     pub(super) fn request(&self) -> pb::RecipientRules {
-        let status = |name: &String| match name.as_str() {
-            "contacted" => pb::ProspectStatus::Contacted,
-            "replied" => pb::ProspectStatus::Replied,
-            "converted" => pb::ProspectStatus::Converted,
-            _ => pb::ProspectStatus::Discovered,
-        };
         pb::RecipientRules {
             tags: self.tag.clone(),
-            statuses: self.status.iter().map(|name| status(name).into()).collect(),
+            statuses: self.status.iter().map(|status| (*status).into()).collect(),
             industries: self.industry.clone(),
             prospect_ids: self.prospect.clone(),
             sources: self.source.clone(),
@@ -132,8 +126,7 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
     }
     for recipient in &whole.recipients {
         let prospect = recipient.prospect.clone().unwrap_or_default();
-        let status = if recipient.email_id.is_empty() { "" } else { recipient.email_status().as_str_name() };
-        let status = lower_name(status, "EMAIL_STATUS_");
+        let status = if recipient.email_id.is_empty() { String::new() } else { recipient.email_status().word() };
         let reasons = prospect.reasons.join("; ");
         say!("{:>3}  {:<32} {status:<17} {}", prospect.score, line(&prospect.email), line(&reasons));
     }
@@ -146,7 +139,7 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
 
 fn show_left_out(left_out: &[pb::LeftOut]) {
     for of in left_out {
-        let why = lower_name(of.reason().as_str_name(), "LEFT_OUT_REASON_");
+        let why = of.reason().word();
         say!("left out: {:>6} {why:<17} such as {}", of.count, line(&of.examples.join(", ")));
     }
 }

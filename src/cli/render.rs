@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use indicatif::MultiProgress;
 
+use super::words::Word as _;
 use crate::pb;
 use crate::pb::campaign_event::Kind;
 use crate::terminal::{self, Bar, tell};
@@ -21,7 +22,7 @@ enum Form {
     Lines(AtomicI32),
 }
 
-pub(super) const STEPS: [pb::StepId; 6] = [
+const STEPS: [pb::StepId; 6] = [
     pb::StepId::WebsiteAnalysis,
     pb::StepId::SearchStrategy,
     pb::StepId::ProspectSearch,
@@ -34,7 +35,7 @@ impl Progress {
     /// Bars if standard error is a terminal, else lines.
     pub fn new(label: &str, bars: &MultiProgress) -> Self {
         let form = if terminal::is_watched() {
-            Form::Bars(STEPS.iter().map(|step| Bar::new(label, &step_name(*step), bars)).collect())
+            Form::Bars(STEPS.iter().map(|step| Bar::new(label, &step.word(), bars)).collect())
         } else {
             Form::Lines(AtomicI32::new(0))
         };
@@ -108,7 +109,7 @@ fn line(kind: &Kind) -> Option<String> {
     match kind {
         Kind::StateChanged(change) => {
             let reason = if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
-            Some(format!("campaign {}{reason}", state_name(change.to())))
+            Some(format!("campaign {}{reason}", change.to().word()))
         }
         Kind::StepChanged(change) => Some(step_line(change)),
         Kind::HoldChanged(hold) if hold.reason.is_empty() => Some("goes on".to_owned()),
@@ -118,24 +119,7 @@ fn line(kind: &Kind) -> Option<String> {
 }
 
 fn step_line(change: &pb::StepChanged) -> String {
-    let status = step_status_name(change.status());
+    let status = change.status().word();
     let rest = if change.summary.is_empty() { format!("{}%", change.progress) } else { change.summary.clone() };
-    format!("{:<16} {status:<11} {rest}", step_name(change.step()))
-}
-
-pub(super) fn state_name(state: pb::CampaignState) -> String {
-    plain(state.as_str_name(), "CAMPAIGN_STATE_")
-}
-
-pub(super) fn step_name(step: pb::StepId) -> String {
-    plain(step.as_str_name(), "STEP_ID_")
-}
-
-pub(super) fn step_status_name(status: pb::StepStatus) -> String {
-    plain(status.as_str_name(), "STEP_STATUS_")
-}
-
-/// `CAMPAIGN_STATE_WAITING_APPROVAL` as a person says it: `waiting approval`.
-fn plain(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', " ")
+    format!("{:<16} {status:<11} {rest}", change.step().word())
 }

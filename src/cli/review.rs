@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::client::{Api, explain};
 use super::output::{pretty, to_json, to_value};
-use crate::domain::text::lower_name;
+use super::words::Word as _;
 use crate::pb::{self, EmailStatus, ReviewDecision};
 use crate::terminal::{line, say, text};
 
@@ -23,7 +23,7 @@ pub(super) struct EmailsArgs {
     campaign: String,
     /// Those that stand so.
     #[arg(long)]
-    status: Option<Status>,
+    status: Option<EmailStatus>,
     /// At most so many; 0 means all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -60,22 +60,10 @@ pub(super) struct ReviewArgs {
     json: bool,
 }
 
-/// Where a letter stands.
-#[derive(Clone, Copy, ValueEnum)]
-enum Status {
-    AwaitingApproval,
-    Approved,
-    Rejected,
-    Sent,
-    Failed,
-    Skipped,
-    Unknown,
-}
-
 /// Lists a campaign's letters, or shows some of them.
 pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<ExitCode> {
     let emails = if args.ids.is_empty() {
-        list(api, &args.campaign, args.status.map_or(EmailStatus::Unspecified, Status::of), args.limit).await?
+        list(api, &args.campaign, args.status.unwrap_or_default(), args.limit).await?
     } else {
         let mut emails = Vec::new();
         for id in &args.ids {
@@ -93,7 +81,7 @@ pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<Ex
     } else {
         for email in &emails {
             let note = if email.note.is_empty() { String::new() } else { format!(" ({})", line(&email.note)) };
-            say!("{}  {:<17} {:<32} {}{note}", email.id, status_name(email), line(&email.to), line(&email.subject));
+            say!("{}  {:<17} {:<32} {}{note}", email.id, email.status().word(), line(&email.to), line(&email.subject));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -255,7 +243,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
 
 /// A letter as it will be, or was, sent.
 fn letter(email: &pb::Email) -> String {
-    let mut lines = vec![format!("{}: {}", email.id, status_name(email))];
+    let mut lines = vec![format!("{}: {}", email.id, email.status().word())];
     if !email.note.is_empty() {
         lines.push(format!("Note: {}", line(&email.note)));
     }
@@ -267,24 +255,4 @@ fn letter(email: &pb::Email) -> String {
         text(&email.body).into_owned(),
     ]);
     lines.join("\n")
-}
-
-fn status_name(email: &pb::Email) -> String {
-    lower_name(email.status().as_str_name(), "EMAIL_STATUS_")
-}
-
-// === impl Status ===
-
-impl Status {
-    fn of(self) -> EmailStatus {
-        match self {
-            Self::AwaitingApproval => EmailStatus::AwaitingApproval,
-            Self::Approved => EmailStatus::Approved,
-            Self::Rejected => EmailStatus::Rejected,
-            Self::Sent => EmailStatus::Sent,
-            Self::Failed => EmailStatus::Failed,
-            Self::Skipped => EmailStatus::Skipped,
-            Self::Unknown => EmailStatus::Unknown,
-        }
-    }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::client::{Api, Connection, explain};
 use super::output::{counted, pretty, table, to_value};
-use crate::domain::text::lower_name;
+use super::words::Word as _;
 use crate::pb;
 use crate::terminal::say;
 
@@ -31,8 +31,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         /// Why.
-        #[arg(long, default_value = "manual", value_parser = ["manual", "unsubscribed", "bounced", "complained"])]
-        reason: String,
+        #[arg(long, default_value = "manual")]
+        reason: pb::SuppressionReason,
     },
     /// Let an address be written to again.
     Remove {
@@ -64,7 +64,7 @@ pub(super) fn suppressions(args: SuppressionsArgs) -> anyhow::Result<ExitCode> {
                     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
                     emails.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
                 }
-                add(&mut api, &emails, &reason).await
+                add(&mut api, &emails, reason).await
             }
             Command::Remove { email } => {
                 let request = pb::RemoveSuppressionRequest { email };
@@ -77,16 +77,10 @@ pub(super) fn suppressions(args: SuppressionsArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn add(api: &mut Api, emails: &[String], reason: &str) -> anyhow::Result<ExitCode> {
+async fn add(api: &mut Api, emails: &[String], reason: pb::SuppressionReason) -> anyhow::Result<ExitCode> {
     if emails.is_empty() {
         bail!("name addresses, or a --file with one on each line");
     }
-    let reason = match reason {
-        "unsubscribed" => pb::SuppressionReason::Unsubscribed,
-        "bounced" => pb::SuppressionReason::Bounced,
-        "complained" => pb::SuppressionReason::Complained,
-        _ => pb::SuppressionReason::Manual,
-    };
     let suppression = |email: &String| pb::Suppression {
         email: email.clone(),
         reason: reason.into(),
@@ -123,7 +117,7 @@ async fn list(api: &mut Api, limit: usize, json: bool) -> anyhow::Result<ExitCod
         say!("{}", pretty(&all)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let reason = |s: &pb::Suppression| lower_name(s.reason().as_str_name(), "SUPPRESSION_REASON_");
+    let reason = |s: &pb::Suppression| s.reason().word();
     let rows: Vec<_> = all.iter().map(|s| [s.email.clone(), reason(s), s.source.clone()]).collect();
     say!("{}", table(["address", "reason", "source"], &rows));
     Ok(ExitCode::SUCCESS)

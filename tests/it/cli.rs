@@ -81,7 +81,7 @@ async fn a_campaign_that_waits_says_what_to_do_and_does_it() {
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stdout).contains("herald campaign review"));
     assert!(text(&campaign(&server, "user_a", &["pause"]).await.stdout).contains("is paused"));
-    assert!(text(&campaign(&server, "user_a", &["resume"]).await.stdout).contains("is waiting approval"));
+    assert!(text(&campaign(&server, "user_a", &["resume"]).await.stdout).contains("is waiting-approval"));
     assert!(campaign(&server, "user_a", &["approve"]).await.status.success());
     assert!(campaign(&server, "user_a", &["watch"]).await.status.success());
     let cancel = campaign(&server, "user_a", &["cancel"]).await;
@@ -370,7 +370,7 @@ async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
     for (field, value) in [
         ("sender.email", "grace@example.com"),
         ("industries", "Farming, Gardening"),
-        ("goal", "CAMPAIGN_GOAL_PRESS"),
+        ("goal", "press"),
         ("controls.max_emails_per_hour", "20"),
         ("smtp.has_password", "true"),
     ] {
@@ -390,7 +390,7 @@ async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
         ("sender.mail=x", "no field \"mail\"; known are: name, position, company, email"),
         ("provider.x=y", "has no fields of its own"),
         ("auto_approve=perhaps", "true or false"),
-        ("goal=fame", "CAMPAIGN_GOAL_PARTNERSHIPS"),
+        ("goal=fame", "must be one of: partnerships, customers, press"),
         ("industries", "FIELD=VALUE"),
         ("controls.time_zone=Middle/Earth", "IANA"),
         ("etag=x", "no field"),

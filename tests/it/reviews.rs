@@ -183,7 +183,7 @@ async fn letters_are_shown_and_decided_on_by_hand() {
     let ids: Vec<&str> = letters.iter().map(|letter| letter.id.as_str()).collect();
 
     let (good, list) = run(&server, &["emails"], "");
-    assert!(good && ids.iter().all(|id| list.contains(id)) && list.contains("awaiting approval"), "{list}");
+    assert!(good && ids.iter().all(|id| list.contains(id)) && list.contains("awaiting-approval"), "{list}");
     let (good, one) = run(&server, &["emails", ids[0]], "");
     assert!(good && one.contains("Subject: ") && one.contains("Kind regards"), "{one}");
     let (good, none) = run(&server, &["emails", "--status", "sent"], "");
