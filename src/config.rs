@@ -587,8 +587,12 @@ impl Tls {
 // === impl Cache ===
 
 impl Cache {
-    /// Its client would print the node that it does not understand.
+    /// Its client takes any scheme for plain Redis, and would print the node that it does not understand.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        let known = ["redis://", "rediss://", "redis-cluster://", "rediss-cluster://"];
+        if !self.url.expose().is_empty() && !known.iter().any(|scheme| self.url.expose().starts_with(scheme)) {
+            return Err(ConfigError(format!("cache.url must begin with one of {}", known.join(", "))));
+        }
         let Ok(url) = url::Url::parse(self.url.expose()) else { return Ok(()) };
         let is_node = |node: &str| {
             node.split_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())

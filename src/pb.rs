@@ -41,3 +41,10 @@ pub fn json(name: &str, message: &impl Message) -> Option<Value> {
     let options = SerializeOptions::new().skip_default_fields(false);
     dynamic.serialize_with_options(serde_json::value::Serializer, &options).ok()
 }
+
+/// The methods of a service of ours, by its full name.
+#[cfg(test)]
+pub fn methods(service: &str) -> Vec<String> {
+    let service = pool().and_then(|pool| pool.get_service_by_name(service));
+    service.map(|service| service.methods().map(|method| method.name().to_owned()).collect()).unwrap_or_default()
+}
