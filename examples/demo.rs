@@ -72,7 +72,15 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn connect(server: &str, user: &str) -> anyhow::Result<Api> {
-    Connection { server: server.to_owned(), token: None, user: Some(user.to_owned()), tls: Tls::default() }.open().await
+    Connection {
+        server: server.to_owned(),
+        token: None,
+        user: Some(user.to_owned()),
+        timeout: Connection::TIMEOUT,
+        tls: Tls::default(),
+    }
+    .open()
+    .await
 }
 
 /// Who writes the tenant's e-mails.

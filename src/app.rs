@@ -48,7 +48,7 @@ pub struct Seams {
 pub enum AppError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    #[error("HERALD_MASTER_KEY: {0}")]
+    #[error("master_key (HERALD_MASTER_KEY): {0}")]
     MasterKey(#[from] MasterKeyError),
     #[error(transparent)]
     Store(#[from] OpenError),

@@ -432,9 +432,10 @@ impl Config {
         let refuse = |text: &str| Err(ConfigError(text.to_owned()));
         if self.dev && !self.listen.ip().is_loopback() {
             return refuse(&format!(
-                "--dev takes callers on their word and so serves loopback only; {} is not: listen on 127.0.0.1, or drop --dev \
-                 and set auth.hs256_secret",
-                self.listen
+                "listen: {} is not loopback, and under dev, which takes callers on their word, nothing else is served: listen on \
+                 127.0.0.1:{}, or unset dev and set auth.hs256_secret",
+                self.listen,
+                self.listen.port()
             ));
         }
         self.auth.validate(self.dev)?;
@@ -445,8 +446,8 @@ impl Config {
             && !admin.ip().is_loopback()
         {
             return refuse(&format!(
-                "--dev serves loopback only, and so does its admin port; {admin} is not: set admin.listen to 127.0.0.1:{}, or \
-                 drop --dev",
+                "admin.listen: {admin} is not loopback, and under dev nothing else is served: set it to 127.0.0.1:{}, or unset \
+                 dev",
                 admin.port()
             ));
         }
@@ -455,8 +456,8 @@ impl Config {
         }
         if !self.dev && self.master_key.expose().is_empty() {
             return refuse(
-                "no master key is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
-                 and keep it safe, or use --dev on your own machine",
+                "master_key: none is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
+                 and keep it safe, or set dev on your own machine",
             );
         }
         if !self.files.url.is_empty()
@@ -525,8 +526,8 @@ impl Auth {
         match sources.iter().filter(|source| !source.is_empty()).count() {
             0 if !dev => {
                 return refuse(
-                    "no credentials are configured: set one of HERALD_AUTH_HS256_SECRET, HERALD_AUTH_PUBLIC_KEY_FILE, \
-                     HERALD_AUTH_JWKS_URL and HERALD_AUTH_TRUSTED_HEADER, or use --dev on your own machine",
+                    "no credentials are configured: set one of auth.hs256_secret (HERALD_AUTH_HS256_SECRET), auth.public_key_file, \
+                     auth.jwks_url and auth.trusted_header, or set dev on your own machine",
                 );
             }
             0 | 1 => {}
@@ -589,8 +590,12 @@ impl Tls {
 // === impl Cache ===
 
 impl Cache {
-    /// Its client would print the node that it does not understand.
+    /// Its client takes any scheme for plain Redis, and would print the node that it does not understand.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        let known = ["redis://", "rediss://", "redis-cluster://", "rediss-cluster://"];
+        if !self.url.expose().is_empty() && !known.iter().any(|scheme| self.url.expose().starts_with(scheme)) {
+            return Err(ConfigError(format!("cache.url must begin with one of {}", known.join(", "))));
+        }
         let Ok(url) = url::Url::parse(self.url.expose()) else { return Ok(()) };
         let is_node = |node: &str| {
             node.split_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -665,7 +670,7 @@ impl Layers {
             // The name that Redis has almost everywhere; ours comes before it.
             if name == REDIS_URL {
                 if layers.origins.get("cache.url").is_none_or(|origin| origin != "HERALD_CACHE_URL") {
-                    set(&mut layers.values, "cache.url", &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
+                    set(&mut layers.values, "cache.url", &value, &name)?;
                     layers.origins.insert("cache.url".to_owned(), name);
                 }
                 continue;
@@ -680,12 +685,12 @@ impl Layers {
                 }
                 return Err(ConfigError(format!("{name} is no setting of Herald{}; see README", instead(&name))));
             };
-            set(&mut layers.values, path, &value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
+            set(&mut layers.values, path, &value, &name)?;
             layers.origins.insert(path.clone(), name);
         }
         for (path, value) in flags {
             let flag = format!("--{}", path.replace('_', "-"));
-            set(&mut layers.values, path, value).map_err(|e| ConfigError(format!("{flag}: {e}")))?;
+            set(&mut layers.values, path, value, &flag)?;
             layers.origins.insert((*path).to_owned(), flag);
         }
         Ok(layers)
@@ -696,7 +701,7 @@ impl Layers {
             let is_wrong = |path: &&String| self.alone(path).is_err();
             let named = |path: &String| format!("{path} ({}): ", self.origins[path]);
             let path = self.origins.keys().find(is_wrong).map(named).unwrap_or_default();
-            ConfigError(format!("the configuration: {path}{error}"))
+            ConfigError(format!("{path}{error}"))
         })
     }
 
@@ -733,10 +738,16 @@ impl Layers {
         serde_json::from_value(values)
     }
 
-    /// Every setting as a line of TOML, with where it came from as a comment. Secrets are hidden.
-    pub fn describe(&self) -> Result<String, ConfigError> {
+    /// Every setting by its path, with its value and where that came from. Secrets are hidden.
+    pub fn entries(&self) -> Result<Vec<(&str, Value, &str)>, ConfigError> {
         let values = serde_json::to_value(self.config()?).map_err(|e| ConfigError(e.to_string()))?;
-        let lines = self.origins.iter().map(|(path, origin)| format!("{path} = {} # {origin}\n", at(&values, path)));
+        let entry = |(path, origin)| (String::as_str(path), at(&values, path).clone(), String::as_str(origin));
+        Ok(self.origins.iter().map(entry).collect())
+    }
+
+    /// The same, each as a line of TOML with where it came from as a comment.
+    pub fn describe(&self) -> Result<String, ConfigError> {
+        let lines = self.entries()?.into_iter().map(|(path, value, origin)| format!("{path} = {value} # {origin}\n"));
         Ok(lines.collect())
     }
 }
@@ -809,19 +820,20 @@ fn list_paths(values: &Value, prefix: &str, out: &mut BTreeMap<String, String>) 
     }
 }
 
-/// Sets the value at `path` from a text, read as what is there now.
-fn set(values: &mut Value, path: &str, text: &str) -> Result<(), String> {
+/// Sets the value at `path` from a text, read as what is there now. The error names the setting and where the text is from.
+fn set(values: &mut Value, path: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    let refuse = |what: String| ConfigError(format!("{path} ({origin}): {what}"));
     let mut place = values;
     for key in path.split('.') {
-        place = place.get_mut(key).ok_or_else(|| format!("{path} is no setting"))?;
+        place = place.get_mut(key).ok_or_else(|| refuse("is no setting".to_owned()))?;
     }
     *place = match place {
         Value::Bool(_) => match text {
             "true" | "1" => Value::Bool(true),
             "false" | "0" | "" => Value::Bool(false),
-            _ => return Err(format!("{text:?} is neither true nor false")),
+            _ => return Err(refuse(format!("{text:?} is neither true nor false"))),
         },
-        Value::Number(_) => text.parse::<u64>().map_err(|_| format!("{text:?} is no whole number"))?.into(),
+        Value::Number(_) => text.parse::<u64>().map_err(|_| refuse(format!("{text:?} is no whole number")))?.into(),
         Value::Array(_) => text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(Value::from).collect(),
         _ => Value::from(text),
     };

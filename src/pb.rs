@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, EnumDescriptor, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
 
 tonic::include_proto!("herald.v1");
@@ -15,8 +15,17 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 
 /// The descriptor of a message of ours, by its full name.
 pub fn descriptor(name: &str) -> Option<MessageDescriptor> {
+    pool()?.get_message_by_name(name)
+}
+
+/// The descriptor of an enum of ours, by its full name.
+pub fn enum_descriptor(name: &str) -> Option<EnumDescriptor> {
+    pool()?.get_enum_by_name(name)
+}
+
+fn pool() -> Option<&'static DescriptorPool> {
     static POOL: OnceLock<Option<DescriptorPool>> = OnceLock::new();
-    POOL.get_or_init(|| DescriptorPool::decode(DESCRIPTORS).ok()).as_ref()?.get_message_by_name(name)
+    POOL.get_or_init(|| DescriptorPool::decode(DESCRIPTORS).ok()).as_ref()
 }
 
 /// A message of ours from protobuf's JSON mapping, or what is wrong with it. Unknown fields are refused.
@@ -31,4 +40,11 @@ pub fn json(name: &str, message: &impl Message) -> Option<Value> {
     let dynamic = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice()).ok()?;
     let options = SerializeOptions::new().skip_default_fields(false);
     dynamic.serialize_with_options(serde_json::value::Serializer, &options).ok()
+}
+
+/// The methods of a service of ours, by its full name.
+#[cfg(test)]
+pub fn methods(service: &str) -> Vec<String> {
+    let service = pool().and_then(|pool| pool.get_service_by_name(service));
+    service.map(|service| service.methods().map(|method| method.name().to_owned()).collect()).unwrap_or_default()
 }

@@ -252,11 +252,12 @@ impl From<StoreError> for Status {
                 status(Code::InvalidArgument, "REQUEST_ID_REUSED", message)
             }
             StoreError::EmailState { id, status } => {
-                let message = "an e-mail was decided before; nothing of this review was done";
+                let message =
+                    format!("an e-mail is {} already; nothing of this review was done", status.replace('_', " "));
                 let metadata = [("email_id", id.clone()), ("state", status.to_uppercase())];
                 let mut details = ErrorDetails::new();
                 details.add_precondition_failure_violation("EMAIL_STATE", id, format!("it is {status}"));
-                with(Code::FailedPrecondition, "EMAIL_STATE", message, metadata, details)
+                with(Code::FailedPrecondition, "EMAIL_STATE", &message, metadata, details)
             }
             StoreError::CampaignState(refused) => campaign_state(refused, &message),
             StoreError::DiskFull => disk_full(),

@@ -85,7 +85,7 @@ pub fn start(config: &Config) -> Result<Telemetry, String> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("the setting `log`: {error}"))?;
     let detail = Detail { filter, tenants: config.debug_tenants.iter().cloned().collect() };
     let form = match config.log_format {
-        LogFormat::Pretty if terminal::is_watched() => LogForm::Colours,
+        LogFormat::Pretty if terminal::has_colours() => LogForm::Colours,
         LogFormat::Pretty => LogForm::Plain,
         LogFormat::Json => LogForm::Json,
     };

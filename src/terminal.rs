@@ -91,6 +91,18 @@ pub fn is_watched() -> bool {
     stderr().is_terminal()
 }
 
+/// The columns of a person's screen: what COLUMNS says, or the terminal that standard output is; very many if neither is there.
+pub fn width() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let found = || rustix::termios::tcgetwinsize(stdout()).ok().map(|size| usize::from(size.ws_col));
+    said.or_else(found).filter(|columns| *columns > 0).unwrap_or(usize::MAX)
+}
+
+/// Whether standard error shows colours to a person who has not asked for none (no-color.org).
+pub fn has_colours() -> bool {
+    is_watched() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Standard error for the log.
 pub fn log(form: LogForm) -> LogLines<io::Stderr> {
     LogLines { to: stderr(), form }

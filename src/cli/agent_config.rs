@@ -1,4 +1,4 @@
-//! `herald config get` and `set`: the tenant's configuration, through a running server.
+//! `herald config …`: the tenant's configuration, through a running server.
 //!
 //! A field is named by its path in `herald.v1.AgentConfig`, such as `sender.email`; its value is read by the field's type, as
 //! the descriptors say it, so that a new field is there without a line here.
@@ -7,72 +7,103 @@ use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use clap::{Args, Subcommand};
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::client::{Connection, explain};
-use super::output::{table, to_json, to_value};
+use super::client::{Api, Connection};
+use super::output::{Json, say_json, table, to_value};
+use super::refusal::explain;
+use super::words::words;
 use crate::pb;
-use crate::terminal::{self, say, tell};
+use crate::terminal::{line, say, tell};
 
 #[derive(Args)]
-pub(super) struct GetArgs {
+pub(super) struct ConfigArgs {
     #[command(flatten)]
     connection: Connection,
-    /// Only this field, such as sender.email; all if left out.
-    field: Option<String>,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the tenant's configuration. The password of its mail server never comes out.
+    Get(GetArgs),
+    /// Change fields of the tenant's configuration, and print what they are now.
+    Set(SetArgs),
+    /// What `herald settings` was called.
+    #[command(hide = true, disable_help_flag = true)]
+    Print {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
 }
 
 #[derive(Args)]
-pub(super) struct SetArgs {
+struct GetArgs {
+    /// Only this field, such as sender.email; all if left out.
+    #[arg(conflicts_with = "json")]
+    field: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    form: Json,
+}
+
+#[derive(Args)]
+struct SetArgs {
     /// The fields and their new values, such as sender.email=grace@example.com industries=Farming,Gardening
     /// auto_approve=true controls.working_hours='{"start":{"hours":9},"end":{"hours":17}}'. Lists are separated by commas or
     /// a JSON array, objects are JSON and replace what was there as a whole, an empty value clears. `smtp.password=-` reads the password from standard input.
     #[arg(required = true, value_name = "FIELD=VALUE")]
     fields: Vec<String>,
     /// Only if the configuration still has this etag.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
-    /// Print the changed configuration as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Json,
 }
 
 const MESSAGE: &str = "herald.v1.AgentConfig";
 const PASSWORD: &str = "smtp.password";
 
-pub(super) fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let config = runtime.block_on(async {
-        let mut api = args.connection.open().await?;
-        let answer = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.map_err(|s| explain(&s))?;
-        anyhow::Ok(answer.into_inner().config.unwrap_or_default())
-    })?;
-    match &args.field {
-        Some(field) if field == PASSWORD => {
-            bail!("the password never comes out; smtp.has_password tells whether there is one")
+pub(super) fn config(args: ConfigArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Get(get) => args.connection.run(async |api| self::get(api, get).await),
+        Command::Set(set) => {
+            let request = request(&set)?;
+            args.connection.run(async |api| self::set(api, &set, request).await)
         }
-        Some(field) => {
-            let path = find(field)?;
-            let value = to_value(MESSAGE, &config)?;
-            let at = path.iter().fold(&value, |at, field| &at[field.json_name()]);
-            match at {
-                Value::String(text) if !args.json => say!("{text}"),
-                other => say!("{}", terminal::json(&other.to_string())),
-            }
+        Command::Print { rest: _ } => {
+            tell!("error: `herald settings` prints the server's settings; `herald config` is the tenant's alone");
+            Ok(ExitCode::from(2))
         }
-        None => show(&config, args.json)?,
+    }
+}
+
+async fn get(mut api: Api, args: GetArgs) -> anyhow::Result<ExitCode> {
+    if args.field.as_deref() == Some(PASSWORD) {
+        bail!("the password never comes out; smtp.has_password tells whether there is one")
+    }
+    let path = args.field.as_deref().map(find).transpose()?;
+    let answer = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.map_err(|s| explain(&s))?.into_inner();
+    if args.form.json {
+        return say_json(&answer);
+    }
+    let config = to_value(&answer.config.unwrap_or_default())?;
+    match path {
+        Some(path) => say!("{}", text(&path, &config)),
+        None => {
+            let mut rows = Vec::new();
+            let message = pb::descriptor(MESSAGE).context("no message of the configuration")?;
+            flatten(&message, "", &config, &mut rows);
+            say!("{}", table(["field", "value"], &rows));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
+/// The change that the arguments ask for.
+fn request(args: &SetArgs) -> anyhow::Result<pb::UpdateAgentConfigRequest> {
     let (mut values, mut paths) = (Value::Object(Map::new()), Vec::new());
     for field in &args.fields {
         let (name, text) = field.split_once('=').with_context(|| format!("{field}: write FIELD=VALUE"))?;
@@ -88,18 +119,50 @@ pub(super) fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     }
     let mut config: pb::AgentConfig = pb::from_json(MESSAGE, values).map_err(anyhow::Error::msg)?;
     config.etag.clone_from(&args.etag);
-    let update_mask = Some(prost_types::FieldMask { paths });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let config = runtime.block_on(async {
-        let mut api = args.connection.open().await?;
-        let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask };
-        let answer = api.agent.update_agent_config(request).await.map_err(|s| explain(&s))?;
-        anyhow::Ok(answer.into_inner().config.unwrap_or_default())
-    })?;
-    if args.json {
-        show(&config, true)?;
+    Ok(pb::UpdateAgentConfigRequest { config: Some(config), update_mask: Some(prost_types::FieldMask { paths }) })
+}
+
+/// Changes the fields, and says what each is now.
+async fn set(mut api: Api, args: &SetArgs, request: pb::UpdateAgentConfigRequest) -> anyhow::Result<ExitCode> {
+    let paths = request.update_mask.clone().unwrap_or_default().paths;
+    let answer = api.agent.update_agent_config(request).await.map_err(|s| explain(&s))?.into_inner();
+    if args.form.json {
+        return say_json(&answer);
+    }
+    let config = answer.config.unwrap_or_default();
+    let has_password = config.smtp.as_ref().is_some_and(|smtp| smtp.has_password);
+    let config = to_value(&config)?;
+    for name in paths {
+        if name == PASSWORD {
+            say!("{PASSWORD} is {}", if has_password { "set" } else { "removed" });
+            continue;
+        }
+        let value = text(&find(&name)?, &config);
+        if value.is_empty() { say!("{name} is cleared") } else { say!("{name} = {}", line(&value)) }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The value at a path, as `set` takes it.
+fn text(path: &[FieldDescriptor], config: &Value) -> String {
+    let value = path.iter().fold(config, |at, field| &at[field.json_name()]);
+    match (value, path.last().map(FieldDescriptor::kind)) {
+        (Value::String(name), Some(Kind::Enum(values))) => enum_text(name, &values),
+        (Value::Null, _) => String::new(),
+        (Value::String(text), _) => text.clone(),
+        (Value::Array(items), _) if items.iter().all(Value::is_string) => joined(items),
+        (other, _) => other.to_string(),
+    }
+}
+
+/// The word of an enum's value; empty for the one that states nothing.
+fn enum_text(name: &str, values: &EnumDescriptor) -> String {
+    words(values).find(|(_, known)| known == name).map(|(word, _)| word).unwrap_or_default()
+}
+
+fn joined(items: &[Value]) -> String {
+    let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// The fields on the way to `name`.
@@ -137,15 +200,14 @@ fn parse(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
         Kind::Int32 | Kind::Int64 if text.is_empty() => 0.into(),
         Kind::Int32 | Kind::Int64 => text.parse::<i64>().context("must be a whole number")?.into(),
         Kind::Enum(values) => {
-            // Such as `partnerships` for CAMPAIGN_GOAL_PARTNERSHIPS.
-            let wanted = format!("_{}", text.to_uppercase().replace('-', "_"));
-            let named = |name: &str| name == text || (!text.is_empty() && name.ends_with(&wanted));
-            let found = values.values().find(|value| named(value.name()));
-            let known: Vec<_> = values.values().skip(1).map(|value| value.name().to_owned()).collect();
-            match found {
-                Some(value) => value.name().into(),
+            let known: Vec<_> = words(&values).collect();
+            match known.iter().find(|(word, _)| word == text) {
+                Some((_, name)) => name.as_str().into(),
                 None if text.is_empty() => 0.into(),
-                None => bail!("must be one of: {}", known.join(", ")),
+                None => {
+                    let known: Vec<_> = known.into_iter().map(|(word, _)| word).collect();
+                    bail!("must be one of: {}", known.join(", "))
+                }
             }
         }
         Kind::Message(_) if text.is_empty() => Value::Object(Map::new()),
@@ -167,19 +229,6 @@ fn read_password() -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-fn show(config: &pb::AgentConfig, json: bool) -> anyhow::Result<()> {
-    if json {
-        say!("{}", to_json(MESSAGE, config)?);
-        return Ok(());
-    }
-    let value = to_value(MESSAGE, config)?;
-    let mut rows = Vec::new();
-    let message = pb::descriptor(MESSAGE).context("no message of the configuration")?;
-    flatten(&message, "", &value, &mut rows);
-    say!("{}", table(["field", "value"], &rows));
-    Ok(())
-}
-
 /// A row for each field that holds something, by its path.
 fn flatten(message: &MessageDescriptor, prefix: &str, value: &Value, rows: &mut Vec<[String; 2]>) {
     for field in message.fields() {
@@ -190,10 +239,15 @@ fn flatten(message: &MessageDescriptor, prefix: &str, value: &Value, rows: &mut 
                 flatten(&inner, &format!("{path}."), value, rows);
             }
             (_, Value::Null | Value::Bool(false)) => {}
+            (Kind::Enum(values), Value::String(name)) => {
+                let word = enum_text(name, &values);
+                if !word.is_empty() {
+                    rows.push([path, word]);
+                }
+            }
             (_, Value::String(text)) if !text.is_empty() => rows.push([path, text.clone()]),
             (_, Value::Array(items)) if !items.is_empty() => {
-                let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
-                rows.push([path, texts.collect::<Vec<_>>().join(", ")]);
+                rows.push([path, joined(items)]);
             }
             (_, Value::Number(number)) if number.as_i64() != Some(0) => rows.push([path, number.to_string()]),
             (_, Value::Bool(true)) => rows.push([path, "true".to_owned()]),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::output::counted;
-use super::settings::Settings;
+use super::settings::FolderSettings;
 use crate::backup::{back_up, restore};
 use crate::domain::clock::Timestamp;
 use crate::terminal::{line, say};
@@ -17,7 +17,7 @@ use crate::terminal::{line, say};
 #[derive(Args)]
 pub(super) struct BackupArgs {
     #[command(flatten)]
-    settings: Settings,
+    settings: FolderSettings,
     /// The new folder.
     #[arg(value_name = "DIR")]
     to: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct BackupArgs {
 #[derive(Args)]
 pub(super) struct RestoreArgs {
     #[command(flatten)]
-    settings: Settings,
+    settings: FolderSettings,
     /// The backup's folder.
     #[arg(value_name = "DIR")]
     from: PathBuf,

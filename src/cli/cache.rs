@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::client::{Api, Connection, explain, reason};
-use super::output::pretty;
+use super::client::{Api, Connection};
+use super::output::{Json, counted, pretty, say_json};
+use super::refusal::{explain, reason};
 use crate::pb;
 use crate::rpc::json_value;
 use crate::terminal::say;
@@ -26,6 +27,8 @@ enum Command {
     Get {
         /// The key.
         key: String,
+        #[command(flatten)]
+        form: Json,
     },
     /// Set a value.
     Set {
@@ -42,15 +45,16 @@ enum Command {
         /// Only those that begin with this.
         #[arg(long, default_value = "")]
         prefix: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        form: Json,
     },
     /// Delete everything that the tenant has in its cache.
     Clear {
         /// Really.
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        form: Json,
     },
 }
 
@@ -58,29 +62,25 @@ enum Command {
 const EXACT: u64 = 1 << 53;
 
 pub(super) fn cache(args: CacheArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut api = args.connection.open().await?;
-        match args.command {
-            Command::Get { key } => get(&mut api, key).await,
-            Command::Set { key, value, ttl } => set(&mut api, key, value, ttl).await,
-            Command::Keys { prefix, json } => {
-                let keys = keys(&mut api, prefix).await?;
-                if json {
-                    say!("{}", pretty(&keys)?);
-                } else {
-                    keys.iter().for_each(|key| say!("{}", key.escape_debug()));
-                }
-                Ok(ExitCode::SUCCESS)
+    args.connection.run(async |mut api| match args.command {
+        Command::Get { key, form } => get(&mut api, key, form).await,
+        Command::Set { key, value, ttl } => set(&mut api, key, value, ttl).await,
+        Command::Keys { prefix, form } => {
+            let keys = keys(&mut api, prefix).await?;
+            if form.json {
+                return say_json(&keys);
             }
-            Command::Clear { yes } => clear(&mut api, yes).await,
+            keys.keys.iter().for_each(|key| say!("{}", key.escape_debug()));
+            Ok(ExitCode::SUCCESS)
         }
+        Command::Clear { yes, form } => clear(&mut api, yes, form).await,
     })
 }
 
-async fn get(api: &mut Api, key: String) -> anyhow::Result<ExitCode> {
+async fn get(api: &mut Api, key: String, form: Json) -> anyhow::Result<ExitCode> {
     let request = pb::GetCacheEntryRequest { key: key.clone() };
     let value = match api.cache.get_cache_entry(request).await {
+        Ok(answer) if form.json => return say_json(&answer.into_inner()),
         Ok(answer) => {
             let entry = answer.into_inner().entry.unwrap_or_default();
             match entry.counter {
@@ -89,25 +89,31 @@ async fn get(api: &mut Api, key: String) -> anyhow::Result<ExitCode> {
                 None => json_value(entry.value.unwrap_or_default()).map_err(anyhow::Error::msg)?,
             }
         }
-        Err(status) if reason(&status) == "CACHE_KIND" => list(api, key).await?.into(),
+        Err(status) if reason(&status) == "CACHE_KIND" => {
+            let list = list(api, key).await?;
+            if form.json {
+                return say_json(&list);
+            }
+            let items = list.items.into_iter().map(json_value).collect::<Result<Vec<Value>, _>>();
+            items.map_err(anyhow::Error::msg)?.into()
+        }
         Err(status) => return Err(explain(&status)),
     };
     say!("{}", pretty(&value)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The items of a list.
-async fn list(api: &mut Api, key: String) -> anyhow::Result<Vec<Value>> {
-    let (mut items, mut page_token) = (Vec::new(), String::new());
+/// A list with all of its items.
+async fn list(api: &mut Api, key: String) -> anyhow::Result<pb::GetCacheListResponse> {
+    let mut whole = pb::GetCacheListResponse::default();
     loop {
+        let page_token = std::mem::take(&mut whole.next_page_token);
         let request = pb::GetCacheListRequest { key: key.clone(), page_size: 0, page_token };
-        let answer = api.cache.get_cache_list(request).await.map_err(|status| explain(&status))?.into_inner();
-        page_token = answer.next_page_token;
-        for item in answer.items {
-            items.push(json_value(item).map_err(anyhow::Error::msg)?);
-        }
-        if page_token.is_empty() {
-            return Ok(items);
+        let page = api.cache.get_cache_list(request).await.map_err(|status| explain(&status))?.into_inner();
+        whole.items.extend(page.items);
+        whole.next_page_token = page.next_page_token;
+        if whole.next_page_token.is_empty() {
+            return Ok(whole);
         }
     }
 }
@@ -125,26 +131,31 @@ async fn set(api: &mut Api, key: String, value: String, ttl: Option<i64>) -> any
     Ok(ExitCode::SUCCESS)
 }
 
-async fn keys(api: &mut Api, prefix: String) -> anyhow::Result<Vec<String>> {
-    let (mut keys, mut page_token) = (Vec::new(), String::new());
+/// All keys with that prefix.
+async fn keys(api: &mut Api, prefix: String) -> anyhow::Result<pb::ListCacheKeysResponse> {
+    let mut whole = pb::ListCacheKeysResponse::default();
     loop {
+        let page_token = std::mem::take(&mut whole.next_page_token);
         let request = pb::ListCacheKeysRequest { prefix: prefix.clone(), page_size: 10_000, page_token };
-        let answer = api.cache.list_cache_keys(request).await.map_err(|status| explain(&status))?.into_inner();
-        keys.extend(answer.keys);
-        page_token = answer.next_page_token;
-        if page_token.is_empty() {
-            return Ok(keys);
+        let page = api.cache.list_cache_keys(request).await.map_err(|status| explain(&status))?.into_inner();
+        whole.keys.extend(page.keys);
+        whole.next_page_token = page.next_page_token;
+        if whole.next_page_token.is_empty() {
+            return Ok(whole);
         }
     }
 }
 
-async fn clear(api: &mut Api, yes: bool) -> anyhow::Result<ExitCode> {
+async fn clear(api: &mut Api, yes: bool, form: Json) -> anyhow::Result<ExitCode> {
     if !yes {
-        let count = keys(api, String::new()).await?.len();
-        anyhow::bail!("this would delete {count} keys; add --yes to do it");
+        let count = keys(api, String::new()).await?.keys.len();
+        anyhow::bail!("this would delete {}; add --yes to do it", counted(count as u64, "key"));
     }
     let answer = api.cache.delete_all_cache_entries(pb::DeleteAllCacheEntriesRequest {}).await;
-    let count = answer.map_err(|status| explain(&status)).context("nothing or not all was deleted")?.into_inner();
-    say!("{} keys deleted", count.deleted_count);
+    let answer = answer.map_err(|status| explain(&status)).context("nothing or not all was deleted")?.into_inner();
+    if form.json {
+        return say_json(&answer);
+    }
+    say!("{} deleted", counted(u64::try_from(answer.deleted_count).unwrap_or(0), "key"));
     Ok(ExitCode::SUCCESS)
 }

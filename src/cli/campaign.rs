@@ -4,16 +4,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
+use prost::{Message, Name};
 use tonic::{Code, Request, Status};
 
-use super::client::{Api, Connection, explain, reason};
-use super::output::to_json;
+use super::client::{Api, Connection};
+use super::output::{Json, say_json, table};
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, recipients};
-use super::render::{Progress, STEPS, state_name, step_name, step_status_name};
+use super::refusal::{Unanswered, explain, explain_with, live, reason};
+use super::render::{Progress, step_lines};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
+use super::words::Word as _;
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
 use crate::terminal::{line, say};
@@ -40,7 +44,7 @@ enum Command {
     /// Show where a campaign stands.
     Status(One),
     /// Follow a campaign until it ends or waits for a person.
-    Watch(One),
+    Watch(Watch),
     /// Stop a campaign until it is resumed.
     Pause(One),
     /// Go on with a paused campaign, or try again what failed.
@@ -50,11 +54,7 @@ enum Command {
     /// Show what a campaign has found out and done.
     Results(One),
     /// List the e-mail templates.
-    Templates {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Templates(Json),
     /// Select the template of a campaign that waits for one.
     SelectTemplate {
         /// The template's id; see `herald campaign templates`.
@@ -87,12 +87,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "ID")]
     pub template: Option<String>,
     /// What the campaign is for.
-    #[arg(long, value_parser = ["partnerships", "customers", "press"])]
-    pub goal: Option<String>,
+    #[arg(long)]
+    pub goal: Option<pb::CampaignGoal>,
     /// What you want to tell or ask for, in one sentence of your own.
     #[arg(long, value_name = "TEXT")]
     pub goal_detail: Option<String>,
-    /// Write to at most so many, the best first.
+    /// Write to at most so many, the best first; 10,000 if left out.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub max_prospects: i32,
     #[command(flatten)]
@@ -100,19 +100,29 @@ pub struct RunArgs {
     /// Approve every e-mail without looking at it.
     #[arg(long)]
     pub approve_all: bool,
-    /// Print the results as JSON.
+    /// Print the campaign as it is started, and then each of its events, as a line of JSON; `herald campaign results --json`
+    /// prints the results.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args)]
-struct One {
+struct Watch {
     /// The campaign; the newest if left out.
-    #[arg(long, value_name = "ID", default_value = "")]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     campaign: String,
-    /// As JSON.
+    /// Print the campaign as it is, and then each of its events, as a line of JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+struct One {
+    /// The campaign; the newest if left out.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    campaign: String,
+    #[command(flatten)]
+    form: Json,
 }
 
 /// Where a followed campaign stopped.
@@ -131,73 +141,74 @@ const RECONNECT: [Duration; 5] = [
 ];
 
 pub(super) fn campaign(args: CampaignArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        // A bad file is told before a server is needed.
-        if let Command::Run(RunArgs { prospects: Some(path), csv, .. }) = &args.command {
-            ProspectsCsv::check(path, csv)?;
-        }
-        let api = args.connection.open().await?;
-        dispatch(api, args.command).await
-    })
+    // A bad file is told before a server is needed.
+    if let Command::Run(RunArgs { prospects: Some(path), csv, .. }) = &args.command {
+        ProspectsCsv::check(path, csv)?;
+    }
+    args.connection.run(async |api| dispatch(api, args.command).await)
 }
 
 async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
+    let api = &mut api;
     match command {
         Command::Run(args) => {
-            let progress = Progress::new("", &MultiProgress::new());
-            let outcome = run_campaign(&mut api, &args, &progress).await?;
+            let progress = if args.json { Progress::json() } else { Progress::new("", &MultiProgress::new()) };
+            let outcome = run_campaign(api, &args, &progress).await?;
             progress.finish();
-            let code = outcome.exit_code();
-            show_results(&mut api, outcome.campaign.id, args.json).await?;
-            Ok(code)
-        }
-        Command::Watch(one) => {
-            let progress = Progress::new("", &MultiProgress::new());
-            let campaign = newest(&mut api, one.campaign).await?;
-            let outcome = follow(&mut api, campaign.id, None, false, &progress).await?;
-            progress.finish();
-            show_campaign(&outcome.campaign, one.json)?;
+            if !args.json {
+                show_results(api, outcome.campaign.id.clone(), Json::default()).await?;
+            }
             Ok(outcome.exit_code())
         }
-        Command::Preview(args) => preview(&mut api, args).await,
-        Command::Recipients(args) => recipients(&mut api, args).await,
-        Command::Results(one) => show_results(&mut api, one.campaign, one.json).await,
-        Command::Status(one) => {
-            let campaign = newest(&mut api, one.campaign).await?;
-            show_campaign(&campaign, one.json)
+        Command::Watch(args) => {
+            let progress = if args.json { Progress::json() } else { Progress::new("", &MultiProgress::new()) };
+            let campaign = newest(api, args.campaign).await?;
+            let outcome = follow(api, campaign.id, None, false, &progress).await?;
+            progress.finish();
+            if !args.json {
+                say!("{}", describe(&outcome.campaign));
+            }
+            Ok(outcome.exit_code())
         }
-        Command::Templates { json } => {
+        Command::Preview(args) => preview(api, args).await,
+        Command::Recipients(args) => recipients(api, args).await,
+        Command::Results(one) => show_results(api, one.campaign, one.form).await,
+        Command::Status(one) => {
+            let request = pb::GetWorkflowRequest { campaign_id: one.campaign };
+            let answer = api.workflow.get_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
+            show(one.form, &answer, answer.campaign.as_ref())
+        }
+        Command::Templates(form) => {
             let answer = api.workflow.list_templates(pb::ListTemplatesRequest {}).await.map_err(|s| explain(&s))?;
-            show_templates(&answer.into_inner(), json)
+            show_templates(&answer.into_inner(), form)
         }
         Command::Pause(one) => {
-            let request = pb::PauseWorkflowRequest { campaign_id: newest(&mut api, one.campaign).await?.id };
-            let answer = api.workflow.pause_workflow(request).await.map_err(|s| explain(&s))?;
-            show_campaign(&answer.into_inner().campaign.unwrap_or_default(), one.json)
+            let request = pb::PauseWorkflowRequest { campaign_id: newest(api, one.campaign).await?.id };
+            let answer = api.workflow.pause_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
+            show(one.form, &answer, answer.campaign.as_ref())
         }
         Command::Resume(one) => {
-            let request = pb::ResumeWorkflowRequest { campaign_id: newest(&mut api, one.campaign).await?.id };
-            let answer = api.workflow.resume_workflow(request).await.map_err(|s| explain(&s))?;
-            show_campaign(&answer.into_inner().campaign.unwrap_or_default(), one.json)
+            let request = pb::ResumeWorkflowRequest { campaign_id: newest(api, one.campaign).await?.id };
+            let answer = api.workflow.resume_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
+            show(one.form, &answer, answer.campaign.as_ref())
         }
         Command::Cancel(one) => {
-            let request = pb::CancelWorkflowRequest { campaign_id: newest(&mut api, one.campaign).await?.id };
-            let answer = api.workflow.cancel_workflow(request).await.map_err(|s| explain(&s))?;
-            show_campaign(&answer.into_inner().campaign.unwrap_or_default(), one.json)
+            let request = pb::CancelWorkflowRequest { campaign_id: newest(api, one.campaign).await?.id };
+            let answer = api.workflow.cancel_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
+            show(one.form, &answer, answer.campaign.as_ref())
         }
         Command::SelectTemplate { template, one } => {
-            let campaign_id = newest(&mut api, one.campaign).await?.id;
+            let campaign_id = newest(api, one.campaign).await?.id;
             let request = pb::SelectTemplateRequest { campaign_id, template_id: template };
-            let answer = api.workflow.select_template(request).await.map_err(|s| explain(&s))?;
-            show_campaign(&answer.into_inner().campaign.unwrap_or_default(), one.json)
+            let answer = api.workflow.select_template(request).await.map_err(|s| explain(&s))?.into_inner();
+            show(one.form, &answer, answer.campaign.as_ref())
         }
-        Command::Emails(args) => emails(&mut api, args).await,
-        Command::Review(args) => review(&mut api, args).await,
+        Command::Emails(args) => emails(api, args).await,
+        Command::Review(args) => review(api, args).await,
         Command::Approve(one) => {
-            let campaign_id = newest(&mut api, one.campaign).await?.id;
-            let campaign = approve_all(&mut api, campaign_id).await.map_err(|s| explain(&s))?;
-            show_campaign(&campaign, one.json)
+            let campaign_id = newest(api, one.campaign).await?.id;
+            let answer = approve_all(api, campaign_id).await.map_err(|s| explain(&s))?;
+            show(one.form, &answer, answer.campaign.as_ref())
         }
     }
 }
@@ -205,17 +216,12 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
 /// Imports the prospects, starts the campaign, and follows it until it ends or waits for a person.
 pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.prospects {
+        refuse_while_live(api).await?;
         ProspectsCsv::check(path, &args.csv)?.import(api, progress).await?;
     }
-    let goal = match args.goal.as_deref() {
-        Some("customers") => pb::CampaignGoal::Customers,
-        Some("press") => pb::CampaignGoal::Press,
-        Some(_) => pb::CampaignGoal::Partnerships,
-        None => pb::CampaignGoal::Unspecified,
-    };
     let request = pb::StartWorkflowRequest {
         website: args.website.clone(),
-        goal: goal.into(),
+        goal: args.goal.unwrap_or_default().into(),
         goal_detail: args.goal_detail.clone().unwrap_or_default(),
         template_id: args.template.clone().unwrap_or_default(),
         max_prospects: args.max_prospects,
@@ -227,8 +233,20 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
         progress.say(&format!("note: {note}"));
     }
     let campaign = started.campaign.unwrap_or_default();
-    progress.say(&format!("campaign {} started", campaign.id));
-    follow(api, campaign.id, Some(0), args.approve_all, progress).await
+    progress.started(&campaign)?;
+    follow(api, campaign.id, Some(campaign.last_seq), args.approve_all, progress).await
+}
+
+/// Told before anything is imported for a campaign that cannot be started.
+async fn refuse_while_live(api: &mut Api) -> anyhow::Result<()> {
+    use pb::CampaignState::{Cancelled, Completed, Failed};
+    let newest = match newest(api, String::new()).await {
+        Err(error) if error.is::<Unanswered>() => return Err(error),
+        Ok(campaign) if !matches!(campaign.state(), Completed | Failed | Cancelled) => campaign.id,
+        // There is none; whatever else stands in the way is told by the start.
+        Ok(_) | Err(_) => return Ok(()),
+    };
+    bail!("{}, and nothing was imported [CAMPAIGN_LIVE]", live(&newest))
 }
 
 /// Follows a campaign from the event after `after`, or from now on; opens a stream that breaks again.
@@ -242,22 +260,29 @@ async fn follow(
     let (mut after, mut broken) = (after, 0);
     loop {
         let told = after;
-        match follow_once(api, &campaign_id, &mut after, approve, progress).await {
+        let status = match follow_once(api, &campaign_id, &mut after, approve, progress).await {
             Ok(Some(outcome)) => return Ok(outcome),
-            Ok(None) => {
-                let campaign = newest(api, campaign_id).await?;
-                return Ok(Outcome { campaign });
-            }
-            Err(status) if status.code() == Code::Unavailable || reason(&status).is_empty() => {
-                if after != told || reason(&status) == "STREAM_EXPIRED" {
-                    broken = 0;
-                }
-                let Some(pause) = RECONNECT.get(broken) else { return Err(explain(&status)) };
-                tokio::time::sleep(*pause).await;
-                broken += 1;
-            }
-            Err(status) => return Err(explain(&status)),
+            Ok(None) => return Ok(Outcome { campaign: newest(api, campaign_id).await? }),
+            Err(error) => error.downcast::<Status>()?,
+        };
+        if status.code() != Code::Unavailable && !reason(&status).is_empty() {
+            return Err(explain(&status));
         }
+        if after != told || reason(&status) == "STREAM_EXPIRED" {
+            broken = 0;
+        }
+        let Some(pause) = RECONNECT.get(broken) else {
+            let then = format!(
+                "The campaign goes on as soon as the server is back; `herald campaign watch --campaign {campaign_id}` \
+                 follows it from there."
+            );
+            return Err(explain_with(&status, then).context("the server went away"));
+        };
+        if broken == 1 {
+            progress.say("the server went away; trying to reach it again");
+        }
+        tokio::time::sleep(*pause).await;
+        broken += 1;
     }
 }
 
@@ -268,18 +293,18 @@ async fn follow_once(
     after: &mut Option<i64>,
     approve: bool,
     progress: &Progress,
-) -> Result<Option<Outcome>, Status> {
+) -> anyhow::Result<Option<Outcome>> {
     let request = pb::WatchWorkflowRequest { campaign_id: campaign_id.to_owned(), after_seq: *after };
     let mut stream = api.workflow.watch_workflow(Request::new(request)).await?.into_inner();
     while let Some(message) = stream.message().await? {
         let waiting = match message.update {
             Some(Update::Snapshot(campaign)) => {
-                progress.snapshot(&campaign);
+                progress.snapshot(&campaign)?;
                 *after = Some(campaign.last_seq);
                 waits(campaign.state())
             }
             Some(Update::Event(event)) => {
-                progress.event(&event);
+                progress.event(&event)?;
                 *after = Some(event.seq);
                 match &event.kind {
                     Some(pb::campaign_event::Kind::StateChanged(change)) => waits(change.to()),
@@ -308,10 +333,10 @@ fn waits(state: pb::CampaignState) -> bool {
     matches!(state, Paused | WaitingAnalysis | WaitingTemplate | WaitingApproval)
 }
 
-async fn approve_all(api: &mut Api, campaign_id: String) -> Result<pb::Campaign, Status> {
+async fn approve_all(api: &mut Api, campaign_id: String) -> Result<pb::ReviewEmailsResponse, Status> {
     let others = pb::ReviewDecision::Approve.into();
     let request = pb::ReviewEmailsRequest { campaign_id, reviews: Vec::new(), others };
-    Ok(api.workflow.review_emails(request).await?.into_inner().campaign.unwrap_or_default())
+    Ok(api.workflow.review_emails(request).await?.into_inner())
 }
 
 /// The campaign of that id; the newest for an empty one.
@@ -330,21 +355,19 @@ impl Outcome {
     }
 }
 
-fn show_campaign(campaign: &pb::Campaign, json: bool) -> anyhow::Result<ExitCode> {
-    if json {
-        say!("{}", to_json("herald.v1.Campaign", campaign)?);
-    } else {
-        say!("{}", describe(campaign));
+fn show<M: Message + Name>(form: Json, answer: &M, campaign: Option<&pb::Campaign>) -> anyhow::Result<ExitCode> {
+    if form.json {
+        return say_json(answer);
     }
+    say!("{}", describe(campaign.unwrap_or(&pb::Campaign::default())));
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show_results(api: &mut Api, campaign_id: String, json: bool) -> anyhow::Result<ExitCode> {
+async fn show_results(api: &mut Api, campaign_id: String, form: Json) -> anyhow::Result<ExitCode> {
     let request = pb::GetWorkflowResultsRequest { campaign_id };
     let results = api.workflow.get_workflow_results(request).await.map_err(|s| explain(&s))?.into_inner();
-    if json {
-        say!("{}", to_json("herald.v1.GetWorkflowResultsResponse", &results)?);
-        return Ok(ExitCode::SUCCESS);
+    if form.json {
+        return say_json(&results);
     }
     say!("{}", describe(results.campaign.as_ref().unwrap_or(&pb::Campaign::default())));
     if let Some(analysis) = &results.analysis {
@@ -361,28 +384,25 @@ async fn show_results(api: &mut Api, campaign_id: String, json: bool) -> anyhow:
         }
     }
     if !results.prospects.is_empty() {
-        say!("\nBest prospects");
-    }
-    for prospect in results.prospects.iter().take(10) {
-        let reasons = prospect.reasons.join("; ");
-        say!("  {:>3}  {:<32} {}", prospect.score, line(&prospect.email), line(&reasons));
+        let row = |p: &pb::RankedProspect| [p.score.to_string(), p.email.clone(), p.reasons.join("; ")];
+        let best: Vec<_> = results.prospects.iter().take(10).map(row).collect();
+        say!("\nBest prospects\n{}", table(["score", "email", "reasons"], &best));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_templates(templates: &pb::ListTemplatesResponse, json: bool) -> anyhow::Result<ExitCode> {
-    if json {
-        say!("{}", to_json("herald.v1.ListTemplatesResponse", templates)?);
-        return Ok(ExitCode::SUCCESS);
+fn show_templates(templates: &pb::ListTemplatesResponse, form: Json) -> anyhow::Result<ExitCode> {
+    if form.json {
+        return say_json(templates);
     }
     for template in &templates.templates {
-        say!("{:<26} {}", line(&template.id), line(&template.description));
+        say!("{}\n  {}", line(&template.id), line(&template.description));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn describe(campaign: &pb::Campaign) -> String {
-    let mut lines = vec![format!("campaign {} is {}", line(&campaign.id), state_name(campaign.state()))];
+    let mut lines = vec![format!("campaign {} is {}", line(&campaign.id), campaign.state().word())];
     for text in [&campaign.failure, &campaign.hold].into_iter().filter(|t| !t.is_empty()) {
         lines.push(format!("  because: {}", line(text)));
     }
@@ -390,23 +410,32 @@ fn describe(campaign: &pb::Campaign) -> String {
         lines.push(format!("  missing: {}", line(field)));
     }
     for step in &campaign.steps {
-        let known = STEPS.contains(&step.id());
-        let name = if known { step_name(step.id()) } else { "?".to_owned() };
-        let row = format!("  {name:<16} {:<11} {}", step_status_name(step.status()), line(&step.summary));
-        lines.push(row.trim_end().to_owned());
+        let summary = if step.summary == campaign.failure { "" } else { &step.summary };
+        lines.extend(step_lines(step.id(), step.status(), &line(summary)).into_iter().map(|row| format!("  {row}")));
     }
-    let next = match campaign.state() {
+    let next = next(campaign);
+    if !next.is_empty() {
+        lines.push(format!("next: {next}"));
+    }
+    lines.join("\n")
+}
+
+/// What a person can do now; empty if there is nothing.
+fn next(campaign: &pb::Campaign) -> &'static str {
+    let failed = campaign.steps.iter().find(|step| step.status() == pb::StepStatus::Failed);
+    match campaign.state() {
         pb::CampaignState::WaitingAnalysis => {
             "state the name with `herald config set website_analysis.business_name=NAME`, then `herald campaign resume`"
         }
         pb::CampaignState::WaitingTemplate => "choose one with `herald campaign select-template ID`",
         pb::CampaignState::WaitingApproval => "look at its e-mails and decide on each with `herald campaign review`",
         pb::CampaignState::Paused => "go on with `herald campaign resume`",
+        // The reason says what is to be stated; without that, it would fail again.
+        pb::CampaignState::Failed if failed.is_some_and(|s| s.id() == pb::StepId::WebsiteAnalysis) => {
+            "state what the website does not say with `herald config set website_analysis.business_name=NAME \
+             website_analysis.introduction=TEXT`, then `herald campaign resume`; or start another with another --website"
+        }
         pb::CampaignState::Failed => "try again with `herald campaign resume`",
         _ => "",
-    };
-    if !next.is_empty() {
-        lines.push(format!("next: {next}"));
     }
-    lines.join("\n")
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::client::{Connection, Tls};
+use super::output::{Json, pretty};
 use super::settings::Settings;
 use crate::check::{check_call, check_data, check_private};
 use crate::domain::finding::Finding;
@@ -33,6 +34,8 @@ pub(super) struct CheckArgs {
     server: String,
     #[command(flatten)]
     tls: Tls,
+    #[command(flatten)]
+    form: Json,
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -40,7 +43,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let config = layers.config()?;
     let mut findings = Vec::new();
     if let Err(error) = config.validate() {
-        findings.push(Finding::new(format!("the settings: {error}"), "correct them; `herald config print` shows all"));
+        findings.push(Finding::new(format!("the settings: {error}"), "correct them; `herald settings` shows all"));
     }
     findings.extend(check_private(&config, args.settings.secret_file(&layers)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -49,7 +52,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         if args.user.is_empty() {
             return;
         }
-        let connection = Connection { server: args.server.clone(), token: None, user: None, tls: args.tls.clone() };
+        let (server, timeout) = (args.server.clone(), Connection::TIMEOUT);
+        let connection = Connection { server, token: None, user: None, timeout, tls: args.tls.clone() };
         match connection.channel().await {
             Ok(channel) => {
                 for user in &args.user {
@@ -59,6 +63,11 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             Err(error) => findings.push(Finding::new(format!("{error:#}"), "start the server, or correct --server")),
         }
     });
+    if args.form.json {
+        let finding = |finding: &Finding| serde_json::json!({ "wrong": finding.wrong, "toDo": finding.to_do });
+        say!("{}", pretty(&serde_json::json!({ "findings": findings.iter().map(finding).collect::<Vec<_>>() }))?);
+        return Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     for finding in &findings {
         say!("wrong: {}\n   do: {}", line(&finding.wrong), line(&finding.to_do));
     }

@@ -1,22 +1,27 @@
 //! The connection to a server, as the command line needs it.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
+use super::peer::{Place, meet};
+use super::refusal::Unanswered;
 use crate::client::Credentials;
 use crate::config::shown;
 use crate::pb::agent_service_client::AgentServiceClient;
 use crate::pb::cache_service_client::CacheServiceClient;
 use crate::pb::tenant_service_client::TenantServiceClient;
 use crate::pb::workflow_service_client::WorkflowServiceClient;
-use crate::terminal::line;
 
 /// Which server, and as whom.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +42,9 @@ pub struct Connection {
     /// A user id, which development servers take on its word.
     #[arg(long, global = true, env = "HERALD_USER")]
     pub user: Option<String>,
+    /// How long a call may take; following a campaign takes as long as it takes.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = Connection::TIMEOUT, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
     #[command(flatten)]
     pub tls: Tls,
 }
@@ -70,20 +78,66 @@ pub struct Api {
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 impl Connection {
+    /// How long a call may take where nothing is said, in seconds; longer than a server gives it, where nothing is set.
+    pub const TIMEOUT: u64 = 60;
+
+    /// Runs a command against the server. Where nobody answered it, the error says who is there instead.
+    pub(super) fn run(&self, work: impl AsyncFnOnce(Api) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let error = match work(self.open().await?).await {
+                Ok(code) => return Ok(code),
+                Err(error) => error,
+            };
+            let Some(unanswered) = error.downcast_ref::<Unanswered>() else { return Err(error) };
+            let met = self.met(Some(&unanswered.status)).await;
+            // What was being done stands before it, without the words of the client's layers.
+            let done = error.chain().take_while(|cause| !cause.is::<Unanswered>()).map(ToString::to_string);
+            let then = if unanswered.then.is_empty() { String::new() } else { format!("\n  {}", unanswered.then) };
+            Err(anyhow!("{}{then}", done.chain([met]).collect::<Vec<_>>().join(": ")))
+        })
+    }
+
     /// Connects; the error says what to do.
     pub(super) async fn channel(&self) -> anyhow::Result<Channel> {
         let server = &self.server;
         let is_url = server.starts_with("http://") || server.starts_with("https://");
         let endpoint = Endpoint::from_shared(server.clone()).ok().filter(|_| is_url);
-        let shown = if server.contains('@') { shown(server) } else { server.clone() };
-        let endpoint =
-            endpoint.with_context(|| format!("--server {shown}: must be a URL such as http://127.0.0.1:50051"))?;
-        let mut endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
+        let endpoint = endpoint
+            .with_context(|| format!("--server {}: must be a URL such as http://127.0.0.1:50051", self.shown()))?;
+        let mut endpoint = endpoint
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(self.timeout))
+            .tcp_nodelay(true);
         if server.starts_with("https://") {
             endpoint = endpoint.tls_config(self.tls.config()?).context("--ca, --client-certificate, --client-key")?;
         }
-        let channel = endpoint.connect().await;
-        channel.with_context(|| format!("cannot reach {shown}: is `herald serve` running there?"))
+        match endpoint.connect().await {
+            Ok(channel) => Ok(channel),
+            Err(_) => Err(anyhow!("{}", self.met(None).await)),
+        }
+    }
+
+    /// Who is at the server's address, where Herald did not answer.
+    async fn met(&self, status: Option<&Status>) -> String {
+        let uri: http::Uri = self.server.parse().unwrap_or_default();
+        let is_tls = uri.scheme_str() == Some("https");
+        let tls = match is_tls.then(|| self.tls.client()).transpose() {
+            Ok(tls) => tls,
+            Err(error) => return format!("{error:#}"),
+        };
+        let place = Place {
+            host: uri.host().unwrap_or_default(),
+            port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            tls,
+            shows_certificate: self.tls.client_certificate.is_some(),
+        };
+        format!("cannot reach Herald at {}: {}", self.shown(), meet(&place, status).await)
+    }
+
+    /// The server's address without a user.
+    fn shown(&self) -> String {
+        if self.server.contains('@') { shown(&self.server) } else { self.server.clone() }
     }
 
     /// Connects, as whom the flags say.
@@ -118,25 +172,33 @@ impl Tls {
         }
         Ok(config)
     }
-}
 
-/// A refusal in words: the message, the reason that programs go by, and each bad field.
-pub(super) fn explain(status: &Status) -> anyhow::Error {
-    let details = status.get_error_details();
-    let reason = details.error_info().map(|info| format!(" [{}]", info.reason)).unwrap_or_default();
-    let mut text = format!("{}{reason}", line(status.message()));
-    if let Some(bad) = details.bad_request().filter(|bad| bad.field_violations.len() > 1) {
-        for violation in &bad.field_violations {
-            text.push_str(&format!("\n  {} {}", line(&violation.field), line(&violation.description)));
+    /// The same for a look at who is there.
+    fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {
+        let mut roots = RootCertStore::empty();
+        match &self.ca {
+            Some(path) => {
+                let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+                let found = found.ok().filter(|found| !found.is_empty());
+                let found =
+                    found.with_context(|| format!("--ca {}: no certificate in PEM can be read", path.display()))?;
+                roots.add_parsable_certificates(found);
+            }
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         }
+        let builder = ClientConfig::builder().with_root_certificates(roots);
+        let mut config = match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => {
+                let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+                let chain = chain.with_context(|| format!("--client-certificate {}", certificate.display()))?;
+                let key =
+                    PrivateKeyDer::from_pem_file(key).with_context(|| format!("--client-key {}", key.display()))?;
+                let config = builder.with_client_auth_cert(chain, key);
+                config.context("--client-certificate and --client-key do not fit each other")?
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
     }
-    if status.code() == Code::Unauthenticated {
-        text.push_str("\n  give --token, or on a development server --user (HERALD_TOKEN, HERALD_USER)");
-    }
-    anyhow::Error::msg(text)
-}
-
-/// The reason of a refusal; empty if it has none, as where the connection broke.
-pub(super) fn reason(status: &Status) -> String {
-    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
 }

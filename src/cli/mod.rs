@@ -1,9 +1,10 @@
 //! The command line.
 //!
-//! `serve` runs the server; `campaign`, `prospects`, `cache` and `config get|set` are clients of it, over gRPC like any
+//! `serve` runs the server; `campaign`, `prospects`, `suppressions`, `cache` and `config` are clients of it, over gRPC like any
 //! other; the rest is for operators. Answers go to standard output; progress, logs and errors to standard error, all of it by way
 //! of [`crate::terminal`]. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
+mod addresses;
 mod agent_config;
 mod backup;
 mod cache;
@@ -12,10 +13,12 @@ mod check;
 mod client;
 mod import;
 mod output;
+mod peer;
 mod prospects;
 mod prospects_csv;
 mod prospects_json;
 mod recipients;
+mod refusal;
 mod render;
 mod review;
 mod rotate_key;
@@ -23,6 +26,7 @@ mod serve;
 mod settings;
 mod suppressions;
 mod token;
+mod words;
 
 use std::process::ExitCode;
 
@@ -38,6 +42,10 @@ use crate::terminal::{say, tell};
 
 /// Runs outreach campaigns for many tenants: reads a website, ranks prospects, writes an e-mail to each, has them
 /// approved, and sends them.
+///
+/// With --json a command prints one JSON document: the answer of the API, in protobuf's JSON, a list as an object that holds it;
+/// `campaign run` and `campaign watch` print a line for each event. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for
+/// a person.
 #[derive(Parser)]
 #[command(name = "herald", version = env!("HERALD_VERSION"), arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
@@ -67,8 +75,10 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Put the tenants' own keys under a new master key.
     RotateKey(rotate_key::RotateKeyArgs),
-    /// Look at the server's settings; look at and change the tenant's configuration.
-    Config(settings::ConfigArgs),
+    /// Look at and change the tenant's configuration, on a running server.
+    Config(agent_config::ConfigArgs),
+    /// Print every setting of the server in force, with where its value came from.
+    Settings(settings::SettingsArgs),
     /// Print the completions of a shell, such as `herald completions bash > ~/.local/share/bash-completion/completions/herald`.
     Completions {
         /// Which shell.
@@ -95,7 +105,8 @@ pub fn main() -> ExitCode {
         Command::RotateKey(args) => rotate_key::rotate_key(&args),
         Command::Token(args) => token::token(&args),
         Command::Check(args) => check::check(&args),
-        Command::Config(args) => settings::config(&args),
+        Command::Config(args) => agent_config::config(args),
+        Command::Settings(args) => settings::settings(&args),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "herald", &mut text);
@@ -104,7 +115,7 @@ pub fn main() -> ExitCode {
         }
     };
     result.unwrap_or_else(|error| {
-        tell!("error: {error:#}");
+        tell!("error: {}", output::causes(&error));
         ExitCode::FAILURE
     })
 }

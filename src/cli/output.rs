@@ -1,23 +1,41 @@
 //! Answers on standard output: JSON for programs, tables for people.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
-use prost::Message;
+use clap::Args;
+use prost::{Message, Name};
 use serde::Serialize;
 
 use crate::pb;
-use crate::terminal::{self, line};
+use crate::terminal::{self, line, say};
 
 /// A count with its noun: `1 prospect`, `2 prospects`.
 pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// What a command prints on standard output.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(super) struct Json {
+    /// Print the answer as one JSON document instead.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// The longest cell of a table, in characters.
 const MAX_CELL: usize = 40;
 
-/// As protobuf's JSON mapping writes a message.
-pub(super) fn to_json(name: &str, message: &impl Message) -> anyhow::Result<String> {
-    pretty(&to_value(name, message)?)
+/// Prints the API's answer as protobuf's JSON mapping writes it.
+pub(super) fn say_json<M: Message + Name>(answer: &M) -> anyhow::Result<ExitCode> {
+    say!("{}", pretty(&to_value(answer)?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same in one line.
+pub(super) fn say_json_line<M: Message + Name>(answer: &M) -> anyhow::Result<()> {
+    say!("{}", terminal::json(&to_value(answer)?.to_string()));
+    Ok(())
 }
 
 /// JSON for people and programs, which a terminal does not obey.
@@ -25,13 +43,31 @@ pub(super) fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(terminal::json(&serde_json::to_string_pretty(value)?).into_owned())
 }
 
-/// The same as a value.
-pub(super) fn to_value(name: &str, message: &impl Message) -> anyhow::Result<serde_json::Value> {
-    pb::json(name, message).with_context(|| format!("no message {name}"))
+/// A message as protobuf's JSON mapping has it.
+pub(super) fn to_value<M: Message + Name>(message: &M) -> anyhow::Result<serde_json::Value> {
+    pb::json(&M::full_name(), message).with_context(|| format!("no message {}", M::full_name()))
 }
 
-/// Columns as wide as they need to be, two spaces apart; cells that are too long are cut, and each is one line.
+/// An error and its causes, each once: many a cause is told by what it has caused.
+pub(super) fn causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told.push_str(if told.is_empty() { "" } else { ": " });
+            told.push_str(&cause);
+        }
+    }
+    told
+}
+
+/// Columns as wide as they need to be, two spaces apart; cells that are too long are cut, and each is one line. Where the
+/// terminal is narrower than that, each row is a block of lines, and no cell is cut.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    columns(header, rows, terminal::width())
+}
+
+fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]], width: usize) -> String {
+    let whole = rows;
     let cells = |row: &[String; N]| row.each_ref().map(|cell| shown(cell));
     let rows: Vec<[String; N]> = rows.iter().map(cells).collect();
     let mut widths = header.map(str::len);
@@ -46,7 +82,16 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
     };
     let mut lines = vec![joined(header)];
     lines.extend(rows.iter().map(|row| joined(row.each_ref().map(String::as_str))));
+    if lines.iter().any(|line| line.chars().count() > width) {
+        return whole.iter().map(|row| block(header, row)).collect::<Vec<_>>().join("\n\n");
+    }
     lines.join("\n")
+}
+
+/// A row as lines, without what is empty.
+fn block<const N: usize>(header: [&str; N], row: &[String; N]) -> String {
+    let cells = header.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+    cells.map(|(name, cell)| format!("{name}: {}", line(cell))).collect::<Vec<_>>().join("\n")
 }
 
 fn shown(cell: &str) -> String {
@@ -67,6 +112,19 @@ mod tests {
     fn columns_are_as_wide_as_they_need_to_be_and_no_cell_is_too_long() {
         let rows = [["a\tb".to_owned(), "x".repeat(50)], ["longer".to_owned(), String::new()]];
         let expected = format!("id      name\na b     {}…\nlonger", "x".repeat(39));
-        assert_eq!(table(["id", "name"], &rows), expected);
+        assert_eq!(columns(["id", "name"], &rows, 80), expected);
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_a_row_is_a_block_and_no_cell_is_cut() {
+        let rows = [["a".to_owned(), "x".repeat(50)], ["longer".to_owned(), String::new()]];
+        let expected = format!("id: a\nname: {}\n\nid: longer", "x".repeat(50));
+        assert_eq!(columns(["id", "name"], &rows, 40), expected);
+    }
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let error = anyhow::anyhow!("refused").context("connect error: refused").context("cannot reach it");
+        assert_eq!(causes(&error), "cannot reach it: connect error: refused");
     }
 }

@@ -9,13 +9,14 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 
-use super::client::{Api, Connection, explain};
+use super::client::{Api, Connection};
 use super::import::import;
-use super::output::{pretty, table, to_value};
+use super::output::{Json, counted, say_json, table, to_value};
 use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;
+use super::refusal::explain;
 use super::render::Progress;
-use crate::domain::text::lower_name;
+use super::words::Word as _;
 use crate::pb;
 use crate::terminal::{self, say, tell};
 
@@ -36,9 +37,8 @@ enum Command {
         /// At most so many; 0 means all.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        form: Json,
     },
     /// Import prospects from a CSV or a JSON file. It is checked whole before anything is imported; addresses that the tenant
     /// has already are left as they are.
@@ -51,6 +51,8 @@ enum Command {
         file: PathBuf,
         #[command(flatten)]
         csv: CsvArgs,
+        #[command(flatten)]
+        form: Json,
     },
     /// Export prospects. CSV has what `import` takes, safe for spreadsheets: what would be read as a formula, or begins with an
     /// apostrophe, has one before it, which `import` takes away again. JSON has everything, exactly. On a terminal control
@@ -73,11 +75,11 @@ enum Command {
 #[derive(Args)]
 struct Filter {
     /// How far things have gone.
-    #[arg(long, value_parser = ["discovered", "contacted", "replied", "converted"])]
-    status: Option<String>,
+    #[arg(long)]
+    status: Option<pb::ProspectStatus>,
     /// How they have taken to being written to.
-    #[arg(long, value_parser = ["none", "awaiting", "engaged", "interested", "not-interested"])]
-    engagement: Option<String>,
+    #[arg(long)]
+    engagement: Option<pb::Engagement>,
     /// Those that a campaign has chosen.
     #[arg(long, value_name = "ID", default_value = "")]
     campaign: String,
@@ -102,51 +104,43 @@ struct Filter {
 const PAGE: i32 = 500;
 
 pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match args.command {
-            Command::List { filter, limit, json } => {
-                let mut api = args.connection.open().await?;
-                list(&mut api, &filter, limit, json).await
-            }
-            Command::Import { file, csv } => import_file(&args.connection, &file, &csv).await,
-            Command::Export { file, format, excel, filter } => {
-                let ending = file.as_ref().and_then(|file| file.extension()).and_then(|ending| ending.to_str());
-                let format = match format.as_deref().or(ending) {
-                    None | Some("csv") => Format::Csv { excel },
-                    Some("json") if excel => bail!("--excel is for CSV"),
-                    Some("json") => Format::Json,
-                    Some(other) => bail!("the format of a file that ends with .{other} is not plain: give --format"),
-                };
-                let mut api = args.connection.open().await?;
-                export(&mut api, &filter, file, format).await
-            }
+    let connection = args.connection;
+    match args.command {
+        Command::List { filter, limit, form } => {
+            connection.run(async |mut api| list(&mut api, &filter, limit, form).await)
         }
-    })
+        Command::Import { file, csv, form } => import_file(&connection, &file, &csv, form),
+        Command::Export { file, format, excel, filter } => {
+            let ending = file.as_ref().and_then(|file| file.extension()).and_then(|ending| ending.to_str());
+            let format = match format.as_deref().or(ending) {
+                None | Some("csv") => Format::Csv { excel },
+                Some("json") if excel => bail!("--excel is for CSV"),
+                Some("json") => Format::Json,
+                Some(other) => bail!("the format of a file that ends with .{other} is not plain: give --format"),
+            };
+            connection.run(async |mut api| export(&mut api, &filter, file, format).await)
+        }
+    }
 }
 
-async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
+async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyhow::Result<ExitCode> {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let mut pages = Pages::new(filter, if json { pb::ProspectView::Full } else { pb::ProspectView::Basic });
+    let mut pages = Pages::new(filter, if form.json { pb::ProspectView::Full } else { pb::ProspectView::Basic });
     let mut found = Vec::new();
     while found.len() < limit
-        && let Some(page) = pages.next(api).await?
+        && let Some(page) = pages.next(api, limit - found.len()).await?
     {
         found.extend(page);
     }
-    if found.len() > limit || (found.len() == limit && !pages.over) {
+    if !pages.over {
         tell!("there are more than these {limit}; --limit 0 shows all");
     }
-    found.truncate(limit);
-    if json {
-        let values =
-            found.iter().map(|prospect| to_value("herald.v1.Prospect", prospect)).collect::<Result<Vec<_>, _>>()?;
-        say!("{}", pretty(&values)?);
-        return Ok(ExitCode::SUCCESS);
+    if form.json {
+        return say_json(&pb::ListProspectsResponse { prospects: found, next_page_token: pages.request.page_token });
     }
     let row = |p: &pb::Prospect| {
-        let status = lower_name(p.status().as_str_name(), "PROSPECT_STATUS_");
-        let engagement = lower_name(p.engagement().as_str_name(), "ENGAGEMENT_");
+        let status = p.status().word();
+        let engagement = p.engagement().word();
         let deleted = if p.delete_time.is_some() { " (deleted)" } else { "" };
         let priority = if p.priority_score == 0 { String::new() } else { p.priority_score.to_string() };
         [
@@ -164,22 +158,31 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, json: bool) -> anyho
     Ok(ExitCode::SUCCESS)
 }
 
-async fn import_file(connection: &Connection, file: &std::path::Path, args: &CsvArgs) -> anyhow::Result<ExitCode> {
+fn import_file(
+    connection: &Connection,
+    file: &std::path::Path,
+    args: &CsvArgs,
+    form: Json,
+) -> anyhow::Result<ExitCode> {
     let progress = Progress::new("", &MultiProgress::new());
     match file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase).as_deref() {
         Some("csv") => {
             let csv = ProspectsCsv::check(file, args)?;
-            csv.import(&mut connection.open().await?, &progress).await?;
+            connection.run(async |mut api| imported(csv.import(&mut api, &progress).await?, form))
         }
         Some("json") if args.is_given() => bail!("--encoding, --map and --strict are for CSV files"),
         Some("json") => {
             let rows = read_json(file)?;
             let count = rows.len() as u64;
-            import(&mut connection.open().await?, count, super::prospects_json::batches(rows), &progress).await?;
+            let batches = super::prospects_json::batches(rows);
+            connection.run(async |mut api| imported(import(&mut api, count, batches, &progress).await?, form))
         }
         _ => bail!("{}: the file's name must end with .csv or .json", file.display()),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn imported(answer: pb::BatchCreateProspectsResponse, form: Json) -> anyhow::Result<ExitCode> {
+    if form.json { say_json(&answer) } else { Ok(ExitCode::SUCCESS) }
 }
 
 #[derive(Clone, Copy)]
@@ -191,7 +194,7 @@ enum Format {
 async fn export(api: &mut Api, filter: &Filter, file: Option<PathBuf>, format: Format) -> anyhow::Result<ExitCode> {
     let mut pages = Pages::new(filter, pb::ProspectView::Full);
     // The first page before the file is touched: a refusal leaves it as it was.
-    let first = pages.next(api).await?;
+    let first = pages.next(api, usize::MAX).await?;
     let name = file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
     let out: Box<dyn Write> = match &file {
         Some(file) => Box::new(File::create(file).with_context(|| format!("cannot write {name}"))?),
@@ -200,7 +203,7 @@ async fn export(api: &mut Api, filter: &Filter, file: Option<PathBuf>, format: F
     let exporter = Exporter::new(BufWriter::new(out), format)?;
     let count = write(api, pages, first, exporter).await.with_context(|| format!("{name} is not complete"))?;
     if file.is_some() {
-        tell!("{count} prospects exported to {name}");
+        tell!("{} exported to {name}", counted(count as u64, "prospect"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -217,11 +220,14 @@ async fn write(
             exporter.write(prospect)?;
         }
         count += prospects.len();
-        page = pages.next(api).await?;
+        page = pages.next(api, usize::MAX).await?;
     }
     exporter.finish()?;
     Ok(count)
 }
+
+/// A list of the API, written as its rows come.
+const JSON_BEGIN: &[u8] = b"{\"prospects\": [\n";
 
 /// Writes prospects in one format or the other.
 enum Exporter<W: Write> {
@@ -241,9 +247,9 @@ impl<W: Write> Exporter<W> {
         match self {
             Self::Csv(csv) => csv.write(prospect),
             Self::Json { out, begun } => {
-                out.write_all(if *begun { b",\n" } else { b"[\n" })?;
+                out.write_all(if *begun { b",\n" } else { JSON_BEGIN })?;
                 *begun = true;
-                let row = to_value("herald.v1.Prospect", prospect)?.to_string();
+                let row = to_value(prospect)?.to_string();
                 Ok(out.write_all(terminal::json(&row).as_bytes())?)
             }
         }
@@ -253,7 +259,10 @@ impl<W: Write> Exporter<W> {
         match self {
             Self::Csv(csv) => csv.finish(),
             Self::Json { mut out, begun } => {
-                out.write_all(if begun { b"\n]\n" } else { b"[]\n" })?;
+                if !begun {
+                    out.write_all(JSON_BEGIN)?;
+                }
+                out.write_all(b"\n], \"nextPageToken\": \"\"}\n")?;
                 Ok(out.flush()?)
             }
         }
@@ -268,20 +277,15 @@ struct Pages {
 
 impl Pages {
     fn new(filter: &Filter, view: pb::ProspectView) -> Self {
-        let upper = |prefix: &str, name: &Option<String>| {
-            name.as_ref().map(|name| format!("{prefix}{}", name.to_uppercase().replace('-', "_"))).unwrap_or_default()
-        };
-        let status = pb::ProspectStatus::from_str_name(&upper("PROSPECT_STATUS_", &filter.status));
-        let engagement = pb::Engagement::from_str_name(&upper("ENGAGEMENT_", &filter.engagement));
         let request = pb::ListProspectsRequest {
             page_size: PAGE,
             page_token: String::new(),
-            status: status.unwrap_or_default().into(),
+            status: filter.status.unwrap_or_default().into(),
             campaign_id: filter.campaign.clone(),
             tag: filter.tag.clone(),
             industry: filter.industry.clone(),
             query: filter.query.clone(),
-            engagement: engagement.unwrap_or_default().into(),
+            engagement: filter.engagement.unwrap_or_default().into(),
             show_deleted: filter.deleted,
             order_by: if filter.urgent { "priority_score desc".to_owned() } else { String::new() },
             view: view.into(),
@@ -289,11 +293,12 @@ impl Pages {
         Self { request, over: false }
     }
 
-    /// None after the last.
-    async fn next(&mut self, api: &mut Api) -> anyhow::Result<Option<Vec<pb::Prospect>>> {
+    /// At most so many more; None after the last.
+    async fn next(&mut self, api: &mut Api, most: usize) -> anyhow::Result<Option<Vec<pb::Prospect>>> {
         if self.over {
             return Ok(None);
         }
+        self.request.page_size = i32::try_from(most).unwrap_or(PAGE).min(PAGE);
         let answer = api.agent.list_prospects(self.request.clone()).await.map_err(|status| explain(&status))?;
         let answer = answer.into_inner();
         self.over = answer.next_page_token.is_empty();

@@ -117,7 +117,11 @@ impl<'a> ProspectsCsv<'a> {
     }
 
     /// Imports the checked rows, and says what is left out.
-    pub(super) async fn import(&self, api: &mut Api, progress: &Progress) -> anyhow::Result<()> {
+    pub(super) async fn import(
+        &self,
+        api: &mut Api,
+        progress: &Progress,
+    ) -> anyhow::Result<pb::BatchCreateProspectsResponse> {
         if !self.left_out.is_empty() {
             progress.say(&self.left_out);
         }

@@ -1,5 +1,5 @@
-//! Reads prospects from a JSON file: an array of the API's prospects in protobuf's JSON, as `herald prospects export` writes
-//! it. What the server makes itself (ids, times, counts) is passed over.
+//! Reads prospects from a JSON file in protobuf's JSON: a list of the API, as `herald prospects export` writes it, or a bare array of
+//! prospects. What the server makes itself (ids, times, counts) is passed over.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -18,12 +18,12 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
     let value: Value = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
     let values = match value {
         Value::Array(values) => values,
-        // As BatchCreateProspects takes it.
+        // As it is listed and exported, and as BatchCreateProspects takes it.
         Value::Object(mut object) => match object.remove("prospects") {
             Some(Value::Array(values)) => values,
-            _ => bail!("{name} is no JSON array of prospects"),
+            _ => bail!("{name} holds no list of prospects"),
         },
-        _ => bail!("{name} is no JSON array of prospects"),
+        _ => bail!("{name} holds no list of prospects"),
     };
     if values.is_empty() {
         bail!("{name} has no prospects");

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::client::{Api, explain};
-use super::output::to_json;
-use crate::domain::text::lower_name;
+use super::client::Api;
+use super::output::{Json, say_json, table};
+use super::refusal::explain;
+use super::words::Word as _;
 use crate::pb;
-use crate::terminal::{line, say};
+use crate::terminal::{line, say, tell};
 
 /// Who may be written to. Each option can be given several times, and lets through what fits one of its values.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,8 +18,8 @@ pub struct Rules {
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
     /// Those who got as far as that.
-    #[arg(long, value_name = "STATUS", value_parser = ["discovered", "contacted", "replied", "converted"])]
-    pub status: Vec<String>,
+    #[arg(long, value_name = "STATUS")]
+    pub status: Vec<pb::ProspectStatus>,
     /// Those of an industry.
     #[arg(long, value_name = "INDUSTRY")]
     pub industry: Vec<String>,
@@ -44,15 +45,9 @@ pub struct Rules {
 
 impl Rules {
     pub(super) fn request(&self) -> pb::RecipientRules {
-        let status = |name: &String| match name.as_str() {
-            "contacted" => pb::ProspectStatus::Contacted,
-            "replied" => pb::ProspectStatus::Replied,
-            "converted" => pb::ProspectStatus::Converted,
-            _ => pb::ProspectStatus::Discovered,
-        };
         pb::RecipientRules {
             tags: self.tag.clone(),
-            statuses: self.status.iter().map(|name| status(name).into()).collect(),
+            statuses: self.status.iter().map(|status| (*status).into()).collect(),
             industries: self.industry.clone(),
             prospect_ids: self.prospect.clone(),
             sources: self.source.clone(),
@@ -68,12 +63,11 @@ impl Rules {
 pub(super) struct PreviewArgs {
     #[command(flatten)]
     rules: Rules,
-    /// Write to at most so many, the best first.
+    /// Write to at most so many, the best first; 10,000 if left out.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     max_prospects: i32,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Json,
 }
 
 #[derive(Args)]
@@ -84,9 +78,8 @@ pub(super) struct RecipientsArgs {
     /// At most so many; 0 means all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Json,
 }
 
 /// Shows whom a campaign with these rules would write to.
@@ -94,9 +87,8 @@ pub(super) async fn preview(api: &mut Api, args: PreviewArgs) -> anyhow::Result<
     let recipients = Some(args.rules.request());
     let request = pb::PreviewRecipientsRequest { recipients, max_prospects: args.max_prospects };
     let preview = api.workflow.preview_recipients(request).await.map_err(|s| explain(&s))?.into_inner();
-    if args.json {
-        say!("{}", to_json("herald.v1.PreviewRecipientsResponse", &preview)?);
-        return Ok(ExitCode::SUCCESS);
+    if args.form.json {
+        return say_json(&preview);
     }
     let pb::PreviewRecipientsResponse { prospect_count, fitting_count, recipient_count, left_out, notes } = preview;
     say!("{recipient_count} of {prospect_count} prospects would be written to; {fitting_count} fit the filters");
@@ -126,19 +118,18 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
             break;
         }
     }
-    if args.json {
-        say!("{}", to_json("herald.v1.ListRecipientsResponse", &whole)?);
-        return Ok(ExitCode::SUCCESS);
+    if args.form.json {
+        return say_json(&whole);
     }
-    for recipient in &whole.recipients {
+    let row = |recipient: &pb::Recipient| {
         let prospect = recipient.prospect.clone().unwrap_or_default();
-        let status = if recipient.email_id.is_empty() { "" } else { recipient.email_status().as_str_name() };
-        let status = lower_name(status, "EMAIL_STATUS_");
-        let reasons = prospect.reasons.join("; ");
-        say!("{:>3}  {:<32} {status:<17} {}", prospect.score, line(&prospect.email), line(&reasons));
-    }
+        let status = if recipient.email_id.is_empty() { String::new() } else { recipient.email_status().word() };
+        [prospect.score.to_string(), prospect.email, status, prospect.reasons.join("; ")]
+    };
+    let rows: Vec<_> = whole.recipients.iter().map(row).collect();
+    say!("{}", table(["score", "email", "status", "reasons"], &rows));
     if !whole.next_page_token.is_empty() {
-        say!("there are more: --limit 0 shows all");
+        tell!("there are more; --limit 0 shows all");
     }
     show_left_out(&whole.left_out);
     Ok(ExitCode::SUCCESS)
@@ -146,7 +137,7 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
 
 fn show_left_out(left_out: &[pb::LeftOut]) {
     for of in left_out {
-        let why = lower_name(of.reason().as_str_name(), "LEFT_OUT_REASON_");
+        let why = of.reason().word();
         say!("left out: {:>6} {why:<17} such as {}", of.count, line(&of.examples.join(", ")));
     }
 }

@@ -1,141 +1,162 @@
-//! What a person sees of a campaign: a bar per step on a terminal, plain lines otherwise.
+//! What is seen of a campaign: a line for each change, and on a terminal a bar for the step that is worked on. The bar only adds to
+//! the lines: it goes when the step ends, and whoever cannot see it, or reads the screen later, misses nothing.
 
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use indicatif::MultiProgress;
 
+use super::output::say_json_line;
+use super::words::Word as _;
 use crate::pb;
 use crate::pb::campaign_event::Kind;
+use crate::pb::watch_workflow_response::Update;
 use crate::terminal::{self, Bar, tell};
 
-/// Shows a campaign's progress on standard error.
+/// Shows a campaign's progress on standard error, or its events as JSON on standard output.
 pub struct Progress {
     /// Put before each line where several campaigns are shown at once.
     label: String,
     form: Form,
+    /// What came of the step that ended last; the campaign's next state is often told with the same words.
+    summary: Mutex<String>,
 }
 
 enum Form {
-    Bars(Vec<Bar>),
+    Bar(Bar),
     /// With the tenth part of a step that was told last.
     Lines(AtomicI32),
+    Json,
 }
 
-pub(super) const STEPS: [pb::StepId; 6] = [
-    pb::StepId::WebsiteAnalysis,
-    pb::StepId::SearchStrategy,
-    pb::StepId::ProspectSearch,
-    pb::StepId::EmailGeneration,
-    pb::StepId::EmailReview,
-    pb::StepId::EmailSending,
-];
+/// The columns that a step, its status and what came of it take in one line.
+const WIDE: usize = 80;
 
 impl Progress {
-    /// Bars if standard error is a terminal, else lines.
+    /// With a bar if standard error is a terminal.
     pub fn new(label: &str, bars: &MultiProgress) -> Self {
-        let form = if terminal::is_watched() {
-            Form::Bars(STEPS.iter().map(|step| Bar::new(label, &step_name(*step), bars)).collect())
-        } else {
-            Form::Lines(AtomicI32::new(0))
-        };
-        Self { label: label.to_owned(), form }
+        let form =
+            if terminal::is_watched() { Form::Bar(Bar::new(label, bars)) } else { Form::Lines(AtomicI32::new(0)) };
+        Self { label: label.to_owned(), form, summary: Mutex::default() }
+    }
+
+    /// A line of JSON for each event.
+    pub fn json() -> Self {
+        Self { label: String::new(), form: Form::Json, summary: Mutex::default() }
+    }
+
+    /// Shows that a campaign has begun.
+    pub fn started(&self, campaign: &pb::Campaign) -> anyhow::Result<()> {
+        if matches!(self.form, Form::Json) {
+            return self.snapshot(campaign);
+        }
+        self.say(&format!("campaign {} started", campaign.id));
+        Ok(())
     }
 
     /// Shows where a campaign stands.
-    pub fn snapshot(&self, campaign: &pb::Campaign) {
-        if let Form::Bars(bars) = &self.form {
-            for (bar, step) in bars.iter().zip(&campaign.steps) {
-                show_step(bar, step.status(), step.progress, &step.summary);
+    pub fn snapshot(&self, campaign: &pb::Campaign) -> anyhow::Result<()> {
+        match &self.form {
+            Form::Json => {
+                say_json_line(&pb::WatchWorkflowResponse { update: Some(Update::Snapshot(campaign.clone())) })
             }
+            Form::Bar(bar) => {
+                let now = campaign.steps.iter().find(|step| step.status() == pb::StepStatus::InProgress);
+                if let Some(step) = now {
+                    bar.show(&step.id().word(), position(step.progress), &step.summary);
+                }
+                Ok(())
+            }
+            Form::Lines(_) => Ok(()),
         }
     }
 
     /// Shows an event.
-    pub fn event(&self, event: &pb::CampaignEvent) {
+    pub fn event(&self, event: &pb::CampaignEvent) -> anyhow::Result<()> {
         match (&self.form, &event.kind) {
-            (Form::Bars(bars), Some(Kind::StepChanged(change))) => {
-                if let Some(bar) = STEPS.iter().position(|s| *s == change.step()).and_then(|i| bars.get(i)) {
-                    show_step(bar, change.status(), change.progress, &change.summary);
-                }
+            (Form::Json, _) => {
+                return say_json_line(&pb::WatchWorkflowResponse { update: Some(Update::Event(event.clone())) });
+            }
+            (Form::Bar(bar), Some(Kind::StepChanged(change))) if change.status() == pb::StepStatus::InProgress => {
+                bar.show(&change.step().word(), position(change.progress), &change.summary);
             }
             (Form::Lines(told), Some(Kind::StepChanged(change))) if change.status() == pb::StepStatus::InProgress => {
                 let tenth = change.progress / 10;
                 if told.swap(tenth, Relaxed) != tenth {
-                    self.say(&step_line(change));
+                    step_of(change).iter().for_each(|row| self.tell(row));
                 }
             }
-            (Form::Lines(_), Some(kind)) => {
-                if let Some(line) = line(kind) {
-                    self.say(&line);
+            (_, Some(kind)) => {
+                if let (Form::Bar(bar), Kind::StepChanged(_)) = (&self.form, kind) {
+                    bar.clear();
                 }
+                rows(kind, &self.last_summary(kind)).iter().for_each(|row| self.tell(row));
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Says something beside the progress, in one line.
     pub fn say(&self, text: &str) {
-        let text = terminal::line(text);
-        let text = if self.label.is_empty() { text.into_owned() } else { format!("[{}] {text}", self.label) };
+        self.tell(&terminal::line(text));
+    }
+
+    /// What was told of the step that ended last, or of this one from now on.
+    fn last_summary(&self, kind: &Kind) -> String {
+        let mut last = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Kind::StepChanged(change) = kind {
+            last.clone_from(&change.summary);
+        }
+        last.clone()
+    }
+
+    fn tell(&self, row: &str) {
+        let row = terminal::line(row);
+        let row = if self.label.is_empty() { row.into_owned() } else { format!("[{}] {row}", self.label) };
         match &self.form {
-            Form::Bars(bars) => match bars.first() {
-                Some(bar) => bar.suspend(|| tell!("{text}")),
-                None => tell!("{text}"),
-            },
-            Form::Lines(_) => tell!("{text}"),
+            Form::Bar(bar) => bar.suspend(|| tell!("{row}")),
+            Form::Lines(_) | Form::Json => tell!("{row}"),
         }
     }
 
-    /// Leaves the bars as they stand.
+    /// Takes the bar away.
     pub fn finish(&self) {
-        if let Form::Bars(bars) = &self.form {
-            for bar in bars {
-                bar.leave();
-            }
+        if let Form::Bar(bar) = &self.form {
+            bar.clear();
         }
     }
 }
 
-fn show_step(bar: &Bar, status: pb::StepStatus, progress: i32, summary: &str) {
-    let message = match (status, summary) {
-        (pb::StepStatus::Failed, summary) => format!("failed: {summary}"),
-        (_, summary) => summary.to_owned(),
-    };
-    bar.show(u64::try_from(progress).unwrap_or(0), &message);
+fn position(progress: i32) -> u64 {
+    u64::try_from(progress).unwrap_or(0)
 }
 
-fn line(kind: &Kind) -> Option<String> {
+/// What is said of an event, without a reason that was told already; nothing of what only programs follow.
+fn rows(kind: &Kind, told: &str) -> Vec<String> {
     match kind {
         Kind::StateChanged(change) => {
-            let reason = if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
-            Some(format!("campaign {}{reason}", state_name(change.to())))
+            let is_new = !change.reason.is_empty() && change.reason != told;
+            let reason = if is_new { format!(": {}", change.reason) } else { String::new() };
+            vec![format!("campaign {}{reason}", change.to().word())]
         }
-        Kind::StepChanged(change) => Some(step_line(change)),
-        Kind::HoldChanged(hold) if hold.reason.is_empty() => Some("goes on".to_owned()),
-        Kind::HoldChanged(hold) => Some(format!("on hold: {}", hold.reason)),
-        Kind::LogAdded(_) | Kind::EmailChanged(_) => None,
+        Kind::StepChanged(change) => step_of(change),
+        Kind::HoldChanged(hold) if hold.reason.is_empty() => vec!["goes on".to_owned()],
+        Kind::HoldChanged(hold) => vec![format!("on hold: {}", hold.reason)],
+        Kind::LogAdded(_) | Kind::EmailChanged(_) => Vec::new(),
     }
 }
 
-fn step_line(change: &pb::StepChanged) -> String {
-    let status = step_status_name(change.status());
+fn step_of(change: &pb::StepChanged) -> Vec<String> {
     let rest = if change.summary.is_empty() { format!("{}%", change.progress) } else { change.summary.clone() };
-    format!("{:<16} {status:<11} {rest}", step_name(change.step()))
+    step_lines(change.step(), change.status(), &rest)
 }
 
-pub(super) fn state_name(state: pb::CampaignState) -> String {
-    plain(state.as_str_name(), "CAMPAIGN_STATE_")
-}
-
-pub(super) fn step_name(step: pb::StepId) -> String {
-    plain(step.as_str_name(), "STEP_ID_")
-}
-
-pub(super) fn step_status_name(status: pb::StepStatus) -> String {
-    plain(status.as_str_name(), "STEP_STATUS_")
-}
-
-/// `CAMPAIGN_STATE_WAITING_APPROVAL` as a person says it: `waiting approval`.
-fn plain(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', " ")
+/// A step in one line, or on a narrow terminal in two.
+pub(super) fn step_lines(step: pb::StepId, status: pb::StepStatus, rest: &str) -> Vec<String> {
+    let (step, status) = (step.word(), status.word());
+    if terminal::width() >= WIDE || rest.is_empty() {
+        return vec![format!("{step:<16} {status:<11} {rest}").trim_end().to_owned()];
+    }
+    vec![format!("{step} {status}"), format!("  {rest}")]
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::client::{Api, explain};
-use super::output::{pretty, to_json, to_value};
-use crate::domain::text::lower_name;
+use super::client::Api;
+use super::output::{Json, say_json, table};
+use super::refusal::{Unanswered, explain};
+use super::words::Word as _;
 use crate::pb::{self, EmailStatus, ReviewDecision};
-use crate::terminal::{line, say, text};
+use crate::terminal::{line, say, tell, text};
 
 #[derive(Args)]
 pub(super) struct EmailsArgs {
@@ -23,13 +24,12 @@ pub(super) struct EmailsArgs {
     campaign: String,
     /// Those that stand so.
     #[arg(long)]
-    status: Option<Status>,
+    status: Option<EmailStatus>,
     /// At most so many; 0 means all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Json,
 }
 
 #[derive(Args)]
@@ -55,53 +55,41 @@ pub(super) struct ReviewArgs {
     /// A file with a new text; - is standard input.
     #[arg(long, value_name = "FILE", requires = "ids")]
     body: Option<PathBuf>,
-    /// Print the campaign as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Where a letter stands.
-#[derive(Clone, Copy, ValueEnum)]
-enum Status {
-    AwaitingApproval,
-    Approved,
-    Rejected,
-    Sent,
-    Failed,
-    Skipped,
-    Unknown,
+    #[command(flatten)]
+    form: Json,
 }
 
 /// Lists a campaign's letters, or shows some of them.
 pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<ExitCode> {
-    let emails = if args.ids.is_empty() {
-        list(api, &args.campaign, args.status.map_or(EmailStatus::Unspecified, Status::of), args.limit).await?
+    let answer = if args.ids.is_empty() {
+        list(api, &args.campaign, args.status.unwrap_or_default(), args.limit).await?
     } else {
-        let mut emails = Vec::new();
+        let mut answer = pb::ListWorkflowEmailsResponse::default();
         for id in &args.ids {
-            emails.push(get(api, id).await?);
+            answer.emails.push(get(api, id).await?);
         }
-        emails
+        answer
     };
-    if args.json {
-        let emails: Vec<_> = emails.iter().map(|email| to_value("herald.v1.Email", email)).collect::<Result<_, _>>()?;
-        say!("{}", pretty(&emails)?);
-    } else if !args.ids.is_empty() {
-        for email in &emails {
-            say!("{}\n", letter(email));
-        }
-    } else {
-        for email in &emails {
-            let note = if email.note.is_empty() { String::new() } else { format!(" ({})", line(&email.note)) };
-            say!("{}  {:<17} {:<32} {}{note}", email.id, status_name(email), line(&email.to), line(&email.subject));
-        }
+    if args.form.json {
+        return say_json(&answer);
+    }
+    if args.ids.is_empty() {
+        let row = |e: &pb::Email| [e.id.clone(), e.status().word(), e.to.clone(), e.subject.clone(), e.note.clone()];
+        let rows: Vec<_> = answer.emails.iter().map(row).collect();
+        say!("{}", table(["id", "status", "to", "subject", "note"], &rows));
+    }
+    for email in answer.emails.iter().filter(|_| !args.ids.is_empty()) {
+        say!("{}\n", letter(email));
+    }
+    if !answer.next_page_token.is_empty() {
+        tell!("there are more; --limit 0 shows all");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Decides on letters: those that are named, or one after another.
 pub(super) async fn review(api: &mut Api, args: ReviewArgs) -> anyhow::Result<ExitCode> {
-    let campaign = if !args.ids.is_empty() {
+    let answer = if !args.ids.is_empty() {
         let decision = match (args.approve, args.reject, args.reconsider) {
             (true, ..) => ReviewDecision::Approve,
             (_, true, _) => ReviewDecision::Reject,
@@ -124,20 +112,23 @@ pub(super) async fn review(api: &mut Api, args: ReviewArgs) -> anyhow::Result<Ex
     } else {
         bail!("standard input is no terminal to ask at: name letters and say --approve or --reject");
     };
-    if args.json {
-        say!("{}", to_json("herald.v1.Campaign", &campaign)?);
-    } else {
-        let counts = campaign.emails.unwrap_or_default();
-        let (approved, rejected, left) = (counts.approved + counts.sent, counts.rejected, counts.awaiting_approval);
-        say!("{approved} approved, {rejected} rejected, {left} left to decide");
+    if args.form.json {
+        return say_json(&answer);
     }
+    let counts = answer.campaign.and_then(|campaign| campaign.emails).unwrap_or_default();
+    let taken = [("approved", answer.approved_count), ("rejected", answer.rejected_count)];
+    let taken = taken.into_iter().chain([("taken back", answer.reconsidered_count)]).filter(|(_, count)| *count > 0);
+    let done: Vec<_> = taken.map(|(what, count)| format!("{count} {what}")).collect();
+    let done = if done.is_empty() { "none decided".to_owned() } else { done.join(", ") };
+    say!("{done}, {} left to decide", counts.awaiting_approval);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows each letter that awaits approval, and asks.
-async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::Campaign> {
-    let waiting = list(api, campaign_id, EmailStatus::AwaitingApproval, 0).await?;
+async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::ReviewEmailsResponse> {
+    let waiting = list(api, campaign_id, EmailStatus::AwaitingApproval, 0).await?.emails;
     let (count, mut input) = (waiting.len(), std::io::stdin().lock());
+    let mut done = pb::ReviewEmailsResponse::default();
     'letters: for (n, mut email) in waiting.into_iter().enumerate() {
         say!("\n{}\n", letter(&email));
         loop {
@@ -181,14 +172,20 @@ async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::Campaign> {
             let review =
                 pb::EmailReview { email_id: email.id.clone(), decision: decision.into(), ..Default::default() };
             match decide(api, campaign_id, vec![review]).await {
-                Ok(_) => break,
+                Ok(answer) => {
+                    done.approved_count += answer.approved_count;
+                    done.rejected_count += answer.rejected_count;
+                    break;
+                }
+                Err(error) if error.is::<Unanswered>() => return Err(error),
                 Err(error) => say!("{error:#}"),
             }
         }
     }
     let request = pb::GetWorkflowRequest { campaign_id: campaign_id.to_owned() };
     let answer = api.workflow.get_workflow(request).await.map_err(|s| explain(&s))?;
-    Ok(answer.into_inner().campaign.unwrap_or_default())
+    done.campaign = answer.into_inner().campaign;
+    Ok(done)
 }
 
 /// The subject and text after a person has edited them; None if they are as they were.
@@ -213,11 +210,14 @@ fn edited(email: &pb::Email) -> anyhow::Result<Option<(String, String)>> {
     Ok(Some((subject.trim().to_owned(), body.trim().to_owned())))
 }
 
-async fn decide(api: &mut Api, campaign_id: &str, reviews: Vec<pb::EmailReview>) -> anyhow::Result<pb::Campaign> {
+async fn decide(
+    api: &mut Api,
+    campaign_id: &str,
+    reviews: Vec<pb::EmailReview>,
+) -> anyhow::Result<pb::ReviewEmailsResponse> {
     // An empty id means the live campaign, which is the newest.
     let request = pb::ReviewEmailsRequest { campaign_id: campaign_id.to_owned(), reviews, others: 0 };
-    let answer = api.workflow.review_emails(request).await.map_err(|s| explain(&s))?;
-    Ok(answer.into_inner().campaign.unwrap_or_default())
+    Ok(api.workflow.review_emails(request).await.map_err(|s| explain(&s))?.into_inner())
 }
 
 async fn get(api: &mut Api, id: &str) -> anyhow::Result<pb::Email> {
@@ -226,18 +226,24 @@ async fn get(api: &mut Api, id: &str) -> anyhow::Result<pb::Email> {
 }
 
 /// At most `limit` of a campaign's letters; 0 means all.
-async fn list(api: &mut Api, campaign: &str, status: EmailStatus, limit: usize) -> anyhow::Result<Vec<pb::Email>> {
+async fn list(
+    api: &mut Api,
+    campaign: &str,
+    status: EmailStatus,
+    limit: usize,
+) -> anyhow::Result<pb::ListWorkflowEmailsResponse> {
     let wanted = if limit == 0 { usize::MAX } else { limit };
-    let (mut emails, mut page_token) = (Vec::new(), String::new());
+    let mut whole = pb::ListWorkflowEmailsResponse::default();
     loop {
-        let page_size = i32::try_from((wanted - emails.len()).min(200)).unwrap_or(200);
+        let page_size = i32::try_from((wanted - whole.emails.len()).min(200)).unwrap_or(200);
         let (campaign_id, status) = (campaign.to_owned(), status.into());
+        let page_token = std::mem::take(&mut whole.next_page_token);
         let request = pb::ListWorkflowEmailsRequest { campaign_id, page_size, page_token, status };
         let page = api.workflow.list_workflow_emails(request).await.map_err(|s| explain(&s))?.into_inner();
-        emails.extend(page.emails);
-        page_token = page.next_page_token;
-        if page_token.is_empty() || emails.len() >= wanted {
-            return Ok(emails);
+        whole.emails.extend(page.emails);
+        whole.next_page_token = page.next_page_token;
+        if whole.next_page_token.is_empty() || whole.emails.len() >= wanted {
+            return Ok(whole);
         }
     }
 }
@@ -255,7 +261,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
 
 /// A letter as it will be, or was, sent.
 fn letter(email: &pb::Email) -> String {
-    let mut lines = vec![format!("{}: {}", email.id, status_name(email))];
+    let mut lines = vec![format!("{}: {}", email.id, email.status().word())];
     if !email.note.is_empty() {
         lines.push(format!("Note: {}", line(&email.note)));
     }
@@ -267,24 +273,4 @@ fn letter(email: &pb::Email) -> String {
         text(&email.body).into_owned(),
     ]);
     lines.join("\n")
-}
-
-fn status_name(email: &pb::Email) -> String {
-    lower_name(email.status().as_str_name(), "EMAIL_STATUS_")
-}
-
-// === impl Status ===
-
-impl Status {
-    fn of(self) -> EmailStatus {
-        match self {
-            Self::AwaitingApproval => EmailStatus::AwaitingApproval,
-            Self::Approved => EmailStatus::Approved,
-            Self::Rejected => EmailStatus::Rejected,
-            Self::Sent => EmailStatus::Sent,
-            Self::Failed => EmailStatus::Failed,
-            Self::Skipped => EmailStatus::Skipped,
-            Self::Unknown => EmailStatus::Unknown,
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::settings::Settings;
+use super::settings::FolderSettings;
 use crate::domain::clock::SystemRandom;
 use crate::files::{DataDir, database_of};
 use crate::store::{MasterKey, rewrap_data_keys};
@@ -16,7 +16,7 @@ use crate::terminal::say;
 #[derive(Args)]
 pub(super) struct RotateKeyArgs {
     #[command(flatten)]
-    settings: Settings,
+    settings: FolderSettings,
 }
 
 const NEW: &str = "HERALD_NEW_MASTER_KEY";

@@ -42,7 +42,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.listen).await;
-        let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let listener = listener.with_context(|| format!("listen: cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let signal = app::stop_on_signal()?;

@@ -1,15 +1,34 @@
-//! The server's settings, for the commands that need them.
+//! The server's settings, for the commands that need them, and `herald settings`, which prints them.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Args;
+use serde_json::json;
 
-use super::agent_config;
+use super::output::{Json, pretty};
 use crate::budget;
 use crate::config::Layers;
 use crate::terminal::say;
+
+/// For commands that need a setting or two, and no flag for them.
+#[derive(Args)]
+pub(super) struct SettingsFile {
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE", env = "HERALD_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// For commands that work in the data folder.
+#[derive(Args)]
+pub(super) struct FolderSettings {
+    /// The folder for the database and the tenants' files; made if it is not there. [default: data] [env: HERALD_DATA_DIR=]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    #[command(flatten)]
+    file: SettingsFile,
+}
 
 /// Where the settings come from: defaults, file, environment, flags, the later ones before the earlier ones.
 #[derive(Args)]
@@ -21,50 +40,83 @@ pub(super) struct Settings {
     /// The address to serve on; port 0 picks a free one. [default: 127.0.0.1:50051] [env: HERALD_LISTEN=]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// The folder for the database and the tenants' files; made if it is not there. [default: data] [env: HERALD_DATA_DIR=]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
-    /// A TOML file with settings.
-    #[arg(long, value_name = "FILE", env = "HERALD_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    folder: FolderSettings,
 }
 
+/// Print every setting of the server in force, as TOML, with where its value came from. Secrets are hidden.
 #[derive(Args)]
-pub(super) struct ConfigArgs {
-    #[command(subcommand)]
-    command: Command,
+pub(super) struct SettingsArgs {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    form: Json,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Print every setting of the server in force, as TOML, with where its value came from. Secrets are hidden.
-    Print(Settings),
-    /// Print the tenant's configuration, from a running server. The password of its mail server never comes out.
-    Get(agent_config::GetArgs),
-    /// Change fields of the tenant's configuration, on a running server.
-    Set(agent_config::SetArgs),
-}
-
-impl Settings {
-    /// The configuration file, if there is one and it holds a secret.
-    pub(super) fn secret_file(&self, layers: &Layers) -> Option<&Path> {
-        self.config.as_deref().filter(|_| layers.file_holds_secret())
+/// Prints the settings, and then says whether they can work.
+pub(super) fn settings(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
+    let layers = args.settings.layers()?;
+    let config = layers.config()?;
+    if args.form.json {
+        let setting = |(key, value, origin)| json!({ "key": key, "value": value, "origin": origin });
+        let settings: Vec<_> = layers.entries()?.into_iter().map(setting).collect();
+        say!("{}", pretty(&json!({ "settings": settings, "memoryBytes": budget::sum(&config).to_string() }))?);
+    } else {
+        say!("{}", layers.describe()?.trim_end());
+        say!("\n# The memory that this may take at most (docs/operating.md):");
+        budget::describe(&config).lines().for_each(|line| say!("# {line}"));
     }
+    config.validate()?;
+    Ok(ExitCode::SUCCESS)
+}
 
+// === impl SettingsFile ===
+
+impl SettingsFile {
     /// The settings as they are, whether or not they can work.
     pub(super) fn layers(&self) -> anyhow::Result<Layers> {
+        self.under(&[])
+    }
+
+    /// The same with those of flags, by their paths.
+    fn under(&self, flags: &[(&str, String)]) -> anyhow::Result<Layers> {
         let file = self.config.as_ref().map(|path| {
             std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read the configuration file {}", path.display()))
         });
-        let file = file.transpose()?;
-        let mut flags = Vec::new();
+        Ok(Layers::read(file.transpose()?.as_deref(), environment()?, flags)?)
+    }
+}
+
+// === impl FolderSettings ===
+
+impl FolderSettings {
+    /// The settings as they are, whether or not they can work.
+    pub(super) fn layers(&self) -> anyhow::Result<Layers> {
+        self.file.under(&self.flags())
+    }
+
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        self.data_dir.clone().map(|value| ("data_dir", value)).into_iter().collect()
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The configuration file, if there is one and it holds a secret.
+    pub(super) fn secret_file(&self, layers: &Layers) -> Option<&Path> {
+        self.folder.file.config.as_deref().filter(|_| layers.file_holds_secret())
+    }
+
+    /// The settings as they are, whether or not they can work.
+    pub(super) fn layers(&self) -> anyhow::Result<Layers> {
+        let mut flags = self.folder.flags();
         if self.dev {
             flags.push(("dev", "true".to_owned()));
         }
         flags.extend(self.listen.clone().map(|value| ("listen", value)));
-        flags.extend(self.data_dir.clone().map(|value| ("data_dir", value)));
-        Ok(Layers::read(file.as_deref(), environment()?, &flags)?)
+        self.folder.file.under(&flags)
     }
 }
 
@@ -80,20 +132,4 @@ fn environment() -> anyhow::Result<Vec<(String, String)>> {
         }
     }
     Ok(all)
-}
-
-pub(super) fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let settings = match &args.command {
-        Command::Print(settings) => settings,
-        Command::Get(args) => return agent_config::get(args),
-        Command::Set(args) => return agent_config::set(args),
-    };
-    let layers = settings.layers()?;
-    say!("{}", layers.describe()?.trim_end());
-    let config = layers.config()?;
-    say!("\n# The memory that this may take at most (docs/operating.md):");
-    budget::describe(&config).lines().for_each(|line| say!("# {line}"));
-    // What cannot work is told as well, after what it is.
-    config.validate()?;
-    Ok(ExitCode::SUCCESS)
 }

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::client::{Api, Connection, explain};
-use super::output::{counted, pretty, table, to_value};
-use crate::domain::text::lower_name;
+use super::addresses::read_addresses;
+use super::client::{Api, Connection};
+use super::output::{Json, counted, say_json, table};
+use super::refusal::explain;
+use super::words::Word as _;
 use crate::pb;
-use crate::terminal::say;
+use crate::terminal::{say, tell};
 
 #[derive(Args)]
 pub(super) struct SuppressionsArgs {
@@ -27,27 +29,31 @@ enum Command {
         /// The addresses.
         #[arg(value_name = "ADDRESS")]
         emails: Vec<String>,
-        /// A file with an address on each line, besides.
+        /// A file with an address on each line, besides; a first line that names the column is passed over. It is checked whole
+        /// before anything is added.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         /// Why.
-        #[arg(long, default_value = "manual", value_parser = ["manual", "unsubscribed", "bounced", "complained"])]
-        reason: String,
+        #[arg(long, default_value = "manual")]
+        reason: pb::SuppressionReason,
+        #[command(flatten)]
+        form: Json,
     },
     /// Let an address be written to again.
     Remove {
         /// The address, in whatever spelling.
         #[arg(value_name = "ADDRESS")]
         email: String,
+        #[command(flatten)]
+        form: Json,
     },
     /// List them, the newest first.
     List {
         /// At most so many; 0 means all.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        form: Json,
     },
 }
 
@@ -55,76 +61,73 @@ enum Command {
 const BATCH: usize = 1_000;
 
 pub(super) fn suppressions(args: SuppressionsArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut api = args.connection.open().await?;
-        match args.command {
-            Command::Add { mut emails, file, reason } => {
-                if let Some(path) = file {
-                    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-                    emails.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-                }
-                add(&mut api, &emails, &reason).await
+    let mut command = args.command;
+    if let Command::Add { emails, file: Some(path), .. } = &mut command {
+        // A bad file is told before a server is needed.
+        emails.extend(read_addresses(path)?);
+    }
+    args.connection.run(async |mut api| match command {
+        Command::Add { emails, reason, form, .. } => add(&mut api, &emails, reason, form).await,
+        Command::Remove { email, form } => {
+            let request = pb::RemoveSuppressionRequest { email: email.clone() };
+            let answer = api.agent.remove_suppression(request).await.map_err(|s| explain(&s))?;
+            if form.json {
+                return say_json(&answer.into_inner());
             }
-            Command::Remove { email } => {
-                let request = pb::RemoveSuppressionRequest { email };
-                api.agent.remove_suppression(request).await.map_err(|s| explain(&s))?;
-                say!("removed");
-                Ok(ExitCode::SUCCESS)
-            }
-            Command::List { limit, json } => list(&mut api, limit, json).await,
+            say!("{email} is removed: it may be written to again");
+            Ok(ExitCode::SUCCESS)
         }
+        Command::List { limit, form } => list(&mut api, limit, form).await,
     })
 }
 
-async fn add(api: &mut Api, emails: &[String], reason: &str) -> anyhow::Result<ExitCode> {
+async fn add(api: &mut Api, emails: &[String], reason: pb::SuppressionReason, form: Json) -> anyhow::Result<ExitCode> {
     if emails.is_empty() {
         bail!("name addresses, or a --file with one on each line");
     }
-    let reason = match reason {
-        "unsubscribed" => pb::SuppressionReason::Unsubscribed,
-        "bounced" => pb::SuppressionReason::Bounced,
-        "complained" => pb::SuppressionReason::Complained,
-        _ => pb::SuppressionReason::Manual,
-    };
     let suppression = |email: &String| pb::Suppression {
         email: email.clone(),
         reason: reason.into(),
         source: "herald suppressions".to_owned(),
         ..Default::default()
     };
-    let mut added = 0;
+    let mut answer = pb::AddSuppressionsResponse::default();
     for some in emails.chunks(BATCH) {
         let suppressions = some.iter().map(suppression).collect();
         let request = pb::AddSuppressionsRequest { suppressions, request_id: String::new() };
-        let answer = api.agent.add_suppressions(request).await.map_err(|s| explain(&s))?.into_inner();
-        added += u64::try_from(answer.added_count).unwrap_or(0);
+        let batch = api.agent.add_suppressions(request).await.map_err(|s| explain(&s))?.into_inner();
+        answer.added_count += batch.added_count;
     }
+    if form.json {
+        return say_json(&answer);
+    }
+    let added = u64::try_from(answer.added_count).unwrap_or(0);
     let there = emails.len() as u64 - added;
     say!("{} added, {there} there already", counted(added, "suppression"));
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(api: &mut Api, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
+async fn list(api: &mut Api, limit: usize, form: Json) -> anyhow::Result<ExitCode> {
     let wanted = if limit == 0 { usize::MAX } else { limit };
-    let (mut all, mut page_token) = (Vec::new(), String::new());
+    let mut whole = pb::ListSuppressionsResponse::default();
     loop {
-        let page_size = i32::try_from((wanted - all.len()).min(200)).unwrap_or(200);
+        let page_size = i32::try_from((wanted - whole.suppressions.len()).min(200)).unwrap_or(200);
+        let page_token = std::mem::take(&mut whole.next_page_token);
         let request = pb::ListSuppressionsRequest { page_size, page_token, ..Default::default() };
         let page = api.agent.list_suppressions(request).await.map_err(|s| explain(&s))?.into_inner();
-        all.extend(page.suppressions);
-        page_token = page.next_page_token;
-        if page_token.is_empty() || all.len() >= wanted {
+        whole.suppressions.extend(page.suppressions);
+        whole.next_page_token = page.next_page_token;
+        if whole.next_page_token.is_empty() || whole.suppressions.len() >= wanted {
             break;
         }
     }
-    if json {
-        let all: Vec<_> = all.iter().map(|s| to_value("herald.v1.Suppression", s)).collect::<Result<_, _>>()?;
-        say!("{}", pretty(&all)?);
-        return Ok(ExitCode::SUCCESS);
+    if form.json {
+        return say_json(&whole);
     }
-    let reason = |s: &pb::Suppression| lower_name(s.reason().as_str_name(), "SUPPRESSION_REASON_");
-    let rows: Vec<_> = all.iter().map(|s| [s.email.clone(), reason(s), s.source.clone()]).collect();
-    say!("{}", table(["address", "reason", "source"], &rows));
+    let row = |s: &pb::Suppression| [s.email.clone(), s.reason().word(), s.source.clone()];
+    say!("{}", table(["address", "reason", "source"], &whole.suppressions.iter().map(row).collect::<Vec<_>>()));
+    if !whole.next_page_token.is_empty() {
+        tell!("there are more; --limit 0 shows all");
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use super::settings::Settings;
+use super::output::{Json, pretty};
+use super::settings::SettingsFile;
 use crate::auth::{Claimed, mint_token};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::tenant::{Role, TenantId};
@@ -27,11 +28,13 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
     #[command(flatten)]
-    settings: Settings,
+    file: SettingsFile,
+    #[command(flatten)]
+    form: Json,
 }
 
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
-    let auth = args.settings.layers()?.config()?.auth;
+    let auth = args.file.layers()?.config()?.auth;
     if auth.hs256_secret.expose().is_empty() {
         bail!("there is no auth.hs256_secret to sign with: set HERALD_AUTH_HS256_SECRET to the server's");
     }
@@ -45,6 +48,7 @@ pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
         role: args.role.as_deref().and_then(Role::parse),
         expiry: SystemClock.now().plus_seconds(i64::from(args.minutes) * 60),
     };
-    say!("{}", mint_token(&auth, &claimed)?);
+    let token = mint_token(&auth, &claimed)?;
+    say!("{}", if args.form.json { pretty(&serde_json::json!({ "token": token }))? } else { token });
     Ok(ExitCode::SUCCESS)
 }

@@ -54,7 +54,9 @@ struct Allowed {
 /// A name that leads nowhere that may be read, whether or not it leads anywhere; kept as a type so that it is told from
 /// other failures. Who asks must not learn which names there are inside.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} leads to no address on the public internet")]
+#[error(
+    "{0} leads to no address on the public internet (the server's setting fetch.allow_private lets it read others)"
+)]
 struct NotPublic(String);
 
 /// What an address has given.

@@ -135,11 +135,6 @@ pub fn web_url(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// The part of an enum's name that says something, for people: `PROSPECT_STATUS_CONTACTED` is `contacted`.
-pub fn lower_name(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', " ")
-}
-
 /// The text cut to at most `most` characters, on a character boundary.
 pub fn cut(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])

@@ -87,10 +87,16 @@ impl WebsiteAnalysis {
         self
     }
 
-    /// Whether a letter can be written from what the tenant states alone: it says who the company is, and something of it.
-    pub fn stands_alone(&self) -> bool {
-        let said = [&self.introduction, &self.product_type].into_iter().any(|text| !text.is_empty());
-        !self.business_name.is_empty() && (said || !self.selling_points.is_empty())
+    /// What is missing for a letter to be written from what the tenant states alone: who the company is, and something of it.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        if self.business_name.is_empty() {
+            missing.push("business_name");
+        }
+        if self.introduction.is_empty() && self.product_type.is_empty() && self.selling_points.is_empty() {
+            missing.push("introduction");
+        }
+        missing
     }
 }
 

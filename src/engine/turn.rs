@@ -79,7 +79,7 @@ impl<'a> Turn<'a> {
             return Err(Verdict::Release);
         }
         if self.job.claim.suspicion.deaths >= MAX_DEATHS {
-            let reason = "reading the website has stopped the server three times: have its pages looked at; Resume tries once more";
+            let reason = "reading the website has stopped the server three times: have its pages looked at; resuming the campaign tries once more";
             return Err(self.fail_with(&campaign, |reason| Next::FailSuspect { reason }, reason.to_owned()).await);
         }
         Ok(campaign)

@@ -20,7 +20,7 @@ pub struct DataDir {
 pub enum DataDirError {
     #[error("another Herald works in the data folder {0}: stop it, or choose another folder with --data-dir")]
     Locked(String),
-    #[error("cannot use the data folder {path}: {source}")]
+    #[error("data_dir: cannot use the data folder {path}: {source}")]
     Io { path: String, source: io::Error },
     #[error(
         "the data folder {0} is on a file system that takes upper and lower case for the same, so that two tenants could \

@@ -88,7 +88,7 @@ pub(super) async fn refuse_unknown(store: &Scoped<'_>, rules: &RecipientRules) -
 
 /// What whoever starts with these rules should know.
 pub(super) fn notes(rules: &RecipientRules) -> Vec<String> {
-    let again = "not_again_days is 0: people who were written to before are written to again";
+    let again = "people who were written to before are written to again, however lately";
     (rules.not_again_days == 0).then(|| again.to_owned()).into_iter().collect()
 }
 

@@ -467,7 +467,10 @@ pub(super) fn end_review_if_none_waits(
     if !reviews || campaign.emails.awaiting_approval > 0 {
         return Ok(false);
     }
-    let summary = format!("{} approved, {} rejected", campaign.emails.approved, campaign.emails.rejected);
+    let emails = &campaign.emails;
+    // Others were sent already, if this one's decision was taken back on the way.
+    let approved = emails.approved + emails.sending + emails.sent + emails.failed + emails.unknown;
+    let summary = format!("{approved} approved, {} rejected", emails.rejected);
     events.push(set_step(tx, &campaign.id, StepId::EmailReview, StepStatus::Completed, 100, &summary)?);
     set_current_step(tx, &campaign.id, StepId::EmailSending)?;
     if campaign.state == paused {

@@ -9,33 +9,37 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::line;
 
 /// Of something that is done by the hundred.
-pub struct Bar(ProgressBar);
+pub struct Bar {
+    bar: ProgressBar,
+    label: String,
+}
 
 impl Bar {
-    /// Below those that are there; `label` stands before its name.
-    pub fn new(label: &str, name: &str, bars: &MultiProgress) -> Self {
-        let style = ProgressStyle::with_template("{prefix} {bar:24} {pos:>3}%  {wide_msg}");
+    /// Below those that are there; `label` stands before what is done. A narrow terminal cuts the end of it.
+    pub fn new(label: &str, bars: &MultiProgress) -> Self {
+        let style = ProgressStyle::with_template("{pos:>3}% {bar:10} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = bars.add(ProgressBar::new(100));
         bar.set_style(style.progress_chars("━╸─"));
-        let head = if label.is_empty() { String::new() } else { format!("[{label}] ") };
-        bar.set_prefix(line(&format!("{head}{name:16}")).into_owned());
-        Self(bar)
+        Self { bar, label: if label.is_empty() { String::new() } else { format!("[{label}] ") } }
     }
 
-    /// How far it is, and what there is to say.
-    pub fn show(&self, position: u64, message: &str) {
-        self.0.set_position(position);
-        self.0.set_message(line(message).into_owned());
+    /// What is done, how far it is, and what there is to say.
+    pub fn show(&self, what: &str, position: u64, message: &str) {
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
+        self.bar.set_message(line(&format!("{}{what} {message}", self.label)).trim_end().to_owned());
+        self.bar.set_position(position);
     }
 
     /// Does something while the bars are out of the way.
     pub fn suspend(&self, work: impl FnOnce()) {
-        self.0.suspend(work);
+        self.bar.suspend(work);
     }
 
-    /// Leaves it as it stands.
-    pub fn leave(&self) {
-        self.0.abandon();
+    /// Takes it off the screen until it is shown again.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -13,7 +13,7 @@ use crate::support::{add_prospects, approve_all, eml_files, folder, newest, outb
 
 /// `herald …` on a data folder: whether it went well, and what it said.
 fn run(args: &[&str], data: &Path) -> (bool, String) {
-    let output = herald().args(args).args(["--dev", "--data-dir"]).arg(data).output().expect("it ends");
+    let output = herald().args(args).env("HERALD_DEV", "true").arg("--data-dir").arg(data).output().expect("it ends");
     (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8"))
 }
 

@@ -81,7 +81,7 @@ async fn each_planted_fault_in_the_data_folder_is_found() {
         "does not open the data keys of 2 of 2 tenants",
         "HERALD_MASTER_KEY",
     );
-    finds(data.path(), &[], &[("HERALD_ENGINE_WORKERS", "0")], "engine.workers", "config print");
+    finds(data.path(), &[], &[("HERALD_ENGINE_WORKERS", "0")], "engine.workers", "herald settings");
 
     let users = data.path().join("users");
     std::fs::create_dir_all(users.join("stranger")).expect("made");

@@ -54,8 +54,12 @@ async fn the_example_campaign_runs_to_its_end_and_prints_its_results() {
     // Machines read JSON; the same prospects again are duplicates.
     let json = [&run[..], &["--json", "--not-again-days", "0"]].concat();
     let output = campaign(&server, "user_a", &json).await;
-    let results: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(results["campaign"]["state"], "CAMPAIGN_STATE_COMPLETED");
+    let events: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(events.last().expect("events")["event"]["stateChanged"]["to"], "CAMPAIGN_STATE_COMPLETED");
+    let results = campaign(&server, "user_a", &["results", "--json"]).await;
+    let results: serde_json::Value = serde_json::from_slice(&results.stdout).expect("JSON");
+    assert_eq!(results["campaign"]["id"], events[0]["snapshot"]["id"]);
     assert_eq!(results["analysis"]["businessName"], "Fernwick Instruments");
     assert!(text(&output.stderr).contains("0 prospects imported, 50 were there already"));
 
@@ -81,7 +85,7 @@ async fn a_campaign_that_waits_says_what_to_do_and_does_it() {
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stdout).contains("herald campaign review"));
     assert!(text(&campaign(&server, "user_a", &["pause"]).await.stdout).contains("is paused"));
-    assert!(text(&campaign(&server, "user_a", &["resume"]).await.stdout).contains("is waiting approval"));
+    assert!(text(&campaign(&server, "user_a", &["resume"]).await.stdout).contains("is waiting-approval"));
     assert!(campaign(&server, "user_a", &["approve"]).await.status.success());
     assert!(campaign(&server, "user_a", &["watch"]).await.status.success());
     let cancel = campaign(&server, "user_a", &["cancel"]).await;
@@ -178,13 +182,15 @@ async fn a_minted_token_is_taken_by_a_server_with_the_same_settings() {
 
 #[test]
 fn the_settings_in_force_and_completions_are_printed() {
-    let output =
-        herald().args(["config", "print", "--dev"]).env("HERALD_ENGINE_WORKERS", "3").output().expect("it ends");
+    let output = herald().args(["settings", "--dev"]).env("HERALD_ENGINE_WORKERS", "3").output().expect("it ends");
     let out = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(out.contains("engine.workers = 3 # HERALD_ENGINE_WORKERS") && out.contains("dev = true # --dev"), "{out}");
-    let output = herald().args(["config", "print"]).output().expect("it ends");
+    let output = herald().args(["settings"]).output().expect("it ends");
     assert!(!output.status.success() && text(&output.stderr).contains("no credentials are configured"));
+    let output = herald().args(["config", "print", "--dev"]).output().expect("it ends");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("`herald settings` prints the server's settings"));
     for shell in ["bash", "zsh", "fish"] {
         let output = herald().args(["completions", shell]).output().expect("it ends");
         assert!(text(&output.stdout).contains("select-template"), "{shell}");
@@ -212,13 +218,13 @@ fn a_secret_is_in_no_error_whatever_is_wrong_beside_it() {
     let files = folder();
     let file = files.path().join("herald.toml");
     std::fs::write(&file, "[auth]\nhs256_secret = 's3cret's\n").expect("written");
-    for command in [&["serve"][..], &["config", "print"], &["check"], &["token", "--subject", "user_a"]] {
+    for command in [&["serve"][..], &["settings"], &["check"], &["token", "--subject", "user_a"]] {
         let error = told(herald().args(command).arg("--config").arg(&file));
         assert!(error.contains("the configuration file, line 2, column 24"), "{error}");
     }
     let url = ("HERALD_CACHE_URL", "redis-cluster://u:s3cret@a:1?node=u:s3cret@b:2");
     assert!(told(herald().args(["serve", "--dev"]).env(url.0, url.1)).contains("cache.url"));
-    assert!(told(herald().args(["config", "print", "--dev"]).env(url.0, url.1)).contains("cache.url = \"***\""));
+    assert!(told(herald().args(["settings", "--dev"]).env(url.0, url.1)).contains("cache.url = \"***\""));
     assert!(told(herald().args(["check", "--dev"]).env(url.0, url.1)).contains("cache.url"));
     let help =
         herald().args(["check", "--help"]).env("HERALD_SERVER", "http://u:s3cret@host").output().expect("it ends");
@@ -259,7 +265,12 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
     let (ok, out, err) = client(&server, &["prospects", "list", "--json"]).await;
     assert!(ok, "{err}");
     let rows: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-    let first = rows.as_array().expect("rows").iter().find(|row| row["email"] == "a@example.com").expect("the first");
+    let first = rows["prospects"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .find(|row| row["email"] == "a@example.com")
+        .expect("the first");
     assert_eq!((&first["company"], &first["contactName"]), (&"=HYPERLINK(1)".into(), &"+49 30".into()));
     assert_eq!((&first["notes"], &first["conversionProbability"]), (&"-1\nsecond, line".into(), &0.into()));
 
@@ -291,7 +302,7 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
                 ["email", "company", "contactName", "notes", "tags", "priorityScore", "conversionProbability", "status"]
                     .map(|field| row[field].to_string())
             };
-            let mut told: Vec<_> = rows.as_array().expect("rows").iter().map(told).collect();
+            let mut told: Vec<_> = rows["prospects"].as_array().expect("rows").iter().map(told).collect();
             told.sort();
             told
         };
@@ -314,7 +325,7 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
     for (name, text, told) in [
         ("none.json", "[]", "no prospects"),
         ("broken.json", "[{", "is no JSON"),
-        ("object.json", "{}", "no JSON array of prospects"),
+        ("object.json", "{}", "no list of prospects"),
         ("field.json", r#"[{"mail": "a@example.com"}]"#, "row 1"),
         ("prospects.txt", "", ".csv or .json"),
     ] {
@@ -323,7 +334,10 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
         assert!(!ok && err.contains(told), "{name}: {err}");
     }
     let (_, out, _) = client(&server, &["prospects", "list", "--json"]).await;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).expect("JSON").as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&out).expect("JSON")["prospects"].as_array().map(Vec::len),
+        Some(2)
+    );
     let (ok, _, err) = client(&server, &["prospects", "export", "/nowhere/out.csv"]).await;
     assert!(!ok && err.contains("cannot write /nowhere/out.csv"), "{err}");
 }
@@ -340,7 +354,10 @@ async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
         (&["cache", "set", "n", "9007199254740991"], ""),
         (&["cache", "get", "n"], "9007199254740991\n"),
         (&["cache", "keys"], "k\nn\nplain\n"),
-        (&["cache", "keys", "--prefix", "p", "--json"], "[\n  \"plain\"\n]\n"),
+        (
+            &["cache", "keys", "--prefix", "p", "--json"],
+            "{\n  \"keys\": [\n    \"plain\"\n  ],\n  \"nextPageToken\": \"\"\n}\n",
+        ),
     ] {
         let (ok, out, err) = client(&server, args).await;
         assert_eq!((ok, out.as_str()), (true, expected), "{args:?}: {err}");
@@ -365,12 +382,22 @@ async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
         "smtp.password=-",
     ];
     let (ok, out, err) = client_with(&server, &set, "s3cret\n").await;
-    assert!(ok && out.is_empty(), "{out}{err}");
+    assert!(ok && !out.contains("s3cret"), "{out}{err}");
+    for line in [
+        "sender.email = grace@example.com",
+        "industries = Farming, Gardening",
+        "goal = press",
+        "auto_approve = true",
+        "controls.max_emails_per_hour = 20",
+        "smtp.password is set",
+    ] {
+        assert!(out.lines().any(|told| told == line), "{line} in:\n{out}");
+    }
     let (ok, out, _) = client(&server, &["config", "get"]).await;
     for (field, value) in [
         ("sender.email", "grace@example.com"),
         ("industries", "Farming, Gardening"),
-        ("goal", "CAMPAIGN_GOAL_PRESS"),
+        ("goal", "press"),
         ("controls.max_emails_per_hour", "20"),
         ("smtp.has_password", "true"),
     ] {
@@ -382,15 +409,16 @@ async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
     assert_eq!(out, "grace@example.com\n");
     let (_, out, _) = client(&server, &["config", "get", "--json"]).await;
     let config: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!(config["controls"]["workingHours"]["start"]["hours"], 9);
-    let (ok, _, _) = client(&server, &["config", "set", "industries=", "sender.email="]).await;
+    assert_eq!(config["config"]["controls"]["workingHours"]["start"]["hours"], 9);
+    let (ok, told, _) = client(&server, &["config", "set", "industries=", "sender.email="]).await;
+    assert_eq!(told, "industries is cleared\nsender.email is cleared\n");
     let (_, out, _) = client(&server, &["config", "get"]).await;
     assert!(ok && !out.contains("Farming") && !out.contains("grace@"), "{out}");
     for (wrong, told) in [
         ("sender.mail=x", "no field \"mail\"; known are: name, position, company, email"),
         ("provider.x=y", "has no fields of its own"),
         ("auto_approve=perhaps", "true or false"),
-        ("goal=fame", "CAMPAIGN_GOAL_PARTNERSHIPS"),
+        ("goal=fame", "must be one of: partnerships, customers, press"),
         ("industries", "FIELD=VALUE"),
         ("controls.time_zone=Middle/Earth", "IANA"),
         ("etag=x", "no field"),
@@ -546,7 +574,8 @@ async fn nothing_that_anybody_says_reaches_the_terminal_as_a_control_character()
         if !args.contains(&"export") {
             let told = client(&server, &[args, &["--json"]].concat()).await;
             safe(&told);
-            let value: serde_json::Value = serde_json::from_str(&told.1).expect("JSON");
+            let lines = told.1.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>();
+            let value = serde_json::from_str(&told.1).or(lines.map(serde_json::Value::from)).expect("JSON");
             assert!(holds(&value, &bad), "{args:?}: the value is what it was: {told:?}");
         }
     }
@@ -563,3 +592,276 @@ fn holds(value: &serde_json::Value, text: &str) -> bool {
         _ => false,
     }
 }
+
+#[test]
+fn a_command_shows_the_options_that_it_uses_and_no_others() {
+    let help = |command: &str| text(&herald().args([command, "--help"]).output().expect("it ends").stdout);
+    for (command, none) in [("token", &["--dev", "--listen", "--data-dir"][..]), ("rotate-key", &["--dev", "--listen"])]
+    {
+        let help = help(command);
+        assert!(help.contains("--config") && none.iter().all(|flag| !help.contains(flag)), "{help}");
+    }
+    assert!(help("rotate-key").contains("--data-dir"));
+    let campaign = text(&herald().args(["campaign", "run", "--help"]).output().expect("it ends").stdout);
+    assert!(campaign.contains("10,000 if left out"), "{campaign}");
+}
+
+#[test]
+fn every_help_fits_into_forty_columns() {
+    fn walk(path: &[String]) {
+        for form in ["--help", "-h"] {
+            let output = herald().args(path).arg(form).env("COLUMNS", "40").output().expect("it ends");
+            let help = text(&output.stdout);
+            for line in help.lines().filter(|line| line.chars().count() > 40) {
+                // What cannot be broken, such as the name of a variable, is left whole.
+                let words: Vec<_> = line.split_whitespace().collect();
+                assert!(words.len() <= 2 || line.starts_with("Usage:"), "herald {} {form}: {line:?}", path.join(" "));
+            }
+            if form == "-h" {
+                continue;
+            }
+            let (_, commands) = help.split_once("\nCommands:\n").unwrap_or(("", ""));
+            let names = commands.lines().take_while(|line| line.starts_with("  ") || line.is_empty());
+            let names = names.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+            for name in names.filter(|name| *name != "help") {
+                walk(&[path, &[name.to_owned()]].concat());
+            }
+        }
+    }
+    walk(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_columns_suffice_and_nothing_is_said_by_colours_or_by_a_bar_alone() {
+    let website = site::pages([("/", site::company())]).await;
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    // A terminal of forty columns, whatever is written to it.
+    const SCRIPT: &str = r#"
+import os, pty, sys
+os.environ["COLUMNS"] = "40"
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(["sh", "-c", "stty rows 24 cols 40; exec \"$@\"", "sh"] + sys.argv[1:])))
+"#;
+    let on_terminal = async |args: &[&str]| {
+        let program = herald();
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", SCRIPT]).arg(program.get_program()).args(args).args(["--user", "user_a", "--server"]);
+        python.arg(format!("http://{}", server.address)).stdin(Stdio::null()).env("NO_COLOR", "1");
+        let output = tokio::task::spawn_blocking(move || python.output().expect("python3")).await.expect("no panic");
+        (output.status.success(), text(&output.stdout))
+    };
+    let csv = example_csv();
+    let csv = csv.to_str().expect("a path");
+    let run =
+        ["campaign", "run", "--website", &website, "--prospects", csv, "--template", "modern_tech", "--approve-all"];
+    let (good, told) = on_terminal(&run).await;
+    assert!(good, "{told}");
+    // Each step's end is a line of its own, which no bar takes away, and no colour says anything.
+    let lines: Vec<_> = told.lines().map(|line| line.rsplit("\u{1b}[2K").next().unwrap_or(line).trim()).collect();
+    for step in
+        ["website-analysis", "search-strategy", "prospect-search", "email-generation", "email-review", "email-sending"]
+    {
+        assert!(lines.contains(&format!("{step} completed").as_str()), "{step} in {lines:#?}");
+    }
+    assert!(told.contains("campaign completed"), "{told}");
+    let colours = |part: &&str| {
+        part.split_once('m').is_some_and(|(code, _)| code.chars().all(|c| c.is_ascii_digit() || c == ';'))
+    };
+    assert_eq!(told.split("\u{1b}[").skip(1).filter(colours).count(), 0, "{told:?}");
+
+    let (good, list) = on_terminal(&["prospects", "list", "--limit", "2"]).await;
+    assert!(good && list.contains("email: ") && list.contains("\r\n\r\n"), "{list}");
+    assert!(list.lines().all(|line| !line.contains("…")), "nothing is cut: {list}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_in_the_way_of_a_start_is_told_before_anything_is_imported() {
+    let website = site::pages([("/", site::company())]).await;
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    let csv = example_csv();
+    let run = ["run", "--website", &website, "--prospects", csv.to_str().expect("a path")];
+    let files = folder();
+    let first = files.path().join("first.csv");
+    std::fs::write(&first, "email,company\na@b.example,Acme\n").expect("written");
+    let waits = ["run", "--website", &website, "--prospects", first.to_str().expect("a path")];
+    assert_eq!(campaign(&server, "user_a", &waits).await.status.code(), Some(3));
+    let output = campaign(&server, "user_a", &run).await;
+    let told = text(&output.stderr);
+    assert!(
+        !output.status.success() && told.contains("CAMPAIGN_LIVE") && told.contains("nothing was imported"),
+        "{told}"
+    );
+    assert!(told.contains("`herald campaign cancel --campaign cp_"), "{told}");
+    let mut api = server.user("user_a").await;
+    let list = api.agent.list_prospects(herald::pb::ListProspectsRequest::default()).await.expect("a list");
+    assert_eq!(list.into_inner().prospects.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_website_that_cannot_be_read_is_told_once_with_what_to_state() {
+    let data = folder();
+    let server = serve(data.path(), &[("HERALD_ENGINE_RETRY_MILLIS", "1")]);
+    let output = campaign(&server, "user_a", &["run", "--website", "http://127.0.0.1:1/"]).await;
+    let (out, progress) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+    for told in [&out, &progress] {
+        assert_eq!(told.matches("cannot be read").count(), 1, "{told}");
+    }
+    let next = out.lines().last().expect("a line");
+    assert!(
+        next.starts_with("next: ") && next.contains("`herald config set website_analysis.business_name=NAME"),
+        "{next}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_told_in_the_words_of_the_command_line() {
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    for (args, words) in [
+        (&["campaign", "status"][..], "there is no campaign: `herald campaign run` starts one [NO_CAMPAIGN]"),
+        (
+            &["campaign", "run"],
+            "--website is required, since the configuration has none (`herald config set target_website=URL`)",
+        ),
+        (
+            &["campaign", "run", "--website", "https://a.example", "--not-again-days", "9999"],
+            "--not-again-days must be between 0 and 3650",
+        ),
+        (
+            &["campaign", "run", "--website", "https://a.example", "--template", "none"],
+            "`herald campaign templates` lists them",
+        ),
+        (&["campaign", "preview", "--min-score", "101"], "--min-score must be between 0 and 100"),
+        (&["campaign", "emails", "em_none"], "`herald campaign emails` lists them"),
+        (&["cache", "get", "none"], "`herald cache keys`"),
+        (&["config", "set", "sender.email=nobody"], "sender.email must be an e-mail address"),
+        (&["suppressions", "add", "nobody"], "address 1: must be an e-mail address"),
+    ] {
+        let (ok, _, err) = client(&server, args).await;
+        assert!(!ok && err.contains(words), "{args:?}: {words} in: {err}");
+        assert_eq!(err.matches("must be").count().max(1), 1, "nothing is said twice: {err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn suppressions_are_read_from_a_file_as_people_have_it() {
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let path = files.path().join("list.csv");
+    let file = path.display().to_string();
+    std::fs::write(&path, "\u{feff}E-Mail\r\na@b.example\r\nnobody\r\n").expect("written");
+    let (ok, _, err) = client(&server, &["suppressions", "add", "--file", &file]).await;
+    assert!(
+        !ok && err.contains("list.csv:3: must be an e-mail address") && err.contains("nothing of it was added"),
+        "{err}"
+    );
+    std::fs::write(&path, "\u{feff}E-Mail\r\na@b.example\r\nc@d.example\r\n").expect("written");
+    let (ok, out, err) = client(&server, &["suppressions", "add", "--file", &file]).await;
+    assert!(ok && out == "2 suppressions added, 0 there already\n", "{out}{err}");
+}
+
+/// What cannot be is told with its setting, wherever it came from.
+#[test]
+fn each_error_of_a_setting_names_the_setting() {
+    let (data, mut silent) = (folder(), Vec::new());
+    for (key, wrong) in WRONG {
+        let name = format!("HERALD_{}", key.to_uppercase().replace('.', "_"));
+        let mut command = herald();
+        command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path().join("new"));
+        let needs: &[(&str, &str)] = match *key {
+            "files.endpoint" | "files.region" => &[
+                ("HERALD_FILES_URL", "s3://b"),
+                ("HERALD_FILES_ACCESS_KEY_ID", "i"),
+                ("HERALD_FILES_SECRET_ACCESS_KEY", "s"),
+            ],
+            "cache.ca_file" => &[("HERALD_CACHE_URL", "rediss://127.0.0.1:1")],
+            "auth.trusted_peers" => &[("HERALD_AUTH_TRUSTED_HEADER", "x-user")],
+            _ => &[],
+        };
+        command.envs(needs.iter().copied()).env(&name, wrong);
+        if *key == "listen" {
+            command = herald();
+            command.args(["serve", "--dev", "--data-dir"]).arg(data.path().join("new")).env(&name, wrong);
+        } else if *key == "data_dir" {
+            command = herald();
+            command.args(["serve", "--dev", "--listen", "127.0.0.1:0"]).env(&name, wrong);
+        }
+        // One that starts is ended; that is the fault.
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let is_over = (0..1_000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            child.try_wait().expect("a child of ours").is_some()
+        });
+        child.kill().expect("it may be killed");
+        let output = child.wait_with_output().expect("it ends");
+        let told = text(&output.stderr);
+        let told_once = told.lines().filter(|line| line.starts_with("error: ")).count() == 1;
+        if !is_over || output.status.success() || !told.contains(key) || !told_once {
+            silent.push(format!("{key}={wrong}: {told}"));
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+/// A value for each setting with which no server starts; the others take any text.
+const WRONG: &[(&str, &str)] = &[
+    ("listen", "nowhere"),
+    ("listen", "0.0.0.0:1"),
+    ("data_dir", "/dev/null/data"),
+    ("dev", "perhaps"),
+    ("master_key", "short"),
+    ("log", "=,="),
+    ("log_format", "xml"),
+    ("auth.hs256_secret", "short"),
+    ("auth.public_key_file", "/nowhere.pem"),
+    ("auth.jwks_url", "ftp://keys.example"),
+    ("auth.jwks_max_age_seconds", "x"),
+    ("auth.jwks_cooldown_seconds", "x"),
+    ("auth.jwks_timeout_seconds", "0"),
+    ("auth.leeway_seconds", "x"),
+    ("auth.trusted_header", "x user"),
+    ("auth.trusted_peers", "10.0.0.0/99"),
+    ("tls.certificate_file", "/nowhere.pem"),
+    ("tls.key_file", "/nowhere.key"),
+    ("tls.client_ca_file", "/nowhere.pem"),
+    ("server.cors_origins", "nowhere"),
+    ("server.max_request_bytes", "x"),
+    ("server.max_response_bytes", "x"),
+    ("server.max_streams_per_connection", "0"),
+    ("server.max_header_bytes", "x"),
+    ("server.request_timeout_seconds", "0"),
+    ("server.head_timeout_seconds", "0"),
+    ("server.max_connections", "0"),
+    ("server.max_connections_per_address", "x"),
+    ("server.balancers", "x"),
+    ("server.keepalive_seconds", "0"),
+    ("server.max_stream_seconds", "0"),
+    ("server.stop_seconds", "x"),
+    ("fairness.max_calls", "x"),
+    ("fairness.max_streams", "x"),
+    ("fairness.starts_per_minute", "x"),
+    ("fairness.turns", "x"),
+    ("admin.listen", "nowhere"),
+    ("admin.listen", "0.0.0.0:1"),
+    ("engine.workers", "0"),
+    ("engine.max_outside_calls", "0"),
+    ("engine.max_outside_calls_per_tenant", "0"),
+    ("engine.lease_seconds", "0"),
+    ("engine.tries", "99999999999"),
+    ("engine.retry_millis", "x"),
+    ("fetch.allow_private", "perhaps"),
+    ("fetch.timeout_seconds", "0"),
+    ("fetch.max_bytes", "0"),
+    ("fetch.max_pages", "0"),
+    ("cache.url", "http://redis"),
+    ("cache.ca_file", "/nowhere.pem"),
+    ("cache.timeout_millis", "0"),
+    ("cache.ttl_seconds", "0"),
+    ("cache.memory_bytes", "x"),
+    ("read_cache.memory_bytes", "x"),
+    ("files.url", "nowhere"),
+    ("files.endpoint", "nowhere"),
+    ("retention.deleted_prospects_days", "99999999"),
+];

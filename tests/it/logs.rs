@@ -42,7 +42,13 @@ async fn one_tenant_is_logged_in_detail_and_nobody_else() {
 
 async fn connect(server: &Server, token: &str) -> Api {
     let server = format!("http://{}", server.address);
-    let connection = Connection { server, token: Some(token.to_owned()), user: None, tls: Tls::default() };
+    let connection = Connection {
+        server,
+        token: Some(token.to_owned()),
+        user: None,
+        timeout: Connection::TIMEOUT,
+        tls: Tls::default(),
+    };
     connection.open().await.expect("the server can be reached")
 }
 

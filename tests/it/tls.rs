@@ -23,7 +23,7 @@ async fn start(files: &Authority, mutual: bool) -> TestApp {
 
 async fn connect(app: &TestApp, tls: Tls) -> anyhow::Result<Api> {
     let server = format!("https://localhost:{}", app.address.port());
-    Connection { server, token: None, user: Some("user_a".to_owned()), tls }.open().await
+    Connection { server, token: None, user: Some("user_a".to_owned()), timeout: Connection::TIMEOUT, tls }.open().await
 }
 
 async fn call(app: &TestApp, tls: Tls) -> anyhow::Result<()> {
@@ -57,6 +57,7 @@ async fn a_port_with_a_certificate_speaks_tls_alone() {
         server: format!("http://{}", app.address),
         token: None,
         user: Some("user_a".to_owned()),
+        timeout: Connection::TIMEOUT,
         tls: Tls::default(),
     };
     let answer = match plain.open().await {

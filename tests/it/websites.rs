@@ -318,13 +318,20 @@ async fn a_challenge_fails_the_step_and_what_is_stated_by_hand_takes_its_place()
     auto_approve(&mut api).await;
     start_campaign(&mut api, &website).await;
     let failed = reaches(&mut api, CampaignState::Failed).await;
-    for words in ["a challenge of Cloudflare", "not the company's words", "`website_analysis` by hand", "then resume"] {
+    for words in [
+        "a challenge of Cloudflare",
+        "not the company's words",
+        "`website_analysis.business_name` and `website_analysis.introduction`",
+        "then resume",
+    ] {
         assert!(failed.failure.contains(words), "{words} in {:?}", failed.failure);
     }
     // A name alone says too little for a letter.
     configure(&mut api, stated("Norden Pumpen", "")).await;
     resume(&mut api).await;
-    reaches(&mut api, CampaignState::Failed).await;
+    let failed = reaches(&mut api, CampaignState::Failed).await;
+    let missing = "state `website_analysis.introduction`, which alone is missing,";
+    assert!(failed.failure.contains(missing), "{}", failed.failure);
     configure(&mut api, stated("Norden Pumpen", "Norden builds pumps.")).await;
     resume(&mut api).await;
     let done = reaches(&mut api, CampaignState::Completed).await;

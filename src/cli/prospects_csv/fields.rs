@@ -1,6 +1,8 @@
 //! The fields of a prospect as the texts of cells, there and back.
 
-use crate::domain::text::lower_name;
+use clap::ValueEnum as _;
+
+use crate::cli::words::Word as _;
 use crate::pb;
 
 /// The columns that are written, in that order, and the fields that a column may be read as; `email` is required.
@@ -41,7 +43,7 @@ pub(super) fn get(row: &pb::Prospect, field: &str) -> String {
         "notes" => row.notes.clone(),
         "language" => row.language.clone(),
         "source" => row.source.clone(),
-        "status" => lower_name(row.status().as_str_name(), "PROSPECT_STATUS_"),
+        "status" => row.status().word(),
         "conversion_probability" => row.conversion_probability.map(|n| n.to_string()).unwrap_or_default(),
         "priority_score" if row.priority_score == 0 => String::new(),
         "priority_score" => row.priority_score.to_string(),
@@ -66,9 +68,8 @@ pub(super) fn set(row: &mut pb::Prospect, field: &str, text: &str) -> Result<(),
         "source" => text.clone_into(&mut row.source),
         "status" if text.is_empty() => {}
         "status" => {
-            let status = pb::ProspectStatus::from_str_name(&format!("PROSPECT_STATUS_{}", text.to_uppercase()));
-            let status = status.ok_or("must be discovered, contacted, replied or converted")?;
-            row.status = status.into();
+            let status = pb::ProspectStatus::from_str(text, true);
+            row.status = status.map_err(|_| "must be discovered, contacted, replied or converted")?.into();
         }
         "conversion_probability" if text.is_empty() => {}
         "conversion_probability" => row.conversion_probability = Some(number()?),

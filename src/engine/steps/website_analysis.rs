@@ -16,10 +16,6 @@ use crate::heavy::heavy;
 use crate::store::{Next, Work};
 
 const STEP: StepId = StepId::WebsiteAnalysis;
-/// What a person can do where a website does not say enough.
-const BY_HAND: &str = "state `website_analysis` by hand (its `business_name` and `introduction` at least, by UpdateAgentConfig or \
-                       `herald config set`), then resume";
-
 pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), StepError> {
     let settings = turn.store().agent_config().await?.settings;
     // What was read before a person was asked for the name is not read again, once that is stated.
@@ -84,11 +80,19 @@ async fn unreadable(
         _ if !turn.is_last_try() => return Err(StepError::Connect { error, patient: false }),
         ConnectError::Passing(why) | ConnectError::Unclear(why) => format!("{why} (tried {} times)", turn.tries()),
     };
-    if !stated.stands_alone() {
-        return Err(StepError::Final(format!("{why}; {BY_HAND}")));
+    let missing = stated.missing();
+    if !missing.is_empty() {
+        return Err(StepError::Final(format!("{why}; {}", by_hand(&missing))));
     }
     let website = WebsiteAnalysis { url: campaign.settings.website.clone(), ..WebsiteAnalysis::default() };
     finish(turn, website.corrected_by(stated), vec![why, "going on with what is stated".to_owned()]).await
+}
+
+/// What a person can do where a website does not say enough, and some of what is needed is not stated either.
+fn by_hand(missing: &[&str]) -> String {
+    let fields: Vec<_> = missing.iter().map(|field| format!("`website_analysis.{field}`")).collect();
+    let rest = if missing.len() == 1 { ", which alone is missing," } else { "" };
+    format!("state {}{rest} in the configuration (`herald config set`), then resume", fields.join(" and "))
 }
 
 /// With what the tenant states. Whoever resumes a campaign that waits for the name has a sender's company stand for it, too; not

@@ -94,7 +94,13 @@ fn passes(status: &Status) -> bool {
 async fn connect(run: &Run, user: &str) -> Option<Api> {
     loop {
         let server = format!("http://127.0.0.1:{}", run.port);
-        let connection = Connection { server, token: None, user: Some(user.to_owned()), tls: Tls::default() };
+        let connection = Connection {
+            server,
+            token: None,
+            user: Some(user.to_owned()),
+            timeout: Connection::TIMEOUT,
+            tls: Tls::default(),
+        };
         match connection.open().await {
             Ok(api) => return Some(api),
             Err(_) if Instant::now() < run.patience => tokio::time::sleep(Duration::from_millis(200)).await,

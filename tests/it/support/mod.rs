@@ -182,6 +182,7 @@ impl TestApp {
             server: format!("http://{}", self.address),
             token: token.map(str::to_owned),
             user: user.map(str::to_owned),
+            timeout: Connection::TIMEOUT,
             tls: Tls::default(),
         };
         connection.open().await.expect("the server can be reached")

@@ -64,7 +64,13 @@ impl Server {
     /// The same; None if the server is gone.
     pub async fn user_if_there(&self, user: &str) -> Option<Api> {
         let server = format!("http://{}", self.address);
-        let connection = Connection { server, token: None, user: Some(user.to_owned()), tls: Tls::default() };
+        let connection = Connection {
+            server,
+            token: None,
+            user: Some(user.to_owned()),
+            timeout: Connection::TIMEOUT,
+            tls: Tls::default(),
+        };
         connection.open().await.ok()
     }
 

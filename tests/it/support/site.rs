@@ -74,6 +74,26 @@ pub async fn made(make: impl FnOnce(&str) -> HashMap<String, Answer>) -> String 
     url
 }
 
+/// A web server that answers everything with this status and a page, over HTTP/2 and HTTP/1; until the test ends.
+pub async fn any_http(status: u16) -> SocketAddr {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = hyper::service::service_fn(move |_| async move {
+                let page = http_body_util::Full::new(bytes::Bytes::from_static(b"<h1>a page</h1>"));
+                http::Response::builder().status(status).header("content-type", "text/html").body(page)
+            });
+            tokio::spawn(async move {
+                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+            });
+        }
+    });
+    address
+}
+
 /// A company's page with as little as a campaign needs: a name, and words of its own.
 pub fn company() -> Answer {
     html("<title>Acme</title><h1>Acme tools</h1><p>We make tools for gardeners.</p>")

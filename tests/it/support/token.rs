@@ -102,6 +102,14 @@ pub fn private_file(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("set");
 }
 
+/// When certificates are valid.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    Now,
+    Past,
+    Future,
+}
+
 /// An authority with a server's and a client's certificate, as files.
 pub struct Authority {
     folder: TempDir,
@@ -109,6 +117,11 @@ pub struct Authority {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::with(Validity::Now)
+    }
+
+    /// The same with certificates that are valid then.
+    pub fn with(validity: Validity) -> Self {
         let folder = folder();
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
@@ -121,6 +134,11 @@ impl Authority {
             let key = KeyPair::generate().expect("a key");
             let mut params = CertificateParams::new(vec![subject.to_owned()]).expect("parameters");
             params.distinguished_name.push(DnType::CommonName, subject);
+            match validity {
+                Validity::Now => {}
+                Validity::Past => params.not_after = rcgen::date_time_ymd(2020, 1, 1),
+                Validity::Future => params.not_before = rcgen::date_time_ymd(2100, 1, 1),
+            }
             let certificate = params.signed_by(&key, &authority).expect("a certificate");
             write(&format!("{name}.pem"), certificate.pem());
             write(&format!("{name}.key"), key.serialize_pem());
