@@ -27,6 +27,7 @@ mod deploy;
 mod fairness;
 mod files;
 mod forgeries;
+mod full_volume;
 mod hostile;
 mod interop;
 mod isolation;

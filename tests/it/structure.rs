@@ -119,6 +119,7 @@ fn texts_that_cross_tenants_are_few_and_return_no_data() {
         "CHECKPOINT",
         "CHECKPOINT_BESIDE",
         "CHECKPOINTED",
+        "SIZE",
         "ADD_COUNTS",
         "TENANT_EXISTS",
         "TENANT_INSERT",
