@@ -16,6 +16,7 @@ mod agent;
 mod backups;
 mod cache;
 mod cache_bounds;
+mod cache_refusals;
 mod cache_service;
 mod campaigns;
 mod check;
