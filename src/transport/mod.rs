@@ -17,6 +17,7 @@ mod limits;
 mod local;
 mod measure;
 mod tls;
+mod validity;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -37,7 +38,8 @@ use connections::Connections;
 pub(crate) use front::Front;
 pub use gate::Gate;
 use guarded::Times;
-pub use tls::{TlsError, tls};
+pub use tls::{TlsError, tls, validities};
+pub use validity::Validity;
 
 use crate::auth::TENANT_HEADER;
 use crate::config;

@@ -156,13 +156,13 @@ async fn what_a_killed_process_left_half_written_is_swept_at_the_next_start() {
 }
 
 /// A real S3 API, moto's server.
-struct S3 {
+pub struct S3 {
     child: Child,
-    endpoint: String,
+    pub endpoint: String,
 }
 
 impl S3 {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("it").port();
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/moto_server");
         let child = Command::new(program)

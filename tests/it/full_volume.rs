@@ -17,11 +17,11 @@ use crate::support::site;
 use crate::support::{add_prospects, approve_all, folder, newest, reaches, reason, start_campaign};
 
 /// A small file system of its own, unmounted when dropped.
-struct Mount(PathBuf);
+pub struct Mount(PathBuf);
 
 impl Mount {
     /// None where this user may not mount.
-    fn new(at: &Path, size: &str) -> Option<Self> {
+    pub fn new(at: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir_all(at).expect("made");
         let options = format!("size={size},mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
