@@ -1,13 +1,14 @@
 //! Puts the parts together: from a [`Config`], everything that serves.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -48,7 +49,7 @@ pub struct Seams {
 pub enum AppError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    #[error("master_key (HERALD_MASTER_KEY): {0}")]
+    #[error("master_key (HERALD_MASTER_KEY)")]
     MasterKey(#[from] MasterKeyError),
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -64,8 +65,10 @@ pub enum AppError {
     Files(#[from] FilesConfigError),
     #[error("the HTTP client cannot be made")]
     Fetch(#[from] reqwest::Error),
-    #[error("the descriptors cannot be served: {0}")]
+    #[error("the descriptors cannot be served")]
     Reflection(#[from] tonic_reflection::server::Error),
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
     #[error("admin.listen: cannot listen on {address}")]
     Admin { address: String, source: std::io::Error },
     #[error(transparent)]
@@ -134,10 +137,7 @@ pub async fn run(
         authenticator: Arc::new(Authenticator::new(&config.auth, config.dev, seams.clock.clone())?),
     };
     // What the settings may have wrong comes before anything is served.
-    if config.tls.is_on() {
-        keep_private("tls.key_file", Path::new(&config.tls.key_file))?;
-    }
-    let tls = transport::tls(&config.tls)?;
+    let tls = tls(&config)?;
     let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
     let files = match seams.files {
         Some(files) => files,
@@ -145,7 +145,14 @@ pub async fn run(
     };
     let ready_now = Readiness::default();
     let admin_until = CancellationToken::new();
-    let admin = serve_admin_port(&config, &ready_now, &admin_until).await?;
+    let admin = listen_admin(&config).await?;
+    let addresses: Vec<_> =
+        [Some(&listener), admin.as_ref()].into_iter().flatten().flat_map(TcpListener::local_addr).collect();
+    if let Err(error) = data.tell(&addresses) {
+        tracing::warn!(%error, "the lock does not say which ports are served; `herald check` takes them for somebody else's");
+    }
+    let admin =
+        admin.map(|listener| tokio::spawn(transport::serve_admin(listener, ready_now.clone(), admin_until.clone())));
 
     let gate = Gate::new(&config.server, &config.fairness, Shapes::load()?);
     let longest = Duration::from_secs(config.server.request_timeout_seconds);
@@ -217,12 +224,14 @@ pub async fn run(
     Ok(ended?)
 }
 
-/// The admin port, if one is configured.
-async fn serve_admin_port(
-    config: &Config,
-    ready: &Readiness,
-    stop: &CancellationToken,
-) -> Result<Option<JoinHandle<std::io::Result<()>>>, AppError> {
+/// Binds the port of the settings.
+pub async fn listen(config: &Config) -> Result<TcpListener, AppError> {
+    let address = config.listen;
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })
+}
+
+/// Binds the admin port, if one is configured.
+pub async fn listen_admin(config: &Config) -> Result<Option<TcpListener>, AppError> {
     let address = &config.admin.listen;
     if address.is_empty() {
         return Ok(None);
@@ -230,7 +239,15 @@ async fn serve_admin_port(
     let failed = |source| AppError::Admin { address: address.clone(), source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "admin.ready");
-    Ok(Some(tokio::spawn(transport::serve_admin(listener, ready.clone(), stop.clone()))))
+    Ok(Some(listener))
+}
+
+/// What accepts connections over TLS; None for plain text.
+pub fn tls(config: &Config) -> Result<Option<TlsAcceptor>, AppError> {
+    if config.tls.is_on() {
+        keep_private("tls.key_file", Path::new(&config.tls.key_file))?;
+    }
+    Ok(transport::tls(&config.tls)?)
 }
 
 /// What health is told of; the empty name is the whole server's.

@@ -117,6 +117,8 @@ pub struct Server {
     /// The origins that browsers may call from, such as `https://app.example.com`. Under `dev` also any localhost origin.
     #[serde(serialize_with = "shown::texts")]
     pub cors_origins: Vec<String>,
+    /// Headers that browsers may send beside those that Herald reads and those of tracing, such as `x-datadog-trace-id`.
+    pub cors_headers: Vec<String>,
     /// The largest request message, in bytes.
     pub max_request_bytes: usize,
     /// The largest response message, in bytes.
@@ -268,6 +270,9 @@ pub struct Secret(String);
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
+/// They are listed in every answer to a browser's preflight.
+const MAX_CORS_HEADERS: usize = 64;
+
 const REDIS_URL: &str = "REDIS_URL";
 const FILE: &str = "configuration file";
 
@@ -339,6 +344,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             cors_origins: Vec::new(),
+            cors_headers: Vec::new(),
             max_request_bytes: 4 * 1024 * 1024,
             max_response_bytes: 16 * 1024 * 1024,
             max_streams_per_connection: 256,
@@ -489,6 +495,15 @@ impl Config {
                     shown(origin)
                 ));
             }
+        }
+        let is_header = |name: &String| name != "*" && http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+        if let Some(name) = self.server.cors_headers.iter().find(|name| !is_header(name)) {
+            return refuse(&format!(
+                "server.cors_headers: {name:?} is no name of a header, such as x-datadog-trace-id"
+            ));
+        }
+        if self.server.cors_headers.len() > MAX_CORS_HEADERS {
+            return refuse(&format!("server.cors_headers: at most {MAX_CORS_HEADERS} headers"));
         }
         let positive = [
             ("engine.workers", self.engine.workers as u64),
@@ -1055,6 +1070,10 @@ mod tests {
         assert!(refused(|c| c.auth.hs256_secret = Secret::new("short")).contains("32 bytes"));
         assert!(refused(|c| c.master_key = Secret::default()).contains("HERALD_MASTER_KEY"));
         assert!(refused(|c| c.server.cors_origins = vec!["https://a.example/".into()]).contains("origin"));
+        let headers = refused(|c| c.server.cors_headers = vec!["x-fine".into(), "x y".into()]);
+        assert!(headers.contains("server.cors_headers: \"x y\""), "{headers}");
+        assert!(refused(|c| c.server.cors_headers = vec!["*".into()]).contains("server.cors_headers"));
+        assert!(refused(|c| c.server.cors_headers = vec!["x-a".into(); 65]).contains("at most 64"));
         assert!(refused(|c| c.engine.workers = 0).contains("engine.workers"));
     }
 }

@@ -60,6 +60,7 @@ struct Tenant {
 struct Outcomes {
     hits: BoundCounter<u64>,
     misses: BoundCounter<u64>,
+    refused: BoundCounter<u64>,
     unavailable: BoundCounter<u64>,
 }
 
@@ -68,6 +69,8 @@ struct Outcomes {
 pub enum CacheOutcome {
     Hit,
     Miss,
+    /// Redis has answered with an error.
+    Refused,
     Unavailable,
 }
 
@@ -296,13 +299,14 @@ impl Tenant {
 impl Outcomes {
     fn new(counter: &Counter<u64>) -> Self {
         let bound = |outcome| counter.bind(&[KeyValue::new("outcome", outcome)]);
-        Self { hits: bound("hit"), misses: bound("miss"), unavailable: bound("unavailable") }
+        Self { hits: bound("hit"), misses: bound("miss"), refused: bound("refused"), unavailable: bound("unavailable") }
     }
 
     fn of(&self, outcome: CacheOutcome) -> &BoundCounter<u64> {
         match outcome {
             CacheOutcome::Hit => &self.hits,
             CacheOutcome::Miss => &self.misses,
+            CacheOutcome::Refused => &self.refused,
             CacheOutcome::Unavailable => &self.unavailable,
         }
     }

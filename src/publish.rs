@@ -5,7 +5,7 @@
 //! as it was; what was missed is told when the cache is back. Who needs more calls GetWorkflow. Files are written beside it, a
 //! few tenants' at a time: one that has many rows, or a store that is slow, holds up nobody's state.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub const WORKFLOW_STATE: &str = "workflow_state";
 
 /// The time between two values of one tenant, in which changes gather.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The refused states that are tried again in one turn.
+const AGAIN: usize = 64;
 /// The tenants whose files are written at once.
 const AT_ONCE: usize = 2;
 /// How long files may take to be written when the server stops; then they stay as they were.
@@ -51,10 +53,27 @@ struct Written {
     waiting: HashSet<TenantId>,
 }
 
+/// The tenants whose state the cache was not told, each once, in the order in which they are tried again.
+#[derive(Default)]
+struct Missed {
+    order: VecDeque<Scope>,
+    tenants: HashSet<TenantId>,
+}
+
+/// What the cache made of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It has it, or never will.
+    Done,
+    /// It refuses this one now.
+    Refused,
+    /// It is away, for everybody.
+    Away,
+}
+
 /// What came of publishing a state.
 struct Published {
-    /// False if the cache was away, so that it is worth another try.
-    told: bool,
+    told: Told,
     /// The newest campaign, if it has ended.
     ended: Option<CampaignId>,
 }
@@ -63,8 +82,7 @@ struct Published {
 pub async fn publish_states(places: Places, stop: CancellationToken) {
     let (written, turns, tasks) =
         (Arc::<Mutex<Written>>::default(), Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new());
-    // Those whose state the cache was not told.
-    let mut missed: HashMap<TenantId, Scope> = HashMap::new();
+    let mut missed = Missed::default();
     loop {
         let last = stop.is_cancelled();
         let changed = if last {
@@ -72,21 +90,15 @@ pub async fn publish_states(places: Places, stop: CancellationToken) {
         } else {
             tokio::select! {
                 changed = places.store.changed_campaigns() => changed,
-                () = tokio::time::sleep(PAUSE), if !missed.is_empty() => Vec::new(),
+                () = tokio::time::sleep(PAUSE), if !missed.order.is_empty() => Vec::new(),
                 () = stop.cancelled() => continue,
             }
         };
-        // While the cache is away, no more than one is tried in a turn.
-        while let Some(scope) = missed.values().next().cloned() {
-            if !places.publish_state(&scope).await.told {
-                break;
-            }
-            missed.remove(scope.tenant());
-        }
+        missed.publish(&places).await;
         for scope in changed {
             let Published { told, ended } = places.publish_state(&scope).await;
-            if !told {
-                missed.insert(scope.tenant().clone(), scope.clone());
+            if told != Told::Done {
+                missed.note(scope.clone());
             }
             let Some(ended) = ended else { continue };
             if lock(&written).is_new(scope.tenant(), &ended) {
@@ -142,26 +154,63 @@ impl Written {
     }
 }
 
+// === impl Missed ===
+
+impl Missed {
+    fn note(&mut self, scope: Scope) {
+        if self.tenants.insert(scope.tenant().clone()) {
+            self.order.push_back(scope);
+        }
+    }
+
+    /// Tries some again. Each that is refused goes behind the others, so that one that always is keeps nobody from being told.
+    /// While the cache is away, no more than one is tried.
+    async fn publish(&mut self, places: &Places) {
+        for _ in 0..AGAIN.min(self.order.len()) {
+            let Some(scope) = self.order.pop_front() else { return };
+            match places.publish_state(&scope).await.told {
+                Told::Done => {
+                    self.tenants.remove(scope.tenant());
+                }
+                Told::Refused => self.order.push_back(scope),
+                Told::Away => return self.order.push_front(scope),
+            }
+        }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn of<T>(answer: &Result<T, CacheError>) -> Self {
+        match answer {
+            Err(CacheError::Unavailable) => Self::Away,
+            Err(CacheError::Full | CacheError::Refused(_)) => Self::Refused,
+            _ => Self::Done,
+        }
+    }
+}
+
 // === impl Places ===
 
 impl Places {
     /// Publishes where the tenant's newest campaign stands.
     async fn publish_state(&self, scope: &Scope) -> Published {
         let cache = self.cache.scope(scope);
-        let Some(campaign) = self.newest(scope).await else { return Published { told: true, ended: None } };
+        let Some(campaign) = self.newest(scope).await else { return Published { told: Told::Done, ended: None } };
         let Some(campaign) = campaign else {
             // A reset has removed it.
-            let told = cache.delete(WORKFLOW_STATE).await != Err(CacheError::Unavailable);
+            let told = Told::of(&cache.delete(WORKFLOW_STATE).await);
             return Published { told, ended: None };
         };
         let ended = campaign.end_time.map(|_| campaign.id.clone());
         let hold = self.engine.hold(scope.tenant(), &campaign.id).unwrap_or_default();
         let message = campaign_message(campaign, hold);
         let Some(state) = pb::json("herald.v1.Campaign", &message) else {
-            return Published { told: true, ended };
+            return Published { told: Told::Done, ended };
         };
-        // The cache tells the log itself when it cannot be reached.
-        let told = cache.set(WORKFLOW_STATE, &state, None).await != Err(CacheError::Unavailable);
+        // The cache tells the log itself when it cannot be reached, or refuses.
+        let told = Told::of(&cache.set(WORKFLOW_STATE, &state, None).await);
         Published { told, ended }
     }
 

@@ -294,6 +294,14 @@ impl From<CacheError> for Status {
             ),
             CacheError::ListFull => precondition("CACHE_LIST_FULL", "key", &format!("{message}; nothing was added")),
             CacheError::NoRoom => answer_too_large(),
+            CacheError::Full => {
+                let message = "the cache is full; nothing was changed";
+                retry(Code::ResourceExhausted, "CACHE_FULL", message, Duration::from_secs(30))
+            }
+            CacheError::Refused(code) => {
+                let message = format!("the cache is there and does not do this now: Redis answers {code}");
+                retry(Code::Unavailable, "CACHE_REFUSED", &message, Duration::from_secs(5))
+            }
             CacheError::Unavailable => {
                 let message = "the cache cannot be reached now; try again";
                 retry(Code::Unavailable, "CACHE_UNAVAILABLE", message, Duration::from_secs(1))

@@ -97,11 +97,11 @@ pub fn start(config: &Config) -> Result<Telemetry, String> {
         LogForm::Colours => lines.with_filter(detail).boxed(),
     };
     let mut layers = vec![lines];
-    let traces = if wanted(TRACES_ENDPOINT) { Some(tracer()?) } else { None };
-    let sends_metrics = wanted(METRICS_ENDPOINT);
-    if sends_metrics {
-        let exporter = MetricExporter::builder().with_tonic().build();
-        metrics::send_to(exporter.map_err(|error| format!("{METRICS_ENDPOINT}: {error}"))?, resource());
+    let (spans, counts) = exporters()?;
+    let traces = spans.map(tracer);
+    let sends_metrics = counts.is_some();
+    if let Some(exporter) = counts {
+        metrics::send_to(exporter, resource());
     }
     if let Some(provider) = &traces {
         TRACED.store(true, Ordering::Relaxed);
@@ -123,16 +123,32 @@ fn plain_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -
     write!(writer, "{value:?}")
 }
 
-/// Whether the environment names a collector for this kind.
-fn wanted(endpoint: &str) -> bool {
-    [ENDPOINT, endpoint].iter().any(|name| std::env::var_os(name).is_some_and(|address| !address.is_empty()))
+/// What sends to the collectors that the environment names; the error says what it has wrong. Inside a runtime.
+pub fn exporters() -> Result<(Option<SpanExporter>, Option<MetricExporter>), String> {
+    let wanted = |endpoint| address(endpoint).is_some();
+    let spans = wanted(TRACES_ENDPOINT).then(|| SpanExporter::builder().with_tonic().build()).transpose();
+    let counts = wanted(METRICS_ENDPOINT).then(|| MetricExporter::builder().with_tonic().build()).transpose();
+    let spans = spans.map_err(|error| format!("{TRACES_ENDPOINT}: {error}"))?;
+    Ok((spans, counts.map_err(|error| format!("{METRICS_ENDPOINT}: {error}"))?))
 }
 
-fn tracer() -> Result<SdkTracerProvider, String> {
-    let exporter = SpanExporter::builder().with_tonic().build();
-    let exporter = exporter.map_err(|error| format!("{TRACES_ENDPOINT}: {error}"))?;
+/// The variables that name collectors, with their addresses, each address once.
+pub fn collectors() -> Vec<(&'static str, String)> {
+    let mut found: Vec<_> = [TRACES_ENDPOINT, METRICS_ENDPOINT].iter().filter_map(|name| address(name)).collect();
+    found.dedup();
+    found
+}
+
+/// The collector that the environment names for this kind, and the variable that does.
+fn address(endpoint: &'static str) -> Option<(&'static str, String)> {
+    let named =
+        |name: &'static str| std::env::var(name).ok().filter(|address| !address.is_empty()).map(|it| (name, it));
+    named(endpoint).or_else(|| named(ENDPOINT))
+}
+
+fn tracer(exporter: SpanExporter) -> SdkTracerProvider {
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
+    SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build()
 }
 
 /// What the spans and metrics are of: `herald`, unless the environment has another name for it.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::Client;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, DATE};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -21,6 +21,7 @@ use url::Url;
 use super::key::{Key, KeyError, MIN_RSA_BITS, rsa_bits};
 use crate::config;
 use crate::connect::http;
+use crate::domain::finding::told;
 
 /// The keys of one issuer.
 pub(super) struct Jwks {
@@ -136,7 +137,7 @@ impl Jwks {
 
     async fn read(&self) {
         match self.fetch().await {
-            Ok(keys) => {
+            Ok((keys, _)) => {
                 let mut state = self.state_mut();
                 state.keys = keys;
                 state.read = Some(Instant::now());
@@ -146,14 +147,16 @@ impl Jwks {
         }
     }
 
-    async fn fetch(&self) -> Result<HashMap<String, Arc<Key>>, String> {
+    /// The keys, and the time that the answer tells.
+    async fn fetch(&self) -> Result<(HashMap<String, Arc<Key>>, Option<String>), String> {
         // An error of reqwest's names the address, with whatever stands in it.
-        let told = |error: reqwest::Error| error.without_url().to_string();
+        let told = |error: reqwest::Error| told(&error.without_url());
         let sent = self.client.get(self.url.clone()).header(ACCEPT, "application/json").send().await;
         let mut response = sent.map_err(told)?;
         if !response.status().is_success() {
             return Err(format!("it answers {}", response.status()));
         }
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(told)? {
             if bytes.len() + chunk.len() > MAX_BYTES {
@@ -163,7 +166,7 @@ impl Jwks {
         }
         let set: Value = serde_json::from_slice(&bytes).map_err(|_| "it answers no JSON".to_owned())?;
         let keys = self.usable(set["keys"].as_array().map_or(&[], Vec::as_slice));
-        if keys.is_empty() { Err("it answers no key that can be used".to_owned()) } else { Ok(keys) }
+        if keys.is_empty() { Err("it answers no key that can be used".to_owned()) } else { Ok((keys, date)) }
     }
 
     fn usable(&self, set: &[Value]) -> HashMap<String, Arc<Key>> {
@@ -187,6 +190,12 @@ impl Jwks {
     fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads the key set of the settings once, as the first call does; the time that the answer tells, or why no key is of use.
+pub async fn look_at_key_set(settings: &config::Auth) -> Result<Option<String>, String> {
+    let jwks = Jwks::new(settings).map_err(|error| error.to_string())?;
+    jwks.fetch().await.map(|(_, date)| date)
 }
 
 fn is_weak(jwk: &Jwk) -> bool {

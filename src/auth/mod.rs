@@ -25,6 +25,7 @@ use refusals::Refusals;
 
 pub(crate) use admission::authenticate;
 pub use admission::{Answered, TENANT_HEADER};
+pub use jwks::look_at_key_set;
 pub use key::KeyError;
 pub use mint::{Claimed, mint_token};
 pub use policy::{Access, Method, Policy, PolicyError};

@@ -5,7 +5,8 @@
 //! each tenant's keys are also listed in an index of its own, `herald:keys:{tenant}`, which begins as no tenant's key does.
 //!
 //! Nothing here is a promise: a value may be gone before its time. With Redis, an operation takes at most the configured
-//! timeout; after a failure none is tried for a moment, so that a Redis that is down slows nobody.
+//! timeout. After silence or a lost connection none is tried for a moment (a circuit breaker), so that a Redis that is down
+//! slows nobody. An error that Redis answers fails the operation that it answers, and nothing else.
 
 mod memory;
 mod redis;
@@ -91,6 +92,12 @@ pub enum CacheError {
     /// What was asked for weighs more than the caller has room for.
     #[error("the values are too many or too large for one answer")]
     NoRoom,
+    /// Redis has no room for it (OOM).
+    #[error("the cache is full")]
+    Full,
+    /// Redis is there, and answers this one operation with an error of that code, such as NOPERM, READONLY or MOVED.
+    #[error("Redis answers {0}")]
+    Refused(String),
     #[error("the cache cannot be reached")]
     Unavailable,
 }
@@ -123,6 +130,12 @@ impl TenantCache {
     pub async fn strangers(&self) -> Result<Vec<String>> {
         let Backing::Redis(redis) = &self.backing else { return Ok(Vec::new()) };
         redis.strangers().await
+    }
+
+    /// Whether Redis is there and does each thing that it is asked for; why not. Changes nothing.
+    pub async fn probe(&self) -> Result<(), String> {
+        let Backing::Redis(redis) = &self.backing else { return Ok(()) };
+        redis.probe().await
     }
 
     /// The one door: the scope's tenant's cache.

@@ -7,15 +7,18 @@
 //! Others write there too, values of any size: nothing is read before its size is known.
 
 mod index;
+mod probe;
 mod walk;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike as _, KeysInterface as _, ListInterface as _, LuaInterface as _};
+use fred::interfaces::{
+    ClientLike as _, ClusterInterface as _, KeysInterface as _, ListInterface as _, LuaInterface as _,
+};
 use fred::types::config::{Config, ReconnectPolicy, TlsConnector, UnresponsiveConfig};
 use fred::types::{Builder, Expiration, ExpireOptions};
 use rustls::pki_types::CertificateDer;
@@ -33,6 +36,8 @@ pub(super) struct Redis {
     is_cluster: bool,
     timeout: Duration,
     circuit: Circuit,
+    /// Whether the log was told of a node without a host.
+    told_unnamed: AtomicBool,
     /// Held by the one who deletes all of a tenant's keys, which goes through everybody's.
     deleting: Semaphore,
 }
@@ -42,15 +47,19 @@ pub(super) struct Redis {
 #[error("{0}")]
 pub struct RedisError(String);
 
-/// Closed while Redis answers. A failure opens it for a moment, in which nothing is tried; then one operation tries.
+/// Closed while Redis answers, be it with an error. Silence or a lost connection opens it for a moment, in which nothing is
+/// tried; then one operation tries.
 struct Circuit {
     begun: Instant,
     /// Milliseconds after `begun`; 0 while it is closed.
     open_until: AtomicU64,
+    /// When the log was last told of an error that Redis answered.
+    refused: AtomicU64,
 }
 
-/// How long nothing is tried after a failure.
+/// How long nothing is tried after a failure, and how long the log is not told of another refusal.
 const OPEN: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(10);
 /// The bytes that are read at once, but for a single value that has more; the items of a list that are looked at first; and at
 /// most, more where they turn out to be small.
 const PIECE: usize = 1024 * 1024;
@@ -107,8 +116,9 @@ impl Redis {
             .build()
             .map_err(wrong)?;
         client.connect();
-        let circuit = Circuit { begun: Instant::now(), open_until: AtomicU64::new(0) };
-        Ok(Self { client, is_cluster, timeout, circuit, deleting: Semaphore::new(1) })
+        let circuit = Circuit { begun: Instant::now(), open_until: AtomicU64::new(0), refused: AtomicU64::new(0) };
+        let told_unnamed = AtomicBool::new(false);
+        Ok(Self { client, is_cluster, timeout, circuit, told_unnamed, deleting: Semaphore::new(1) })
     }
 
     pub(super) async fn set(&self, names: &Names, pairs: Vec<(String, Stored)>, ttl: Duration) -> Result<()> {
@@ -286,22 +296,62 @@ impl Redis {
                 self.circuit.close();
                 Ok(done)
             }
-            Ok(Err(error)) if is_wrong_kind(&error) => {
-                self.circuit.close();
-                Err(CacheError::Kind)
-            }
-            Ok(Err(error)) => Err(self.failed(&error.to_string())),
+            Ok(Err(error)) => Err(self.answered(&error).unwrap_or_else(|| self.failed(&error.to_string()))),
             Err(_) => Err(self.failed("no answer in time")),
         }
     }
 
+    /// The error as Redis answered it, which proves that it is there; None if it was no answer.
+    fn answered(&self, error: &Error) -> Option<CacheError> {
+        let code = reply_code(error)?;
+        self.circuit.close();
+        if is_wrong_kind(error) {
+            return Some(CacheError::Kind);
+        }
+        metrics().cache(CacheOutcome::Refused, 1);
+        if self.circuit.may_tell_of_refusal() {
+            // Its text may name keys; its code tells an operator what to look for.
+            tracing::warn!(code, "cache.refused");
+        }
+        Some(if code == "OOM" { CacheError::Full } else { CacheError::Refused(code.to_owned()) })
+    }
+
     fn failed(&self, why: &str) -> CacheError {
-        if self.circuit.open() {
-            tracing::warn!(why, "cache.unavailable");
+        let was_closed = self.circuit.open();
+        // Which the client finds out later than that it cannot connect.
+        let unnamed = self.unnamed_node().filter(|_| !self.told_unnamed.swap(true, Ordering::Relaxed));
+        if was_closed || unnamed.is_some() {
+            tracing::warn!(why = unnamed.unwrap_or(why), "cache.unavailable");
         }
         metrics().cache(CacheOutcome::Unavailable, 1);
         CacheError::Unavailable
     }
+
+    /// What to say of a cluster that gives a node neither an address nor a name: null the client takes for the address that was
+    /// asked, but not these two.
+    fn unnamed_node(&self) -> Option<&'static str> {
+        let cluster = self.client.cached_cluster_state().filter(|_| self.is_cluster)?;
+        let is_unnamed = cluster.unique_primary_nodes().iter().any(|node| matches!(&*node.host, "" | "?"));
+        is_unnamed.then_some(
+            "the cluster gives a node no host: set cluster-announce-ip or cluster-announce-hostname on each of its servers",
+        )
+    }
+}
+
+/// The code of an error that Redis answered, such as OOM or MOVED; None for what the client says of itself.
+fn reply_code(error: &Error) -> Option<&str> {
+    let is_of_reply = matches!(
+        error.kind(),
+        ErrorKind::Unknown
+            | ErrorKind::InvalidArgument
+            | ErrorKind::InvalidCommand
+            | ErrorKind::Auth
+            | ErrorKind::Cluster
+            | ErrorKind::Config
+    );
+    let code = error.details().split(' ').next().filter(|_| is_of_reply)?;
+    let is_code = code.len() > 1 && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    is_code.then_some(code)
 }
 
 /// WRONGTYPE, and what INCR says of a value that is no integer or would be none.
@@ -309,6 +359,15 @@ fn is_wrong_kind(error: &Error) -> bool {
     let details = error.details();
     matches!(error.kind(), ErrorKind::InvalidArgument)
         || ["WRONGTYPE", "not an integer", "overflow"].iter().any(|word| details.contains(word))
+}
+
+/// What a command answered; None if Redis answered with an error, whichever.
+fn unless_refused<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if reply_code(&error).is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a command answered; None if what is there is of another kind.
@@ -370,6 +429,13 @@ impl Circuit {
     /// Whether it was closed before.
     fn open(&self) -> bool {
         self.open_until.swap(self.now() + millis(OPEN), Ordering::Relaxed) == 0
+    }
+
+    /// Once in a while.
+    fn may_tell_of_refusal(&self) -> bool {
+        let (last, now) = (self.refused.load(Ordering::Relaxed), self.now());
+        let is_due = last == 0 || now >= last + millis(QUIET);
+        is_due && self.refused.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Never 0.

@@ -3,16 +3,20 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::client::{Connection, Tls};
 use super::output::{Json, pretty};
 use super::settings::Settings;
-use crate::check::{check_call, check_data, check_private};
-use crate::domain::finding::Finding;
+use crate::check::{self, Report, check_call};
+use crate::config::Config;
+use crate::domain::finding::{Finding, Severity};
 use crate::terminal::{line, say};
 
-/// Looks at the settings, the data folder and its modes, the database's schema, tenants and rows, and the keys in Redis;
-/// with --user also whether a running server takes that user's call. Changes nothing; may run beside the server.
+/// Looks at the settings, the ports, certificates and keys, the data folder and its volume, the database's schema, tenants and
+/// rows, Redis, the store of files, the issuer's key set and the clock; with --user also whether a running server takes that
+/// user's call. Says what it looked at, what is wrong and what to do, and exits with 1 if anything is wrong. Changes nothing;
+/// may run beside the server.
 #[derive(Args)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
@@ -39,41 +43,78 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let layers = args.settings.layers()?;
-    let config = layers.config()?;
-    let mut findings = Vec::new();
-    if let Err(error) = config.validate() {
-        findings.push(Finding::new(format!("the settings: {error}"), "correct them; `herald settings` shows all"));
-    }
-    findings.extend(check_private(&config, args.settings.secret_file(&layers)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        findings.extend(check_data(&config, args.deep).await);
-        if args.user.is_empty() {
-            return;
-        }
-        let (server, timeout) = (args.server.clone(), Connection::TIMEOUT);
-        let connection = Connection { server, token: None, user: None, timeout, tls: args.tls.clone() };
-        match connection.channel().await {
-            Ok(channel) => {
-                for user in &args.user {
-                    findings.extend(check_call(&config, channel.clone(), user).await);
-                }
-            }
-            Err(error) => findings.push(Finding::new(format!("{error:#}"), "start the server, or correct --server")),
-        }
-    });
+    let report = runtime.block_on(report(args));
     if args.form.json {
-        let finding = |finding: &Finding| serde_json::json!({ "wrong": finding.wrong, "toDo": finding.to_do });
-        say!("{}", pretty(&serde_json::json!({ "findings": findings.iter().map(finding).collect::<Vec<_>>() }))?);
-        return Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        say!("{}", pretty(&as_json(&report))?);
+    } else {
+        tell(&report);
     }
-    for finding in &findings {
-        say!("wrong: {}\n   do: {}", line(&finding.wrong), line(&finding.to_do));
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn report(args: &CheckArgs) -> Report {
+    let layers = args.settings.layers();
+    let read =
+        layers.and_then(|layers| Ok((layers.config()?, args.settings.secret_file(&layers).map(ToOwned::to_owned))));
+    let (config, secret_file) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let mut report = Report::default();
+            report.add("the settings", [Finding::new(format!("{error:#}"), "correct it; README lists the settings")]);
+            return report;
+        }
+    };
+    let mut report = check::check(&config, secret_file.as_deref(), args.deep).await;
+    if !args.user.is_empty() {
+        call(args, &config, &mut report).await;
     }
-    if findings.is_empty() {
+    report
+}
+
+async fn call(args: &CheckArgs, config: &Config, report: &mut Report) {
+    let (server, timeout) = (args.server.clone(), Connection::TIMEOUT);
+    let connection = Connection { server, token: None, user: None, timeout, tls: args.tls.clone() };
+    match connection.channel().await {
+        Ok(channel) => {
+            for user in &args.user {
+                report.add(format!("a call of {user}"), check_call(config, channel.clone(), user).await);
+            }
+        }
+        Err(error) => {
+            let wrong = Finding::new(format!("{error:#}"), "start the server, or correct --server");
+            report.add("a call", [wrong]);
+        }
+    }
+}
+
+fn tell(report: &Report) {
+    for look in &report.looks {
+        if look.findings.is_empty() {
+            say!("ok: {}", line(&look.what));
+        }
+        for finding in &look.findings {
+            say!("{}: {}\n   do: {}", word(finding.severity), line(&finding.wrong), line(&finding.to_do));
+        }
+    }
+    if report.is_good() {
         say!("everything is as it should be");
-        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::FAILURE)
+}
+
+fn as_json(report: &Report) -> Value {
+    let finding =
+        |finding: &Finding| json!({ "severity": word(finding.severity), "found": finding.wrong, "do": finding.to_do });
+    let looks = report.looks.iter().map(|look| {
+        let findings: Vec<_> = look.findings.iter().map(finding).collect();
+        json!({ "lookedAt": look.what, "findings": findings })
+    });
+    json!({ "good": report.is_good(), "looks": looks.collect::<Vec<_>>() })
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Wrong => "wrong",
+        Severity::Warning => "warning",
+    }
 }

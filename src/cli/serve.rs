@@ -3,9 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
@@ -41,8 +39,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         keep_private("the configuration file, which holds a secret,", path)?;
     }
     let served = runtime.block_on(async {
-        let listener = TcpListener::bind(config.listen).await;
-        let listener = listener.with_context(|| format!("listen: cannot listen on {}", config.listen))?;
+        let listener = app::listen(&config).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let signal = app::stop_on_signal()?;

@@ -279,6 +279,8 @@ impl Engine {
                     tokio::select! {
                         () = engine.stop.cancelled() => {}
                         () = tokio::time::sleep(wait) => engine.board.put(job),
+                        // If that is what it waits for, it is; else it tries a little sooner.
+                        () = engine.store.room() => engine.board.put(job),
                     }
                 });
             }

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::data_dir::{DATABASE, DEV_MASTER_KEY, USERS};
+use super::data_dir::{DATABASE, DEV_MASTER_KEY, LOCK, SHM, USERS, WAL};
 use super::modes::exposed;
 use crate::domain::finding::Finding;
 use crate::tenant::TenantId;
 
-/// What is wrong with the folder, its files' modes, and the tenants' folders in it; `known` are the database's tenants.
+/// What is wrong with the folder, its files' modes and owner, and the tenants' folders in it; `known` are the database's tenants.
 pub fn check_folder(root: &Path, known: &[TenantId]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Err(error) = look(root, known, &mut findings) {
@@ -21,9 +22,14 @@ pub fn check_folder(root: &Path, known: &[TenantId]) -> Vec<Finding> {
 
 fn look(root: &Path, known: &[TenantId], findings: &mut Vec<Finding>) -> io::Result<()> {
     check_mode(root, findings)?;
-    for name in [DATABASE, DEV_MASTER_KEY] {
+    let owner = fs::metadata(root)?.uid();
+    for name in [LOCK, DATABASE, WAL, SHM, DEV_MASTER_KEY, USERS] {
         let path = root.join(name);
-        if path.try_exists()? {
+        if !path.try_exists()? {
+            continue;
+        }
+        check_owner(&path, owner, findings)?;
+        if [DATABASE, DEV_MASTER_KEY].contains(&name) {
             check_mode(&path, findings)?;
         }
     }
@@ -46,6 +52,16 @@ fn look(root: &Path, known: &[TenantId], findings: &mut Vec<Finding>) -> io::Res
                 findings.push(Finding::new(wrong, "move it elsewhere, or put back the database that it belongs to"));
             }
         }
+    }
+    Ok(())
+}
+
+/// The service's user has made all of them.
+fn check_owner(path: &Path, owner: u32, findings: &mut Vec<Finding>) -> io::Result<()> {
+    let own = fs::metadata(path)?.uid();
+    if own != owner {
+        let wrong = format!("{} belongs to the user {own}, and the data folder to {owner}", path.display());
+        findings.push(Finding::new(wrong, format!("chown {owner} {}", path.display())));
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! The data folder: its lock, its database, and the tenants' folders where the files are local.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
 
 use super::{Exposed, Folder, keep_private};
 use crate::tenant::TenantId;
@@ -12,7 +14,14 @@ use crate::tenant::TenantId;
 #[derive(Debug)]
 pub struct DataDir {
     root: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+/// Who has locked a data folder: a process, and the addresses that it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub process: u32,
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// Why the data folder cannot be used.
@@ -31,8 +40,10 @@ pub enum DataDirError {
     Exposed(#[from] Exposed),
 }
 
-const LOCK: &str = "herald.lock";
+pub(super) const LOCK: &str = "herald.lock";
 pub(super) const DATABASE: &str = "herald.db";
+pub(super) const WAL: &str = "herald.db-wal";
+pub(super) const SHM: &str = "herald.db-shm";
 pub(super) const USERS: &str = "users";
 pub(super) const DEV_MASTER_KEY: &str = "master.key";
 
@@ -43,22 +54,43 @@ impl DataDir {
     pub fn lock(root: &Path) -> Result<Self, DataDirError> {
         let failed = |source| DataDirError::Io { path: root.display().to_string(), source };
         make_dir(root).map_err(failed)?;
-        keep_private("the data folder", root)?;
-        for name in [LOCK, DATABASE, "herald.db-wal", "herald.db-shm", DEV_MASTER_KEY, USERS] {
-            refuse_link(root, &root.join(name)).map_err(failed)?;
-        }
-        keep_private("the master key", &root.join(DEV_MASTER_KEY))?;
-        let lock = private().create(true).truncate(false).open(root.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
+        refuse_unfit(root)?;
+        let lock = private().read(true).create(true).truncate(false).open(root.join(LOCK)).map_err(failed)?;
+        match lock.try_lock().or_else(|_| {
+            // `holder` has it for a moment.
+            sleep(Duration::from_millis(50));
+            lock.try_lock()
+        }) {
             Ok(()) => {
                 // SQLite gives its other files the mode of this one.
                 private().create(true).truncate(false).open(root.join(DATABASE)).map_err(failed)?;
                 make_dir(&root.join(USERS)).map_err(failed)?;
-                Ok(Self { root: root.to_owned(), _lock: lock })
+                Ok(Self { root: root.to_owned(), lock })
             }
             Err(TryLockError::WouldBlock) => Err(DataDirError::Locked(root.display().to_string())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// Looks whether `lock` would take the folder, and changes nothing. One that is not there can be made.
+    pub fn look(root: &Path, dev: bool) -> Result<(), DataDirError> {
+        if !root.try_exists().unwrap_or(true) {
+            return Ok(());
+        }
+        let failed = |source| DataDirError::Io { path: root.display().to_string(), source };
+        // It is there, so that none is made: this fails if it is no folder.
+        make_dir(root).map_err(failed)?;
+        refuse_unfit(root)?;
+        rustix::fs::access(root, rustix::fs::Access::WRITE_OK).map_err(|error| failed(error.into()))?;
+        if dev { Ok(()) } else { tells_case(root) }
+    }
+
+    /// Writes into the lock, for `holder`, which addresses are served. Without it the ports would seem to be somebody else's.
+    pub fn tell(&self, addresses: &[SocketAddr]) -> io::Result<()> {
+        let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        self.lock.set_len(0)?;
+        (&self.lock).rewind()?;
+        (&self.lock).write_all(format!("{}\n{lines}", std::process::id()).as_bytes())
     }
 
     pub fn database(&self) -> PathBuf {
@@ -67,10 +99,7 @@ impl DataDir {
 
     /// Refuses a file system on which `Anna` and `anna` are one folder.
     pub fn tells_case(&self) -> Result<(), DataDirError> {
-        if self.root.join(LOCK.to_uppercase()).exists() {
-            return Err(DataDirError::FoldsCase(self.root.display().to_string()));
-        }
-        Ok(())
+        tells_case(&self.root)
     }
 
     /// The text in `master.key`, which is made of `new()` if it is not there.
@@ -130,6 +159,37 @@ impl DataDir {
         }
         Ok(swept)
     }
+}
+
+/// Refuses a folder that others may read, or that has a link in it.
+fn refuse_unfit(root: &Path) -> Result<(), DataDirError> {
+    keep_private("the data folder", root)?;
+    for name in [LOCK, DATABASE, WAL, SHM, DEV_MASTER_KEY, USERS] {
+        let refused = refuse_link(root, &root.join(name));
+        refused.map_err(|source| DataDirError::Io { path: root.display().to_string(), source })?;
+    }
+    Ok(keep_private("the master key", &root.join(DEV_MASTER_KEY))?)
+}
+
+fn tells_case(root: &Path) -> Result<(), DataDirError> {
+    if root.join(LOCK.to_uppercase()).exists() {
+        return Err(DataDirError::FoldsCase(root.display().to_string()));
+    }
+    Ok(())
+}
+
+/// Who has locked the data folder `root`; None if nobody has.
+pub fn holder(root: &Path) -> Option<Holder> {
+    let mut lock = File::open(root.join(LOCK)).ok()?;
+    // A shared lock, given back at once.
+    if lock.try_lock_shared().is_ok() {
+        return None;
+    }
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    let mut lines = text.lines();
+    let process = lines.next()?.parse().ok()?;
+    Some(Holder { process, addresses: lines.filter_map(|line| line.parse().ok()).collect() })
 }
 
 /// The database of the data folder `root`.
@@ -227,6 +287,20 @@ mod tests {
         assert!(matches!(DataDir::lock(dir.path()), Err(DataDirError::Locked(_))));
         drop(first);
         DataDir::lock(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn a_folder_tells_who_has_locked_it_and_where_they_serve() {
+        let dir = folder();
+        assert_eq!(holder(dir.path()), None);
+        let data = DataDir::lock(dir.path()).expect("free");
+        let addresses = ["127.0.0.1:50051", "[::1]:50052"].map(|address| address.parse().expect("an address"));
+        data.tell(&addresses).expect("told");
+        data.tell(&addresses[..1]).expect("told");
+        let told = Holder { process: std::process::id(), addresses: addresses[..1].to_vec() };
+        assert_eq!(holder(dir.path()), Some(told));
+        drop(data);
+        assert_eq!(holder(dir.path()), None);
     }
 
     #[test]

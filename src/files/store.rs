@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
@@ -78,24 +79,8 @@ impl Files {
             let store = Arc::new(local.with_fsync(true));
             return Ok(Self { store, prefix: Path::default(), local: Some(data), locks: Locks::default() });
         }
-        let url = Url::parse(&settings.url).ok().filter(|url| url.scheme() == "s3");
-        let (url, bucket) = url
-            .and_then(|url| url.host_str().map(str::to_owned).map(|bucket| (url, bucket)))
-            .ok_or_else(|| wrong("url", "must be s3://bucket or s3://bucket/prefix"))?;
         let retry = RetryConfig { max_retries: 3, retry_timeout: ALL_TRIES, ..RetryConfig::default() };
-        let client = ClientOptions::new().with_timeout(REQUEST).with_allow_http(is_plain(&settings.endpoint));
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(bucket)
-            .with_region(&settings.region)
-            .with_access_key_id(settings.access_key_id.expose())
-            .with_secret_access_key(settings.secret_access_key.expose())
-            .with_retry(retry)
-            .with_client_options(client);
-        if !settings.endpoint.is_empty() {
-            builder = builder.with_endpoint(&settings.endpoint);
-        }
-        let store = Arc::new(builder.build().map_err(|error| wrong("url", error))?);
-        let prefix = Path::parse(url.path()).map_err(|error| wrong("url", error))?;
+        let (store, prefix) = bucket(settings, retry, REQUEST)?;
         Ok(Self { store, prefix, local: None, locks: Locks::default() })
     }
 
@@ -118,6 +103,46 @@ impl Files {
         }
         Ok(path)
     }
+}
+
+/// The bucket that the settings name, and what comes before the tenants' ids in it.
+fn bucket(
+    settings: &config::Files,
+    retry: RetryConfig,
+    timeout: Duration,
+) -> Result<(Arc<dyn ObjectStore>, Path), FilesConfigError> {
+    let url = Url::parse(&settings.url).ok().filter(|url| url.scheme() == "s3");
+    let (url, bucket) = url
+        .and_then(|url| url.host_str().map(str::to_owned).map(|bucket| (url, bucket)))
+        .ok_or_else(|| wrong("url", "must be s3://bucket or s3://bucket/prefix"))?;
+    let client = ClientOptions::new().with_timeout(timeout).with_allow_http(is_plain(&settings.endpoint));
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(&settings.region)
+        .with_access_key_id(settings.access_key_id.expose())
+        .with_secret_access_key(settings.secret_access_key.expose())
+        .with_retry(retry)
+        .with_client_options(client);
+    if !settings.endpoint.is_empty() {
+        builder = builder.with_endpoint(&settings.endpoint);
+    }
+    let store = builder.build().map_err(|error| wrong("url", error))?;
+    let prefix = Path::parse(url.path()).map_err(|error| wrong("url", error))?;
+    Ok((Arc::new(store), prefix))
+}
+
+/// Looks whether the store that the settings name is there and lists what it has, once and for so long.
+pub async fn look_at_store(settings: &config::Files, timeout: Duration) -> Result<(), FilesConfigError> {
+    let retry = RetryConfig { max_retries: 0, retry_timeout: timeout, ..RetryConfig::default() };
+    let (store, prefix) = bucket(settings, retry, timeout)?;
+    let listed = store.list(Some(&prefix)).next().await;
+    listed.transpose().map(drop).map_err(|error| {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(next) = cause.source() {
+            cause = next;
+        }
+        wrong("url", cause)
+    })
 }
 
 fn wrong(setting: &'static str, wrong: impl std::fmt::Display) -> FilesConfigError {

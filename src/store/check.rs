@@ -5,10 +5,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::OpenError;
 use super::error::{Result, StoreError};
 use super::master_key::MasterKey;
 use super::sql::system_sql;
-use crate::domain::finding::Finding;
+use crate::domain::clock::Timestamp;
+use crate::domain::finding::{Finding, told};
 use crate::tenant::TenantId;
 
 system_sql! {
@@ -24,6 +26,7 @@ system_sql! {
          FROM prospects
          WHERE duplicate_of IS NOT NULL AND delete_time IS NULL
          ORDER BY tenant_id, duplicate_of, id";
+    CHECK_NEWEST = "SELECT max(coalesce((SELECT max(create_time) FROM tenants), 0), coalesce((SELECT max(update_time) FROM campaigns), 0))";
     CHECK_PAGES = "PRAGMA integrity_check(20)";
 }
 
@@ -45,29 +48,39 @@ const TABLES: [&str; 11] = [
 /// The duplicates that are named one by one.
 const MAX_DUPLICATES: usize = 100;
 
+/// What a look at a database has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub findings: Vec<Finding>,
+    pub tenants: Vec<TenantId>,
+    /// The newest time of its tenants and campaigns.
+    pub newest: Option<Timestamp>,
+}
+
 /// What is wrong with the database, and the tenants that it has. `deep` reads every page.
-pub fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -> (Vec<Finding>, Vec<TenantId>) {
-    let mut findings = Vec::new();
-    let mut tenants = Vec::new();
+pub fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -> Seen {
+    let mut seen = Seen::default();
+    let findings = &mut seen.findings;
     let mut look = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        check_migrations(&connection, &mut findings)?;
-        check_tables(&connection, &mut findings)?;
-        check_references(&connection, &mut findings)?;
-        check_duplicates(&connection, &mut findings)?;
-        tenants = check_tenants(&connection, master_key, &mut findings)?;
+        check_migrations(path, &connection, findings)?;
+        check_tables(&connection, findings)?;
+        check_references(&connection, findings)?;
+        check_duplicates(&connection, findings)?;
+        seen.tenants = check_tenants(&connection, master_key, findings)?;
+        let newest: Option<(i64,)> = CHECK_NEWEST.on(&connection).optional()?;
+        seen.newest = newest.map(|(newest,)| Timestamp(newest));
         if deep {
-            check_pages(&connection, &mut findings)?;
+            check_pages(&connection, findings)?;
         }
         Ok::<_, StoreError>(())
     };
     if let Err(error) = look() {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let wrong = format!("the database {} cannot be read: {error}{cause}", path.display());
-        findings.push(Finding::new(wrong, "stop the server and put back the last backup of the data folder"));
+        let wrong = format!("cannot open the database {}: {}", path.display(), told(&error));
+        seen.findings.push(Finding::new(wrong, "stop the server and put back the last backup of the data folder"));
     }
-    (findings, tenants)
+    seen
 }
 
 /// What is wrong with a copy of a database, every page of which is read: whether it is whole, whatever its rows say.
@@ -80,17 +93,19 @@ pub fn check_copy(path: &Path) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn check_migrations(connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
+fn check_migrations(path: &Path, connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
     let applied: Vec<(i64, bool, Vec<u8>)> = CHECK_MIGRATIONS.on(connection).all()?;
     let applied: BTreeMap<_, _> =
         applied.into_iter().map(|(version, success, sum)| (version, (success, sum))).collect();
     let migrator = sqlx::migrate!("migrations/sqlite");
+    // As the start says it, which stops there but for the first.
+    let cannot = format!("cannot bring the database {} to this version's schema", path.display());
     for migration in migrator.iter() {
         let wrong = match applied.get(&migration.version) {
             None => format!("the schema is older than this version: migration {} was not applied", migration.version),
-            Some((false, _)) => format!("migration {} was begun and not finished", migration.version),
+            Some((false, _)) => format!("{cannot}: migration {} was begun and not finished", migration.version),
             Some((_, sum)) if *sum != *migration.checksum => {
-                format!("migration {} is another than this version's", migration.version)
+                format!("{cannot}: migration {} is another than this version's", migration.version)
             }
             Some(_) => continue,
         };
@@ -98,7 +113,7 @@ fn check_migrations(connection: &Connection, findings: &mut Vec<Finding>) -> Res
     }
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
     if let Some(version) = applied.keys().find(|version| **version > newest) {
-        let wrong = format!("the schema is newer than this version: it has migration {version}");
+        let wrong = format!("{cannot}: the schema is newer than this version: it has migration {version}");
         findings
             .push(Finding::new(wrong, "use the version of Herald that last served this data folder, or a newer one"));
     }
@@ -171,8 +186,11 @@ fn check_tenants(
         tenants.push(tenant);
     }
     if sealed > 0 {
-        let wrong = format!("the master key does not open the data keys of {sealed} of {} tenants", tenants.len());
-        findings.push(Finding::new(wrong, "set HERALD_MASTER_KEY to the key that the data folder was made with"));
+        let wrong = format!("it does not open the data keys of {sealed} of {} tenants", tenants.len());
+        findings.push(Finding::new(
+            format!("{}: {wrong}", OpenError::WrongMasterKey),
+            "look for the key where it is kept apart from the backups",
+        ));
     }
     Ok(tenants)
 }

@@ -1,34 +1,57 @@
-//! Folds the write-ahead log into the database while the writer goes on.
+//! Checkpoints the write-ahead log (folds it into the database) while the writer goes on.
 //!
 //! SQLite does it by itself at the end of a commit, and everybody's writes wait for it: thousands of pages at random places,
-//! and an fsync of the database. Beside the writer it costs nobody anything, but cannot come to an end while the log grows.
-//! So the writer still does it, rarely, when there is little left to do, and begins the log anew.
+//! and an fsync of the database. On a connection of its own it costs nobody anything, but cannot come to an end while the log
+//! grows. So the writer still does it, rarely, when there is little left to do, and begins the log anew.
+//!
+//! A checkpoint takes room before it frees any: the pages that the database does not have yet. On a volume that has less, it
+//! would take all that is left from those who write, and fail. So it is begun only where it fits, and a log that does not fit
+//! waits for room. That is looked for every second while the volume is full.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::sleep;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::transaction;
 
 /// Pages of the log, 16 MiB, that are worth it: the more, the fewer of them have been written over since.
-const WORTH: i64 = 4_000;
+const START_AT_PAGES: i64 = 4_000;
 /// Pages of the log, 64 MiB, at which the writer does it.
-pub(super) const AT_MOST: u32 = 16_000;
+const FORCE_AT_PAGES: i64 = 16_000;
+/// Bytes of the volume that a checkpoint leaves to others.
+const SPARE: u64 = 256 * 1024;
 
-/// How often it is looked at while there are commits, and after it could not be done.
+/// How often the log is looked at while there are commits, and after a checkpoint failed.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
+/// What the thread beside the writer asks of it.
+#[derive(Default)]
+pub(super) struct Asked {
+    checkpoint: AtomicBool,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// Whether the log has become so long that the writer is to checkpoint it; once for each time.
+    pub(super) fn take(&self) -> bool {
+        self.checkpoint.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// Runs on a thread of its own. `committed` is told of commits, until there will be no more.
-pub(super) fn run(connection: Connection, committed: &Receiver<()>) {
+pub(super) fn run(connection: Connection, committed: &Receiver<()>, asked: &Asked) {
     while committed.recv().is_ok() {
-        let pause = match look(&connection) {
+        let pause = match look(&connection, asked) {
             Ok(()) => PAUSE,
             Err(error) => {
-                tracing::warn!(error = %error, "the write-ahead log grows: it could not be folded in, and is tried again");
+                tracing::warn!(error = %error, "the write-ahead log grows: it could not be checkpointed, and is tried again");
                 PAUSE_AFTER_ERROR
             }
         };
@@ -37,11 +60,59 @@ pub(super) fn run(connection: Connection, committed: &Receiver<()>) {
     transaction::close(connection);
 }
 
-fn look(connection: &Connection) -> Result<()> {
-    if transaction::unfolded(connection)? >= WORTH {
-        transaction::fold(connection)?;
+fn look(connection: &Connection, asked: &Asked) -> Result<()> {
+    let log = transaction::log(connection)?;
+    if log.pages - log.checkpointed >= START_AT_PAGES {
+        checkpoint(connection)?;
+    }
+    if log.pages >= FORCE_AT_PAGES {
+        asked.checkpoint.store(true, Ordering::Relaxed);
     }
     Ok(())
+}
+
+/// Checkpoints as much of the log as is possible without waiting for anybody. DiskFull if the volume has no room for it; then
+/// nothing is done.
+pub(super) fn checkpoint(connection: &Connection) -> Result<()> {
+    if !fits(connection)? {
+        return Err(StoreError::DiskFull);
+    }
+    transaction::checkpoint_beside(connection)
+}
+
+/// Checkpoints what there is of the log, however little. True if there is room for writes afterwards: all of the log, which the
+/// next one begins anew, or on the volume.
+pub(super) fn make_room(connection: &Connection) -> Result<bool> {
+    match checkpoint(connection) {
+        Ok(()) => {}
+        Err(StoreError::DiskFull) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let log = transaction::log(connection)?;
+    let is_begun_anew = log.pages > 0 && log.pages == log.checkpointed;
+    Ok(is_begun_anew || room(connection)? >= SPARE)
+}
+
+/// Whether the volume has room for the pages that the database does not have yet.
+fn fits(connection: &Connection) -> Result<bool> {
+    let grown = transaction::size(connection)?.saturating_sub(file_size(connection)?);
+    Ok(grown == 0 || room(connection)? >= grown + SPARE)
+}
+
+fn file_size(connection: &Connection) -> Result<u64> {
+    let looked_at = std::fs::metadata(path(connection)?);
+    looked_at.map(|file| file.len()).map_err(|error| StoreError::Database(error.into()))
+}
+
+/// The bytes that this user may still write on the database's volume.
+fn room(connection: &Connection) -> Result<u64> {
+    let volume = rustix::fs::statvfs(path(connection)?).map_err(|error| StoreError::Database(error.into()))?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+}
+
+fn path(connection: &Connection) -> Result<&Path> {
+    let path = connection.path().map(Path::new);
+    path.ok_or_else(|| StoreError::Broken("the database has no file".to_owned()))
 }
 
 #[cfg(test)]

@@ -92,23 +92,24 @@ impl StoreError {
     }
 }
 
+/// SQLite's result codes for a full volume: by the primary code in the low byte, and where the log's index cannot grow.
+const SQLITE_FULL: i32 = 13;
+const SQLITE_IOERR_SHMSIZE: i32 = 4874;
+
+fn is_full(code: i32) -> bool {
+    code & 0xff == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // SQLite's extended result codes keep the primary code in the low byte.
-        const SQLITE_FULL: i32 = 13;
         let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
-        match code {
-            Some(code) if code & 0xff == SQLITE_FULL => Self::DiskFull,
-            _ => Self::Database(error.into()),
-        }
+        if code.is_some_and(is_full) { Self::DiskFull } else { Self::Database(error.into()) }
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
-            _ => Self::Database(error.into()),
-        }
+        let code = error.sqlite_error().map(|error| error.extended_code);
+        if code.is_some_and(is_full) { Self::DiskFull } else { Self::Database(error.into()) }
     }
 }

@@ -43,7 +43,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 pub use agent_configs::UpdateAgentConfig;
 pub use backup::{HeldBack, copy_database};
@@ -82,6 +82,8 @@ pub struct Store {
     changes: changes::Changes,
     freshness: Arc<Freshness>,
     ids: Ids,
+    /// Tells when a full volume has room again.
+    room: Arc<Notify>,
     /// Tells when the writer has ended.
     writer: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -150,7 +152,7 @@ impl Store {
         if !transaction::opens(&master_key, &connection)? {
             return Err(OpenError::WrongMasterKey);
         }
-        let folding = transaction::connect(path).map_err(|error| failed(error.into()))?;
+        let beside = transaction::connect(path).map_err(|error| failed(error.into()))?;
         let most = READERS_PER_CORE * std::thread::available_parallelism().map_or(2, NonZero::get).max(2);
         let pool = SqlitePoolOptions::new()
             .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
@@ -167,11 +169,12 @@ impl Store {
         let queue = Arc::new(writer::Queue::new());
         let tails = Arc::new(tail::Tails::default());
         let freshness = Freshness::new();
-        let task =
-            writer::Writer::new(connection, queue.clone(), tails.clone(), freshness.clone(), ids.clone(), master_key);
-        let writer = tokio::sync::Mutex::new(Some(task.spawn(folding).map_err(OpenError::Thread)?));
+        let room = Arc::new(Notify::new());
+        let parts = (queue.clone(), tails.clone(), freshness.clone());
+        let task = writer::Writer::new(connection, parts, ids.clone(), master_key, room.clone());
+        let writer = tokio::sync::Mutex::new(Some(task.spawn(beside).map_err(OpenError::Thread)?));
         let changes = changes::Changes::default();
-        let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, writer });
+        let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, room, writer });
         store.queue.write_system(system::FreeLeases).await?;
         store.rekey().await?;
         Ok(store)
@@ -249,6 +252,11 @@ impl Store {
     /// Purges deleted prospects whose time has come, some at a time; how many.
     pub async fn purge_prospects(&self) -> Result<usize> {
         self.queue.write_system(system::PurgeProspects { now: self.ids.now() }).await
+    }
+
+    /// Waits until a full volume has room again.
+    pub async fn room(&self) {
+        self.room.notified().await;
     }
 
     /// Waits until campaigns have changed; the scopes of their tenants, each once.

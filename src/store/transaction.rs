@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::checkpoints;
 use super::error::{Result, StoreError};
 use super::events::json;
 use super::master_key::{DataKey, MasterKey};
@@ -18,6 +17,13 @@ use crate::tenant::TenantId;
 /// The texts that a connection keeps ready: more than there are.
 const STATEMENTS: usize = 256;
 
+/// How many pages the write-ahead log has, and how many of them are in the database too.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Log {
+    pub pages: i64,
+    pub checkpointed: i64,
+}
+
 system_sql! {
     BEGIN = "BEGIN IMMEDIATE";
     COMMIT = "COMMIT";
@@ -27,8 +33,10 @@ system_sql! {
     ROLLBACK_TO_SAVEPOINT = "ROLLBACK TO one_write";
     CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)";
     CHECKPOINT_BESIDE = "PRAGMA wal_checkpoint(PASSIVE)";
-    /// Does nothing but say how many pages the log has, and how many of them are folded in.
+    /// Does nothing but say how many pages the log has, and how many of them are checkpointed.
     CHECKPOINTED = "PRAGMA wal_checkpoint(NOOP)";
+    /// With what is in the log.
+    SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     ADD_COUNTS =
         "INSERT INTO counters (tenant_id, noun, value)
          SELECT value ->> 0, value ->> 1, value ->> 2
@@ -61,7 +69,8 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     ] {
         connection.pragma_update(None, name, value)?;
     }
-    connection.pragma_update(None, "wal_autocheckpoint", checkpoints::AT_MOST)?;
+    // `checkpoints` does it, where there is room.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)
 }
 
@@ -99,18 +108,24 @@ pub(super) fn add_counts(connection: &Connection, effects: &Effects) -> Result<(
     ADD_COUNTS.on(connection).bind(json(&sums)).execute_exactly(sums.len())
 }
 
-/// Folds as much of the write-ahead log into the database as is possible without waiting for anybody.
-pub(super) fn fold(connection: &Connection) -> Result<()> {
+/// Checkpoints as much of the write-ahead log as is possible without waiting for anybody.
+pub(super) fn checkpoint_beside(connection: &Connection) -> Result<()> {
     simple(CHECKPOINT_BESIDE, connection)
 }
 
-/// How many pages of the write-ahead log are not folded into the database.
-pub(super) fn unfolded(connection: &Connection) -> Result<i64> {
+/// How long the write-ahead log is.
+pub(super) fn log(connection: &Connection) -> Result<Log> {
     let row: Option<(i64, i64, i64)> = CHECKPOINTED.on(connection).optional()?;
-    Ok(row.map_or(0, |(_, all, folded)| all - folded))
+    Ok(row.map_or(Log::default(), |(_, pages, checkpointed)| Log { pages, checkpointed }))
 }
 
-/// Folds the write-ahead log into the database.
+/// The bytes that the database has with all of its log.
+pub(super) fn size(connection: &Connection) -> Result<u64> {
+    let row: Option<(i64,)> = SIZE.on(connection).optional()?;
+    Ok(row.map_or(0, |(bytes,)| u64::try_from(bytes).unwrap_or(0)))
+}
+
+/// Checkpoints all of the write-ahead log, and truncates it.
 pub(super) fn checkpoint(connection: &Connection) -> Result<()> {
     simple(CHECKPOINT, connection)
 }

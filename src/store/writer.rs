@@ -11,9 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::checkpoints;
 use super::error::{Result, StoreError};
@@ -59,6 +60,8 @@ const GROUP_WRITES: usize = 256;
 const GROUP_ROWS: usize = 2_000;
 /// The writes of one tenant that may wait.
 const WAITING_PER_TENANT: usize = 2_000;
+/// How often room is looked for on a full volume while nobody writes.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// Where writes wait.
 pub(super) struct Queue {
@@ -84,8 +87,12 @@ pub(super) struct Writer {
     freshness: Arc<Freshness>,
     ids: Ids,
     master_key: MasterKey,
-    /// Wakes the thread that folds the log in.
+    /// Wakes the thread that checkpoints the log.
     committed: Option<SyncSender<()>>,
+    /// Whether the volume was full at the last write, and has had no room since.
+    is_full: bool,
+    /// Told when it has room again.
+    room: Arc<Notify>,
     /// The tenants whose row is known to be there.
     known: HashSet<TenantId>,
 }
@@ -94,6 +101,8 @@ pub(super) struct Writer {
 trait Job: Send {
     fn weight(&self) -> usize;
     fn succeeded(&self) -> bool;
+    /// Whether it failed because the volume is full.
+    fn found_no_room(&self) -> bool;
     fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure>;
     fn answer(self: Box<Self>, committed: Result<()>);
 }
@@ -166,14 +175,20 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for the next group; None once the queue is closed and empty.
-    fn group(&self) -> Option<Vec<Entry>> {
+    /// Waits for the next group, if `at_most` is given no longer than that: it may be empty then. None once the queue is closed
+    /// and empty.
+    fn group(&self, at_most: Option<Duration>) -> Option<Vec<Entry>> {
         let mut state = self.lock();
-        while state.waiting.is_empty() {
-            if state.closed {
-                return None;
-            }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let waits = |state: &mut State| state.waiting.is_empty() && !state.closed;
+        state = match at_most {
+            Some(time) => match self.arrived.wait_timeout_while(state, time, waits) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            },
+            None => self.arrived.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner),
+        };
+        if state.waiting.is_empty() && state.closed {
+            return None;
         }
         let (mut group, mut rows) = (Vec::new(), 0);
         while group.len() < GROUP_WRITES && rows < GROUP_ROWS {
@@ -205,34 +220,36 @@ impl Drop for EndOfWrites {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        queue: Arc<Queue>,
-        tails: Arc<Tails>,
-        freshness: Arc<Freshness>,
+        (queue, tails, freshness): (Arc<Queue>, Arc<Tails>, Arc<Freshness>),
         ids: Ids,
         master_key: MasterKey,
+        room: Arc<Notify>,
     ) -> Self {
-        Self { connection, queue, tails, freshness, ids, master_key, committed: None, known: HashSet::new() }
+        let known = HashSet::new();
+        Self { connection, queue, tails, freshness, ids, master_key, committed: None, is_full: false, room, known }
     }
 
-    /// Writes until the queue is closed and empty, which is told then. `folding` is the connection for checkpoints.
+    /// Writes until the queue is closed and empty, which is told then. `beside` is the connection for checkpoints.
     ///
     /// On a thread of its own, and each statement on that thread: with a way to another thread and back for each, everybody
     /// would wait for many times what SQLite takes.
-    pub(super) fn spawn(mut self, folding: Connection) -> std::io::Result<oneshot::Receiver<()>> {
+    pub(super) fn spawn(mut self, beside: Connection) -> std::io::Result<oneshot::Receiver<()>> {
         let (committed, commits) = sync_channel(1);
         self.committed = Some(committed);
         let (ended, end) = oneshot::channel();
-        let folder = thread::Builder::new().name("store-folder".to_owned());
-        let folder = folder.spawn(move || checkpoints::run(folding, &commits))?;
+        let asked = Arc::new(checkpoints::Asked::default());
+        let by_writer = asked.clone();
+        let checkpointer = thread::Builder::new().name("store-checkpoints".to_owned());
+        let checkpointer = checkpointer.spawn(move || checkpoints::run(beside, &commits, &asked))?;
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             let end_of_writes = EndOfWrites(self.queue.clone());
-            self.run();
+            self.run(&by_writer);
             drop(end_of_writes);
             // Tells the other that there are no more.
             self.committed = None;
-            let _ = folder.join();
+            let _ = checkpointer.join();
             if let Err(error) = transaction::checkpoint(&self.connection) {
-                tracing::warn!(error = %error, "the write-ahead log was not folded in at the end; the next start does it");
+                tracing::warn!(error = %error, "the write-ahead log was not checkpointed at the end; the next start does it");
             }
             transaction::close(self.connection);
             let _ = ended.send(());
@@ -240,10 +257,23 @@ impl Writer {
         Ok(end)
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, asked: &checkpoints::Asked) {
         let queue = self.queue.clone();
-        while let Some(mut group) = queue.group() {
-            match self.commit(&mut group) {
+        while let Some(mut group) = queue.group(self.is_full.then_some(LOOK_FOR_ROOM)) {
+            if self.is_full && self.make_room() {
+                self.is_full = false;
+                self.room.notify_waiters();
+                tracing::info!("store.has_room");
+            }
+            if asked.take()
+                && let Err(error) = checkpoints::checkpoint(&self.connection)
+            {
+                tracing::warn!(error = %error, "the write-ahead log grows: the writer could not checkpoint it");
+            }
+            if group.is_empty() {
+                continue;
+            }
+            match self.commit_with_room(&mut group) {
                 Ok(effects) => self.finish(group, effects),
                 Err(error) if group.len() == 1 => answer_all(group, error),
                 Err(error) => {
@@ -258,6 +288,29 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// See [`Writer::commit`]. What does not fit on the volume may fit into a log that is begun anew.
+    fn commit_with_room(&mut self, group: &mut [Entry]) -> Result<Effects> {
+        match self.commit(group) {
+            Err(StoreError::DiskFull) if self.make_room() => self.commit(group),
+            Err(StoreError::DiskFull) => {
+                if !self.is_full {
+                    tracing::warn!("store.full");
+                }
+                self.is_full = true;
+                Err(StoreError::DiskFull)
+            }
+            done => done,
+        }
+    }
+
+    /// Whether there is room for writes, now that the log is checkpointed as far as that fits.
+    fn make_room(&self) -> bool {
+        checkpoints::make_room(&self.connection).unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "the write-ahead log could not be checkpointed");
+            false
+        })
     }
 
     /// Runs the group in one transaction. An error means that nothing of it was committed.
@@ -302,6 +355,9 @@ impl Writer {
             };
             if job.run(session).is_ok() {
                 transaction::release(&self.connection)?;
+            } else if job.found_no_room() {
+                // SQLite has mostly rolled everything back.
+                return Err(StoreError::DiskFull);
             } else {
                 effects.events.truncate(told);
                 effects.counts.truncate(counted);
@@ -349,6 +405,10 @@ impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
         matches!(self.out, Some(Ok(_)))
     }
 
+    fn found_no_room(&self) -> bool {
+        matches!(self.out, Some(Err(StoreError::DiskFull)))
+    }
+
     fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure> {
         let Session { connection, tenant, keys, ids, effects } = session;
         let tenant = tenant.ok_or(Failure)?;
@@ -369,6 +429,10 @@ impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
 
     fn succeeded(&self) -> bool {
         matches!(self.out, Some(Ok(_)))
+    }
+
+    fn found_no_room(&self) -> bool {
+        matches!(self.out, Some(Err(StoreError::DiskFull)))
     }
 
     fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure> {

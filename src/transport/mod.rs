@@ -17,6 +17,7 @@ mod limits;
 mod local;
 mod measure;
 mod tls;
+mod validity;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -37,7 +38,8 @@ use connections::Connections;
 pub(crate) use front::Front;
 pub use gate::Gate;
 use guarded::Times;
-pub use tls::{TlsError, tls};
+pub use tls::{TlsError, tls, validities};
+pub use validity::Validity;
 
 use crate::auth::TENANT_HEADER;
 use crate::config;
@@ -52,7 +54,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     let port = Port {
-        service: cors(&settings.cors_origins, dev).layer(front),
+        service: cors(settings, dev).layer(front),
         tls,
         stop: stop.clone(),
         max_streams: settings.max_streams_per_connection,
@@ -84,27 +86,33 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-/// Which browsers may call: the configured origins, and under `dev` any origin on this machine.
-fn cors(origins: &[String], dev: bool) -> CorsLayer {
-    let origins: Vec<String> = origins.to_vec();
+/// Which browsers may call, and with which headers: the configured origins, and under `dev` any origin on this machine; the
+/// headers that Herald reads, those that browsers' tracing adds to every call, and the configured ones.
+fn cors(settings: &config::Server, dev: bool) -> CorsLayer {
+    let origins = settings.cors_origins.clone();
     let allowed = move |origin: &HeaderValue, _: &_| {
         let Ok(origin) = origin.to_str() else { return false };
         origins.iter().any(|o| o == origin) || (dev && local::is_local_origin(origin))
     };
     let names = |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let more = settings.cors_headers.iter().filter_map(|name| name.parse().ok());
+    let taken = names(&[
+        "authorization",
+        "baggage",
+        "content-type",
+        "grpc-timeout",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "x-grpc-web",
+        "x-user-agent",
+        "x-user-id",
+    ]);
     let exposed = names(&["grpc-status", "grpc-message", "grpc-status-details-bin"]).into_iter();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods([Method::POST])
-        .allow_headers(names(&[
-            "authorization",
-            "content-type",
-            "grpc-timeout",
-            "traceparent",
-            "x-grpc-web",
-            "x-user-agent",
-            "x-user-id",
-        ]))
+        .allow_headers(taken.into_iter().chain(more).collect::<Vec<_>>())
         .expose_headers(exposed.chain([front::CALL_ID_HEADER, TENANT_HEADER]).collect::<Vec<_>>())
         .max_age(Duration::from_secs(2 * 60 * 60))
 }

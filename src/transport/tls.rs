@@ -8,6 +8,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use super::validity::Validity;
 use crate::config;
 
 /// What the settings name cannot be served with.
@@ -43,6 +44,18 @@ pub fn tls(settings: &config::Tls) -> Result<Option<TlsAcceptor>, TlsError> {
     let mut config = builder.with_single_cert(certificates, key).map_err(TlsError::Pair)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// From when to when the certificates are valid that the settings name.
+pub fn validities(settings: &config::Tls) -> Result<Vec<Validity>, TlsError> {
+    let mut found = Vec::new();
+    let files =
+        [("tls.certificate_file", &settings.certificate_file), ("tls.client_ca_file", &settings.client_ca_file)];
+    for (setting, path) in files.into_iter().filter(|(_, path)| !path.is_empty()) {
+        let what = format!("a certificate in {setting} {path}");
+        found.extend(certificates(setting, path)?.iter().filter_map(|certificate| Validity::of(&what, certificate)));
+    }
+    Ok(found)
 }
 
 fn certificates(setting: &'static str, path: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {

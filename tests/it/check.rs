@@ -1,13 +1,22 @@
 //! `herald check` finds what is planted, says what to do, and finds nothing where nothing is wrong.
 
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
+use jsonwebtoken::Algorithm;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::support::process::{herald, serve};
+use crate::files::S3;
+use crate::full_volume::Mount;
+use crate::support::process::{free_port, herald, serve};
 use crate::support::redis::RedisServer;
+use crate::support::site;
+use crate::support::token::{SigningKey, key_set, now, private_file};
 use crate::support::{SECRET, add_prospects, folder};
 
 /// A data folder that a server has worked in and left.
@@ -23,7 +32,8 @@ async fn deployment() -> TempDir {
 
 fn check(data: &Path, args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
     let mut command = herald();
-    command.args(["check", "--dev", "--data-dir"]).arg(data).args(args).envs(env.iter().copied());
+    command.args(["check", "--dev", "--data-dir"]).arg(data).args(args);
+    command.env("HERALD_LISTEN", "127.0.0.1:0").envs(env.iter().copied());
     let output = command.output().expect("it ends");
     let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
     (output.status.success(), text)
@@ -45,12 +55,17 @@ async fn execute(data: &Path, sql: &'static str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_deployment_is_found_good_beside_its_server_too() {
     let data = deployment().await;
-    assert_eq!(check(data.path(), &["--deep"], &[]), (true, "everything is as it should be\n".to_owned()));
+    let found_good = |(good, text): (bool, String)| {
+        let only_good = text.lines().all(|line| line.starts_with("ok: ") || line == "everything is as it should be");
+        assert!(good && only_good && text.ends_with("everything is as it should be\n"), "{text}");
+        assert!(text.lines().count() > 7, "{text}");
+    };
+    found_good(check(data.path(), &["--deep"], &[]));
     let secret = [("HERALD_AUTH_HS256_SECRET", SECRET)];
     let server = serve(data.path(), &secret);
     let url = format!("http://{}", server.address);
     let users = ["--user", "user_a", "--user", "user_b", "--server", &url];
-    assert_eq!(check(data.path(), &users, &secret), (true, "everything is as it should be\n".to_owned()));
+    found_good(check(data.path(), &users, &secret));
     finds(
         data.path(),
         &users,
@@ -129,7 +144,7 @@ async fn a_damaged_page_is_found_by_reading_every_page() {
         b"this is no database, and longer than a header of a hundred bytes, so that SQLite looks at it and says so",
     )
     .expect("written");
-    finds(data.path(), &[], &[], "cannot be read", "backup");
+    finds(data.path(), &[], &[], "cannot open the database", "backup");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,4 +160,339 @@ async fn strange_keys_in_redis_and_a_redis_that_is_away_are_found() {
     finds(data.path(), &[], &env, "user:../etc:config", "who writes them");
     server.kill();
     finds(data.path(), &[], &env, "the cache cannot be reached", "cache.url");
+}
+
+/// What `serve` makes of a fault.
+enum Serve {
+    Refuses,
+    Starts,
+}
+
+/// A fault: what is planted in a good deployment, what is found, and what `serve` makes of it.
+struct Fault {
+    name: &'static str,
+    args: Vec<String>,
+    env: Vec<(&'static str, String)>,
+    found: &'static str,
+    serve: Serve,
+}
+
+fn fault(name: &'static str, env: &[(&'static str, &str)], found: &'static str, serve: Serve) -> Fault {
+    let env = env.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    Fault { name, args: Vec::new(), env, found, serve }
+}
+
+impl Fault {
+    fn command(&self, command: &str, data: &Path) -> std::process::Command {
+        let mut herald = herald();
+        herald.args([command, "--dev", "--data-dir"]).arg(data).env("HERALD_LISTEN", "127.0.0.1:0");
+        herald.args(&self.args).envs(self.env.iter().map(|(name, value)| (*name, value)));
+        herald
+    }
+
+    /// It is found, and `serve` does what it is said to do: the sentence is the same where it refuses.
+    fn is_found(&self, data: &Path) {
+        let output = self.command("check", data).output().expect("it ends");
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+        let line = text.lines().find(|line| line.starts_with("wrong: ") && line.contains(self.found));
+        assert!(line.is_some() && output.status.code() == Some(1), "{}: {:?} in\n{text}", self.name, self.found);
+        assert!(text.lines().any(|line| line.starts_with("   do: ")), "{}: {text}", self.name);
+        assert!(!text.contains("s3cret"), "{}: {text}", self.name);
+        let mut child = self.command("serve", data);
+        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut ready).expect("read");
+        let starts = ready.starts_with("herald serves");
+        let _ = child.kill();
+        let told = String::from_utf8(child.wait_with_output().expect("it has ended").stderr).expect("UTF-8");
+        match self.serve {
+            Serve::Starts => assert!(starts, "{}: serve does not start: {told}", self.name),
+            Serve::Refuses => {
+                assert!(!starts && told.contains(self.found), "{}: {:?} in\n{told}", self.name, self.found);
+            }
+        }
+        println!("{}: found; serve {}", self.name, if starts { "starts" } else { "refuses" });
+    }
+}
+
+/// A certificate of so many days before and after now, with its key.
+fn certificate(folder: &Path, name: &str, from: i64, until: i64) -> (String, String) {
+    let seconds = |days: i64| u64::try_from(now() + days * 24 * 60 * 60).expect("after 1970");
+    let day = |days: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds(days));
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+    (params.not_before, params.not_after) = (day(from), day(until));
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let file = |ending: &str, text: String| {
+        let path = folder.join(format!("{name}.{ending}"));
+        private_file(&path, &text);
+        path.display().to_string()
+    };
+    (file("pem", certificate.pem()), file("key", key.serialize_pem()))
+}
+
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it() {
+    use Serve::{Refuses, Starts};
+    let data = deployment().await;
+    let files = folder();
+    let file = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        private_file(&path, text);
+        path.display().to_string()
+    };
+    let nonsense = file("nonsense.pem", "nonsense");
+    let (good, good_key) = certificate(files.path(), "good", -1, 365);
+    let (_, other_key) = certificate(files.path(), "other", -1, 365);
+    let (expired, expired_key) = certificate(files.path(), "expired", -20, -10);
+    let (early, early_key) = certificate(files.path(), "early", 10, 365);
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let taken = taken.local_addr().map(|address| (address.to_string(), taken)).expect("an address");
+    let same = format!("127.0.0.1:{}", free_port());
+    let tls = |certificate: &str, key: &str| {
+        [("HERALD_TLS_CERTIFICATE_FILE", certificate.to_owned()), ("HERALD_TLS_KEY_FILE", key.to_owned())]
+    };
+    let mut faults = vec![
+        fault("a setting", &[("HERALD_ENGINE_WORKERS", "0")], "engine.workers must be at least 1", Refuses),
+        fault("no number", &[("HERALD_ENGINE_TRIES", "many")], "is no whole number", Refuses),
+        fault("no such setting", &[("HERALD_LISTN", "x")], "HERALD_LISTN is no setting", Refuses),
+        fault("a taken port", &[("HERALD_LISTEN", &taken.0)], "cannot listen on", Refuses),
+        fault("a taken admin port", &[("HERALD_ADMIN_LISTEN", &taken.0)], "admin.listen: cannot listen on", Refuses),
+        fault(
+            "one port for both",
+            &[("HERALD_LISTEN", &same), ("HERALD_ADMIN_LISTEN", &same)],
+            "admin.listen: cannot listen on",
+            Refuses,
+        ),
+        fault(
+            "an address of another machine",
+            &[("HERALD_ADMIN_LISTEN", "127.0.0.1:1x")],
+            "admin.listen must be",
+            Refuses,
+        ),
+        fault(
+            "a short master key",
+            &[("HERALD_MASTER_KEY", "c2hvcnQ=")],
+            "master_key (HERALD_MASTER_KEY): a master key is 32",
+            Refuses,
+        ),
+        fault(
+            "another master key",
+            &[("HERALD_MASTER_KEY", KEY)],
+            "the master key does not open this data folder",
+            Refuses,
+        ),
+        fault(
+            "no key file",
+            &[("HERALD_AUTH_PUBLIC_KEY_FILE", "/nowhere.pem")],
+            "auth.public_key_file /nowhere.pem",
+            Refuses,
+        ),
+        fault("a key file without key", &[("HERALD_AUTH_PUBLIC_KEY_FILE", &nonsense)], "holds no PEM block", Refuses),
+        fault("a private key as public", &[("HERALD_AUTH_PUBLIC_KEY_FILE", &good_key)], "is a private key", Refuses),
+        fault("no Redis URL", &[("HERALD_CACHE_URL", "nonsense")], "cache.url", Refuses),
+        fault(
+            "no file of authorities",
+            &[("HERALD_CACHE_URL", "rediss://localhost"), ("HERALD_CACHE_CA_FILE", "/nowhere.pem")],
+            "cache.ca_file /nowhere.pem",
+            Refuses,
+        ),
+        fault(
+            "no S3 URL",
+            &[
+                ("HERALD_FILES_URL", "ftp://x"),
+                ("HERALD_FILES_ACCESS_KEY_ID", "id"),
+                ("HERALD_FILES_SECRET_ACCESS_KEY", "k"),
+            ],
+            "files.url: must be s3://bucket",
+            Refuses,
+        ),
+        fault(
+            "no Redis",
+            &[("HERALD_CACHE_URL", "redis://user:s3cret@127.0.0.1:9")],
+            "the cache at redis://***@127.0.0.1:9: the cache cannot be reached",
+            Starts,
+        ),
+        fault(
+            "no key set",
+            &[("HERALD_AUTH_JWKS_URL", "http://user:s3cret@127.0.0.1:9/jwks.json")],
+            "the key set at http://***@127.0.0.1:9/jwks.json cannot be used",
+            Starts,
+        ),
+        fault(
+            "no collector",
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:s3cret@127.0.0.1:9")],
+            "the collector of OTEL_EXPORTER_OTLP_ENDPOINT: http://***@127.0.0.1:9 cannot be reached",
+            Starts,
+        ),
+    ];
+    for (name, certificate, key, found, serve) in [
+        (
+            "no certificate",
+            "/nowhere.pem",
+            good_key.as_str(),
+            "tls.certificate_file /nowhere.pem: no certificate",
+            Refuses,
+        ),
+        ("nonsense as certificate", &nonsense, &good_key, "nonsense.pem: no certificate in PEM can be read", Refuses),
+        ("nonsense as key", &good, &nonsense, "nonsense.pem: no private key in PEM can be read", Refuses),
+        ("another's key", &good, &other_key, "tls.certificate_file and tls.key_file do not fit each other", Refuses),
+        ("an expired certificate", &expired, &expired_key, "expired 10 days ago", Starts),
+        ("an early certificate", &early, &early_key, "is not valid for another", Starts),
+    ] {
+        let env = tls(certificate, key).to_vec();
+        faults.push(Fault { name, args: Vec::new(), env, found, serve });
+    }
+    let mut env = tls(&good, &good_key).to_vec();
+    env.push(("HERALD_TLS_CLIENT_CA_FILE", nonsense.clone()));
+    let found = "tls.client_ca_file";
+    faults.push(Fault { name: "nonsense as authority", args: Vec::new(), env, found, serve: Refuses });
+    for fault in &faults {
+        fault.is_found(data.path());
+    }
+    drop(taken.1);
+    // One that soon expires is a warning.
+    let (soon, soon_key) = certificate(files.path(), "soon", -1, 10);
+    let env = [("HERALD_TLS_CERTIFICATE_FILE", soon.as_str()), ("HERALD_TLS_KEY_FILE", &soon_key)];
+    let (good, text) = check(data.path(), &[], &env);
+    assert!(
+        good && text.contains("warning: a certificate in tls.certificate_file") && text.contains("expires in"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_redis_is_found_by_its_cause_and_serve_starts() {
+    let data = deployment().await;
+    let server = RedisServer::start(&[]);
+    let url = |user: &str| format!("redis://{user}@127.0.0.1:{}", server.port);
+    server.cli(&["acl", "setuser", "herald", "on", ">s3cret", "~*", "+@all", "-eval"]);
+    server.cli(&["acl", "setuser", "narrow", "on", ">s3cret", "~user:*", "+@all"]);
+    let redis = |name, url: &str, found| fault(name, &[("HERALD_CACHE_URL", url)], found, Serve::Starts);
+    redis("a wrong password", &url("herald:s3cret-not"), "WRONGPASS").is_found(data.path());
+    redis("no right to EVAL", &url("herald:s3cret"), "EVAL is refused: NOPERM").is_found(data.path());
+    redis("no right to the index", &url("narrow:s3cret"), "ZRANGEBYLEX is refused: NOPERM").is_found(data.path());
+    redis("TLS where there is none", &server.url().replace("redis:", "rediss:"), "cannot be reached")
+        .is_found(data.path());
+    let main = server.port.to_string();
+    let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &main]);
+    while !replica.cli(&["info", "replication"]).iter().any(|line| line == "master_link_status:up") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    redis("a replica", &replica.url(), "SET is refused: READONLY").is_found(data.path());
+    assert_eq!(server.cli(&["dbsize"]), ["0"], "nothing was written");
+    server.cli(&["config", "set", "maxmemory", "1"]);
+    redis("a full Redis", &server.url(), "SET is refused: OOM").is_found(data.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_the_store_of_files_and_of_the_clock_is_found_and_serve_starts() {
+    let data = deployment().await;
+    let s3 = S3::start().await;
+    let made = reqwest::Client::new().put(format!("{}/herald", s3.endpoint)).send().await;
+    assert!(made.expect("moto answers").status().is_success());
+    let files = |url: &'static str, endpoint: &str| {
+        vec![
+            ("HERALD_FILES_URL", url.to_owned()),
+            ("HERALD_FILES_ENDPOINT", endpoint.to_owned()),
+            ("HERALD_FILES_ACCESS_KEY_ID", "id".to_owned()),
+            ("HERALD_FILES_SECRET_ACCESS_KEY", "s3cret".to_owned()),
+        ]
+    };
+    let good = files("s3://herald", &s3.endpoint);
+    let env: Vec<_> = good.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (good, text) = check(data.path(), &[], &env);
+    assert!(good && text.contains("ok: the files at s3://herald"), "{text}");
+    for (name, env) in
+        [("no such bucket", files("s3://none", &s3.endpoint)), ("no store", files("s3://herald", "http://127.0.0.1:9"))]
+    {
+        Fault { name, args: Vec::new(), env, found: "files.url: ", serve: Serve::Starts }.is_found(data.path());
+    }
+
+    // A key set whose clock is another: keys are read, and times differ.
+    let keys = String::from_utf8(key_set(&[&SigningKey::new("k", Algorithm::EdDSA)])).expect("JSON");
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{keys}",
+        keys.len()
+    );
+    let issuer = site::Changing::serve(site::Answer::Raw(answer.into_bytes())).await;
+    let url = [("HERALD_AUTH_JWKS_URL", issuer.url.as_str())];
+    fault("another's clock", &url, "this machine's clock is", Serve::Starts).is_found(data.path());
+    issuer.set(site::Answer::Page(200, "application/json", br#"{"keys": []}"#.to_vec()));
+    fault("an empty key set", &url, "it answers no key that can be used", Serve::Starts).is_found(data.path());
+    issuer.set(site::Answer::Page(500, "text/html", Vec::new()));
+    fault("an issuer that fails", &url, "it answers 500", Serve::Starts).is_found(data.path());
+    execute(data.path(), "UPDATE tenants SET create_time = create_time + 7200000000").await;
+    fault("a clock that was ahead", &[], "the database has a time that is 7", Serve::Starts).is_found(data.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_the_data_folder_is_found_as_serve_would_tell_it() {
+    use Serve::{Refuses, Starts};
+    let around = folder();
+    let path = around.path().join("file");
+    std::fs::write(&path, "no folder").expect("written");
+    fault("a file as folder", &[], "cannot use the data folder", Refuses).is_found(&path);
+
+    let data = deployment().await;
+    let at = |name: &str| data.path().join(name);
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+    mode(data.path(), 0o755);
+    fault("an open folder", &[], "its mode is 0755", Refuses).is_found(data.path());
+    mode(data.path(), 0o700);
+    mode(&at("master.key"), 0o644);
+    fault("an open master key", &[], "its mode is 0644", Refuses).is_found(data.path());
+    mode(&at("master.key"), 0o600);
+    std::fs::rename(at("herald.lock"), at("lock")).expect("renamed");
+    std::os::unix::fs::symlink("lock", at("herald.lock")).expect("linked");
+    fault("a link as lock", &[], "herald.lock is a symbolic link", Refuses).is_found(data.path());
+    std::fs::rename(at("lock"), at("herald.lock")).expect("renamed");
+    std::os::unix::fs::chown(at("herald.db"), Some(12_345), None).expect("owned");
+    fault("another owner", &[], "belongs to the user 12345", Starts).is_found(data.path());
+    std::os::unix::fs::chown(at("herald.db"), Some(0), None).expect("owned");
+    execute(data.path(), "UPDATE _sqlx_migrations SET checksum = x'00'").await;
+    fault("another schema", &[], "cannot bring the database", Refuses).is_found(data.path());
+    std::fs::write(
+        at("herald.db"),
+        "no database, and longer than a header of a hundred bytes, so that SQLite looks at it and says so".repeat(3),
+    )
+    .expect("written");
+    fault("no database", &[], "cannot open the database", Refuses).is_found(data.path());
+
+    // A small volume, nearly full, and then one that is read alone.
+    let small = around.path().join("small");
+    let Some(mount) = Mount::new(&small, "32m") else { return };
+    drop(serve(&small, &[]));
+    fault("a nearly full volume", &[], "less than 64", Starts).is_found(&small);
+    let only = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&small).status().expect("mount");
+    if only.success() {
+        fault("a read-only volume", &[], "Read-only file system", Refuses).is_found(&small);
+    }
+    drop(mount);
+}
+
+/// The ports that the folder's own server has are no fault, and another's are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_of_the_folders_own_server_is_no_fault() {
+    let data = deployment().await;
+    let admin = format!("127.0.0.1:{}", free_port());
+    let server = serve(data.path(), &[("HERALD_ADMIN_LISTEN", &admin)]);
+    let env = [("HERALD_LISTEN", server.address.as_str()), ("HERALD_ADMIN_LISTEN", &admin)];
+    let (good, text) = check(data.path(), &[], &env);
+    assert!(good && text.contains(&format!("process {}", server.pid())), "{text}");
+    let other = deployment().await;
+    let (good, text) = check(other.path(), &[], &env);
+    assert!(!good && text.matches("Address already in use").count() == 2, "{text}");
+    let (good, text) = check(data.path(), &["--json"], &env);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert!(good && json["good"] == true && json["looks"].as_array().is_some_and(|looks| looks.len() > 6), "{text}");
+    let (good, text) = check(other.path(), &["--json"], &env);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let found = json["looks"].as_array().expect("looks").iter().find(|look| look["findings"][0]["severity"] == "wrong");
+    assert!(
+        !good && json["good"] == false && found.is_some_and(|look| look["findings"][0]["do"].is_string()),
+        "{text}"
+    );
 }

@@ -77,7 +77,7 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("campaign run", &["--website", &website, "--not-again-days", "0"], &[]),
         ("campaign cancel", &[], &["campaign"]),
         ("settings", &["--dev"], &["settings", "memoryBytes"]),
-        ("check", &["--dev", "--data-dir", &folder_of_data], &["findings"]),
+        ("check", &["--dev", "--data-dir", &folder_of_data], &["good", "looks"]),
         ("token", &["--subject", "user_a"], &["token"]),
     ] {
         if command == "cache get" {

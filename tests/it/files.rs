@@ -1,4 +1,4 @@
-//! The tenants' files: in a folder, in an S3-compatible store, and on a disk that is full.
+//! The tenants' files: in a folder, in an S3-compatible store, and in a store that is full.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ use serde_json::Value;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::process::{Server, serve};
+use crate::support::process::serve;
 use crate::support::site;
 use crate::support::{
     TestApp, add_prospects, approve_all, auto_approve, config, eml_files, folder, outbox, prospects, reaches, reason,
@@ -66,7 +66,7 @@ fn check(files: &BTreeMap<String, Vec<u8>>) {
 
 /// The files in a tenant's folder, its outbox aside. The server works beside the look: a name may be renamed or gone
 /// before it is read.
-fn local_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn local_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeMap::new() };
     let mut files = BTreeMap::new();
     for path in entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()) {
@@ -156,13 +156,13 @@ async fn what_a_killed_process_left_half_written_is_swept_at_the_next_start() {
 }
 
 /// A real S3 API, moto's server.
-struct S3 {
+pub struct S3 {
     child: Child,
-    endpoint: String,
+    pub endpoint: String,
 }
 
 impl S3 {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("it").port();
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/moto_server");
         let child = Command::new(program)
@@ -414,112 +414,4 @@ async fn while_a_snapshot_is_written_one_more_waits_and_further_ones_are_refused
         }
         assert_eq!((written, refused), (1, 9), "round {round}");
     }
-}
-
-/// A small file system of its own, unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// None where this user may not mount.
-    fn new(at: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).expect("made");
-        let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l"]).arg(&self.0).status();
-    }
-}
-
-/// Imports until nothing more fits; the ids that were acknowledged.
-async fn fill(api: &mut Api, from: usize) -> Vec<String> {
-    let mut ids = Vec::new();
-    for round in from.. {
-        let prospect = |n: usize| pb::Prospect {
-            email: format!("p{round}.{n}@example.com"),
-            notes: "x".repeat(2_000),
-            ..Default::default()
-        };
-        let request =
-            pb::BatchCreateProspectsRequest { prospects: (0..50).map(prospect).collect(), request_id: String::new() };
-        match api.agent.batch_create_prospects(request).await {
-            Ok(answer) => ids.extend(answer.into_inner().results.into_iter().map(|result| result.prospect_id)),
-            Err(status) => {
-                assert_eq!(
-                    (status.code(), reason(&status).as_str()),
-                    (Code::ResourceExhausted, "DISK_FULL"),
-                    "{status:?}"
-                );
-                return ids;
-            }
-        }
-    }
-    unreachable!("a small disk is full some time")
-}
-
-async fn all_there(server: &Server, ids: &[String]) {
-    let mut api = server.user("user_a").await;
-    let (mut found, mut page_token) = (std::collections::BTreeSet::new(), String::new());
-    loop {
-        let request = pb::ListProspectsRequest { page_size: 1_000, page_token, ..Default::default() };
-        let page = api.agent.list_prospects(request).await.expect("reads go on").into_inner();
-        found.extend(page.prospects.into_iter().map(|prospect| prospect.id));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    assert!(ids.iter().all(|id| found.contains(id)), "everything acknowledged is there");
-}
-
-/// Where mounting is not allowed, the test above, with its store, stands for it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_disk_filled_to_the_brim_nothing_acknowledged_is_lost_and_it_goes_on_once_there_is_room() {
-    let around = folder();
-    let data = around.path().join("data");
-    let Some(_mount) = Mount::new(&data, "10m") else { return };
-    // What is made room of later: SQLite then needs some for folding in its log, of 4 MiB at most.
-    let ballast = data.join("ballast");
-    std::fs::write(&ballast, vec![0; 5 * 1024 * 1024]).expect("room");
-    let server = serve(&data, &[]);
-    let mut api = server.user("user_a").await;
-    add_prospects(&mut api, 20).await;
-    api.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await.expect("there is room");
-    let old = local_files(&data.join("users/user_a"));
-    let ids = fill(&mut api, 0).await;
-    assert!(!ids.is_empty());
-    // The last bytes go to something else, so that no file fits.
-    let filler = data.join("filler");
-    let mut chunk = vec![0; 4_096];
-    while let Ok(()) = std::fs::OpenOptions::new().create(true).append(true).open(&filler).and_then(|mut file| {
-        use std::io::Write as _;
-        file.write_all(&chunk)
-    }) {
-        chunk.fill(0);
-    }
-    let status = api.tenant.write_snapshot(pb::WriteSnapshotRequest {}).await.expect_err("full");
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "DISK_FULL"), "{status:?}");
-    assert_eq!(
-        local_files(&data.join("users/user_a")),
-        old,
-        "the old files are whole, and nothing half-written is left"
-    );
-    all_there(&server, &ids).await;
-
-    // Killed while it is full, and started again with room.
-    drop(server);
-    std::fs::remove_file(&filler).expect("removed");
-    std::fs::remove_file(&ballast).expect("removed");
-    let server = serve(&data, &[]);
-    all_there(&server, &ids).await;
-    let mut api = server.user("user_a").await;
-    api.agent
-        .delete_prospect(pb::DeleteProspectRequest { prospect_id: ids[0].clone(), etag: String::new() })
-        .await
-        .expect("writes go on");
-    crate::support::kill::assert_whole(&data).await;
 }

@@ -246,6 +246,7 @@ async fn browsers_may_call_from_localhost_under_dev_and_from_configured_origins(
     let data = folder();
     let mut config = config(&data);
     config.server.cors_origins = vec!["https://app.example.com".into()];
+    config.server.cors_headers = vec!["X-Datadog-Trace-Id".into()];
     let app = TestApp::with(data, config, seams()).await;
     let preflight = |origin: &str| {
         format!(
@@ -262,6 +263,14 @@ async fn browsers_may_call_from_localhost_under_dev_and_from_configured_origins(
         let answer = raw(&app, &preflight(origin)).await;
         assert!(!answer.contains("access-control-allow-origin"), "{origin}: {answer}");
     }
+    // What browsers' tracing adds to every call, and what is configured.
+    let with = |headers: &str| preflight("http://localhost:3000").replace("x-grpc-web,authorization", headers);
+    for header in ["baggage", "sentry-trace", "traceparent", "tracestate", "x-datadog-trace-id"] {
+        let answer = raw(&app, &with(header)).await;
+        let taken = answer.lines().find(|line| line.starts_with("access-control-allow-headers:")).unwrap_or_default();
+        assert!(taken.split([':', ',']).any(|taken| taken.trim() == header), "{header}: {answer}");
+    }
+    assert!(!raw(&app, &with("x-other")).await.contains("x-other"));
     // A refusal reaches the browser: in gRPC-Web's content type, with the headers that let a page read it.
     let body = "\0\0\0\0\0";
     let answer = raw(

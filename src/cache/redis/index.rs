@@ -14,7 +14,7 @@ use fred::error::Error;
 use fred::interfaces::{KeysInterface as _, SortedSetsInterface as _};
 
 use super::super::{INDEX, Names, PREFIX, Result};
-use super::{Redis, of_kind};
+use super::{Redis, unless_refused};
 use crate::domain::paging::Page;
 
 /// The entries of an index that are looked at in one step, and at least.
@@ -165,9 +165,9 @@ impl Redis {
             for (index, keys) in found {
                 let () = pipeline.zadd(index, None, None, false, false, scored(keys)).await?;
             }
-            // One index that somebody put something else in place of must not end the sweep for all.
+            // One index that somebody put something else in place of, or that is refused, must not end the sweep for all.
             for listed in pipeline.try_all::<u64>().await {
-                of_kind(listed)?;
+                unless_refused(listed)?;
             }
             rest(begun).await;
         }
@@ -180,19 +180,24 @@ impl Redis {
                 let (mut after, mut is_end) = (None, false);
                 while !is_end {
                     let begun = Instant::now();
-                    let found = of_kind(self.entries(&names, "", after.as_deref(), STEP).await)?;
-                    let entries;
-                    (entries, is_end) = found.unwrap_or((Vec::new(), true));
-                    after = entries.last().cloned();
-                    let there = self.are_there(&names, &entries).await?;
-                    let gone = entries.into_iter().zip(there).filter(|(_, is_there)| !is_there).map(|(key, _)| key);
-                    self.forget(&names, gone.collect()).await?;
+                    let found = unless_refused(self.forget_some(&names, after.as_deref()).await)?;
+                    (after, is_end) = found.unwrap_or((None, true));
                     rest(begun).await;
                 }
             }
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    /// Takes the entries without a key out of the next step of an index; its last entry, and whether it was the last step.
+    async fn forget_some(&self, names: &Names, after: Option<&str>) -> Result<(Option<String>, bool), Error> {
+        let (entries, is_end) = self.entries(names, "", after, STEP).await?;
+        let last = entries.last().cloned();
+        let there = self.are_there(names, &entries).await?;
+        let gone = entries.into_iter().zip(there).filter(|(_, is_there)| !is_there).map(|(key, _)| key);
+        self.forget(names, gone.collect()).await?;
+        Ok((last, is_end))
     }
 }
 

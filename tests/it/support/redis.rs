@@ -167,6 +167,11 @@ impl RedisCluster {
         format!("redis-cluster://127.0.0.1:{}", self.servers[0].port)
     }
 
+    /// Asks the same of each server.
+    pub fn each(&self, args: &[&str]) {
+        self.servers.iter().for_each(|server| drop(server.cli(args)));
+    }
+
     /// What redis-cli answers, a line each, from whichever server has the key.
     pub fn cli(&self, args: &[&str]) -> Vec<String> {
         self.servers[0].cli(&[&["-c"], args].concat())

@@ -1,0 +1,81 @@
+//! `herald check`: looks whether a deployment is as it should be, and changes nothing.
+//!
+//! It sees what `serve` would refuse, by the very functions that `serve` calls, and what would fail later. Each module looks at
+//! one thing. What is away is waited for a few seconds, no longer.
+
+mod call;
+mod clock;
+mod data;
+mod outside;
+mod ports;
+mod redis;
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::app;
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::domain::clock::SystemClock;
+use crate::domain::finding::Finding;
+use crate::files::exposed;
+use crate::transport;
+
+pub use call::check_call;
+pub use report::{Look, Report};
+
+/// Looks at everything but calls. `secret_file` is the configuration file, if it holds a secret; `deep` reads every page of the
+/// database.
+pub async fn check(config: &Config, secret_file: Option<&Path>, deep: bool) -> Report {
+    let mut report = Report::default();
+    let to_do = "correct them; `herald settings` shows all";
+    let wrong = config.validate().err().map(|error| Finding::new(format!("the settings: {error}"), to_do));
+    report.add("the settings", wrong);
+    if let Some(path) = secret_file {
+        report.add("the mode of the configuration file", exposed_finding("the configuration file", path));
+    }
+    ports::look(config, &mut report).await;
+    certificates(config, &mut report);
+    let times = data::look(config, deep, &mut report);
+    let mut clock = clock::Clocks::new(times);
+    credentials(config, &mut clock, &mut report).await;
+    redis::look(config, &mut report).await;
+    outside::store(config, &mut clock, &mut report).await;
+    outside::collectors(&mut report).await;
+    clock.look(&mut report);
+    report
+}
+
+/// The certificates of the port, and when they are valid.
+fn certificates(config: &Config, report: &mut Report) {
+    if !config.tls.is_on() {
+        return;
+    }
+    let key = Path::new(&config.tls.key_file);
+    let mut findings: Vec<_> = exposed_finding("tls.key_file", key).into_iter().collect();
+    match app::tls(config) {
+        Ok(_) => findings.extend(clock::validity(&transport::validities(&config.tls))),
+        // It can be read by everybody, which is told already.
+        Err(app::AppError::Exposed(_)) => {}
+        Err(error) => findings.push(Finding::of(&error, "put the right files there, in PEM")),
+    }
+    let authorities = if config.tls.client_ca_file.is_empty() { "" } else { ", and tls.client_ca_file" };
+    report.add(format!("tls.certificate_file, tls.key_file{authorities}: that they fit, and their dates"), findings);
+}
+
+/// Where credentials come from: the key file, or the issuer's key set.
+async fn credentials(config: &Config, clock: &mut clock::Clocks, report: &mut Report) {
+    if let Err(error) = Authenticator::new(&config.auth, config.dev, Arc::new(SystemClock)) {
+        return report.add("the key of credentials", [Finding::of(&error, "correct the settings of [auth]")]);
+    }
+    if !config.auth.public_key_file.is_empty() {
+        report.add("auth.public_key_file", []);
+    }
+    outside::key_set(config, clock, report).await;
+}
+
+/// One that cannot be looked at is for those who use it to tell.
+fn exposed_finding(what: &'static str, path: &Path) -> Option<Finding> {
+    exposed(what, path).ok().flatten().map(Finding::from)
+}
