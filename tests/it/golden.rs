@@ -187,10 +187,11 @@ fn says_something(value: &Value) -> bool {
 /// The fields of the message and of all below it.
 fn all_fields(message: &MessageDescriptor, into: &mut BTreeSet<String>) {
     for field in message.fields() {
-        if message.package_name() == "herald.v1" && into.insert(field.full_name().to_owned()) {
-            if let Kind::Message(inner) = field.kind() {
-                all_fields(&inner, into);
-            }
+        if message.package_name() == "herald.v1"
+            && into.insert(field.full_name().to_owned())
+            && let Kind::Message(inner) = field.kind()
+        {
+            all_fields(&inner, into);
         }
     }
 }
