@@ -60,6 +60,16 @@ impl Violations {
         result.map_err(|error| self.add(field, error.to_string())).ok()
     }
 
+    /// The value, or the violations that name their fields themselves.
+    pub fn part<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        match result {
+            Ok(value) => return Some(value),
+            Err(Error::Invalid(part)) => part.list.into_iter().for_each(|v| self.add(v.field, v.description)),
+            Err(error) => self.add("", error.to_string()),
+        }
+        None
+    }
+
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -276,9 +276,13 @@ impl<'a> Turn<'a> {
     }
 
     fn wait(&self) -> Duration {
-        let doubled = self.engine.settings.retry.saturating_mul(1 << self.job.tries.min(10));
-        doubled.min(LONGEST_WAIT)
+        wait_before(self.engine.settings.retry, self.job.tries)
     }
+}
+
+/// The wait before the next try: the first one, doubled for each try that failed before, up to the longest.
+fn wait_before(first: Duration, tries: u32) -> Duration {
+    first.saturating_mul(1 << tries.min(10)).min(LONGEST_WAIT)
 }
 
 /// Reads a page on a thread that may be kept for as long as it takes.
@@ -300,5 +304,16 @@ fn crash_point(step: StepId) -> &'static str {
         StepId::EmailGeneration => "engine.email_generation.done",
         StepId::EmailReview => "engine.email_review.done",
         StepId::EmailSending => "engine.email_sending.done",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_is_twice_the_one_before_up_to_the_longest() {
+        let waits = [0, 1, 2, 3, 5, 6, 7, 1_000].map(|tries| wait_before(Duration::from_secs(1), tries).as_secs());
+        assert_eq!(waits, [1, 2, 4, 8, 32, 60, 60, 60]);
     }
 }

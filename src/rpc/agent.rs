@@ -122,6 +122,7 @@ impl AgentService for Agent {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let filter = convert::prospect::filter(&request)?;
+        let view = convert::prospect::view(request.view, pb::ProspectView::Basic)?;
         let shape = QueryShape::new(caller.tenant().as_str(), "prospects", &[&format!("{filter:?}")]);
         let page = convert::page_request(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
         let store = self.store.scope(caller.scope());
@@ -131,10 +132,9 @@ impl AgentService for Agent {
         }
         let (store, filter) = (&store, &filter);
         let read = |page| async move { store.prospects(&page, filter).await };
-        let basic = pb::ProspectView::Basic;
         let rows = Rows {
             place: |p: &Prospect| p.place(filter.order),
-            convert: |p| Ok(convert::prospect::viewed(p, caller.tenant(), request.view, basic)?),
+            convert: |p| Ok(convert::prospect::viewed(p, caller.tenant(), view)),
             size: sized,
         };
         let page = self.answers.page(caller.tenant(), page, read, rows).await?;
@@ -154,10 +154,10 @@ impl AgentService for Agent {
     ) -> Result<Response<pb::GetProspectResponse>, Status> {
         let caller = caller(&request)?;
         let id = convert::id("prospect_id", &request.get_ref().prospect_id, ProspectId::parse)?;
+        let view = convert::prospect::view(request.get_ref().view, pb::ProspectView::Full)?;
         let prospect = self.store.scope(caller.scope()).prospect(&id).await?;
         let prospect = prospect.ok_or_else(|| not_found(Noun::Prospect))?;
-        let (view, full) = (request.get_ref().view, pb::ProspectView::Full);
-        let prospect = Some(convert::prospect::viewed(prospect, caller.tenant(), view, full)?);
+        let prospect = Some(convert::prospect::viewed(prospect, caller.tenant(), view));
         Ok(Response::new(pb::GetProspectResponse { prospect }))
     }
 

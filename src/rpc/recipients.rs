@@ -45,7 +45,7 @@ pub(super) fn rules(rules: Option<pb::RecipientRules>, v: &mut Violations) -> Re
         .enumerate()
         .filter_map(|(n, status)| {
             let field = format!("{path}statuses[{n}]");
-            let known = v.take(&field, prospect::status_filter(*status))?;
+            let known = v.part(prospect::status_filter(&field, *status))?;
             if known.is_none() {
                 v.add(field, "must be a status");
             }

@@ -117,7 +117,7 @@ impl WorkflowService for Workflow {
         let request = request.into_inner();
         let mut v = Violations::default();
         let rules = recipients::rules(request.recipients, &mut v);
-        let most = v.take("max_prospects", convert::campaign::max_prospects(request.max_prospects)).unwrap_or(0);
+        let most = v.part(convert::campaign::max_prospects(request.max_prospects)).unwrap_or(0);
         v.done()?;
         let _turn = self.previews.take(caller.tenant()).await;
         let store = self.store.scope(caller.scope());
@@ -369,9 +369,9 @@ async fn settings(
         v.add("website", "is required, since the configuration has no target_website");
     }
     let website = if website.is_empty() { None } else { v.take("website", text::web_url(website)) };
-    let goal = v.take("goal", convert::campaign::request_goal(request.goal)).flatten();
+    let goal = v.part(convert::campaign::request_goal(request.goal)).flatten();
     let goal_detail = text::line(&mut v, "goal_detail", &request.goal_detail, MAX_GOAL_DETAIL);
-    let max_prospects = v.take("max_prospects", convert::campaign::max_prospects(request.max_prospects));
+    let max_prospects = v.part(convert::campaign::max_prospects(request.max_prospects));
     let recipients = recipients::rules(request.recipients.clone(), &mut v);
     v.done()?;
     recipients::refuse_unknown(store, &recipients).await?;

@@ -18,8 +18,8 @@ use tonic_types::StatusExt as _;
 
 use crate::support::site::{self, Answer, html};
 use crate::support::{
-    TestApp, add_prospects, approve_all, auto_approve, campaign, config, eml_files, folder, newest, reaches, reason,
-    seams, start_campaign,
+    TestApp, add_prospects, approve_all, auto_approve, campaign, config, eml_files, folder, history, newest, reaches,
+    reason, seams, start_campaign,
 };
 
 #[tokio::test]
@@ -418,6 +418,11 @@ async fn a_connector_that_is_away_is_a_hold_and_a_refusal_fails_one_email_alone(
     let done = reaches(&mut api, CampaignState::Completed).await;
     let counts = done.emails.expect("counts");
     assert_eq!((counts.sent, counts.failed, done.hold.as_str()), (2, 1, ""));
+    let holds = history(&mut api, &done.id, 0).await.into_iter().filter_map(|event| match event.kind {
+        Some(Kind::HoldChanged(hold)) => Some(hold.reason),
+        _ => None,
+    });
+    assert_eq!(holds.collect::<Vec<_>>(), ["the mail server is away", ""], "the hold is told once, and so is its end");
     let failed = pb::ListWorkflowEmailsRequest { status: pb::EmailStatus::Failed.into(), ..Default::default() };
     let failed = api.workflow.list_workflow_emails(failed).await.expect("a list").into_inner().emails;
     assert_eq!(failed[0].note, "550 no such mailbox");
@@ -581,4 +586,32 @@ async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
         next: Next::Stay,
     };
     store.scope(&second.scope).write(own).await.expect("the holder writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_further_try_of_a_website_comes_after_twice_the_wait() {
+    let site = site::Changing::serve(Answer::Page(503, "text/html", Vec::new())).await;
+    let data = folder();
+    let mut config = config(&data);
+    (config.engine.retry_millis, config.engine.tries) = (150, 4);
+    let app = TestApp::with(data, config, seams()).await;
+    let mut api = app.user("user_a").await;
+    add_prospects(&mut api, 1).await;
+    start_campaign(&mut api, &site.url).await;
+    let mut asked = Vec::new();
+    while asked.len() < 4 {
+        if site.asked() > 0 {
+            asked.push(std::time::Instant::now());
+            // A try asks for more than one page.
+            tokio::time::sleep(Duration::from_millis(80)).await;
+            site.asked();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_ne!((asked.len(), newest(&mut api).await.state()), (0, CampaignState::Failed));
+    }
+    let waits: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (wait, least) in waits.iter().zip([150, 300, 600]) {
+        let least = Duration::from_millis(least);
+        assert!(*wait >= least && *wait < 2 * least + Duration::from_millis(1_000), "{waits:?}");
+    }
 }

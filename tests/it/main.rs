@@ -27,6 +27,7 @@ mod credentials;
 mod csv;
 mod deploy;
 mod fairness;
+mod fields;
 mod files;
 mod forgeries;
 mod full_volume;

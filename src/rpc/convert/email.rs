@@ -117,14 +117,14 @@ pub(in crate::rpc) fn reviews(reviews: Vec<pb::EmailReview>) -> Result<Vec<Revie
         if !seen.insert(review.email_id) {
             v.add(field("email_id"), "is there twice");
         }
-        let decision = v.take(&field("decision"), decision(&field("decision"), review.decision)).flatten();
-        if decision.is_none() && review.subject.is_none() && review.body.is_none() {
+        let decision = v.part(decision(&field("decision"), review.decision));
+        if decision == Some(None) && review.subject.is_none() && review.body.is_none() {
             v.add(field("decision"), "must be APPROVE, REJECT or RECONSIDER, unless there is a new subject or body");
         }
         let subject = review.subject.map(|s| required(&mut v, &field("subject"), text::line, &s, MAX_SUBJECT));
         let body = review.body.map(|b| required(&mut v, &field("body"), text::bounded, &b, MAX_BODY));
         if let Some(email_id) = email_id {
-            out.push(Review { email_id, decision, subject, body });
+            out.push(Review { email_id, decision: decision.flatten(), subject, body });
         }
     }
     v.done().map(|()| out)

@@ -54,30 +54,29 @@ pub(in crate::rpc) fn out(prospect: Prospect, tenant: &TenantId) -> pb::Prospect
     }
 }
 
-/// So much of the prospect as the view tells; `otherwise` is the view where none is asked for.
-pub(in crate::rpc) fn viewed(
-    prospect: Prospect,
-    tenant: &TenantId,
-    view: i32,
-    otherwise: pb::ProspectView,
-) -> Result<pb::Prospect, Error> {
-    let view = match enumeration("view", view)? {
+/// The view that is asked for, or `otherwise`.
+pub(in crate::rpc) fn view(view: i32, otherwise: pb::ProspectView) -> Result<pb::ProspectView, Error> {
+    Ok(match enumeration("view", view)? {
         pb::ProspectView::Unspecified => otherwise,
         view => view,
-    };
+    })
+}
+
+/// So much of the prospect as the view tells.
+pub(in crate::rpc) fn viewed(prospect: Prospect, tenant: &TenantId, view: pb::ProspectView) -> pb::Prospect {
     let full = out(prospect, tenant);
     if view == pb::ProspectView::Full {
-        return Ok(full);
+        return full;
     }
     let none = String::new;
-    Ok(pb::Prospect {
+    pb::Prospect {
         notes: none(),
         discovery_context: none(),
         potential_interest: none(),
         next_action: none(),
         last_reply: none(),
         ..full
-    })
+    }
 }
 
 /// What a list is asked for.
@@ -97,7 +96,7 @@ pub(in crate::rpc) fn filter(request: &pb::ListProspectsRequest) -> Result<Prosp
         text => Some(id("campaign_id", text, CampaignId::parse)?),
     };
     Ok(ProspectFilter {
-        status: status_filter(request.status)?,
+        status: status_filter("status", request.status)?,
         campaign,
         tag,
         industry,
@@ -142,13 +141,13 @@ pub(in crate::rpc) fn update(row: pb::Prospect, paths: &[String]) -> Result<(Pro
 }
 
 /// The status to filter by; None for all.
-pub(in crate::rpc) fn status_filter(value: i32) -> Result<Option<ProspectStatus>, Error> {
-    let wanted: pb::ProspectStatus = enumeration("status", value)?;
+pub(in crate::rpc) fn status_filter(field: &str, value: i32) -> Result<Option<ProspectStatus>, Error> {
+    let wanted: pb::ProspectStatus = enumeration(field, value)?;
     Ok(ProspectStatus::ALL.into_iter().find(|s| status(*s) == wanted))
 }
 
 fn fields(row: pb::Prospect, v: &mut Violations, path: &str) -> ProspectFields {
-    let status = v.take(&format!("{path}status"), status_filter(row.status)).flatten().unwrap_or_default();
+    let status = v.part(status_filter(&format!("{path}status"), row.status)).flatten().unwrap_or_default();
     let mut percent = |name: &str, value: i32| {
         let percent = u8::try_from(value).ok().filter(|percent| *percent <= 100);
         v.take(&format!("{path}{name}"), percent.ok_or("must be between 0 and 100"))

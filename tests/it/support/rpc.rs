@@ -16,6 +16,8 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Extensions, Request, Status, Streaming};
 
+use super::TestApp;
+
 /// An RPC of ours.
 #[derive(Clone)]
 pub struct Rpc {
@@ -224,6 +226,35 @@ impl Rpc {
             assert!(answers.message().await?.is_none(), "one answer to a unary call");
         }
         Ok(answer)
+    }
+}
+
+/// A development user that asks in JSON.
+pub struct Asking {
+    pub channel: Channel,
+    pub headers: MetadataMap,
+}
+
+impl Asking {
+    pub async fn of(app: &TestApp, user: &str) -> Self {
+        Self { channel: app.channel().await, headers: headers(&[("x-user-id", user)]) }
+    }
+
+    /// All answers of a method such as `GetProspect`, which are one for all but streams, with the message that they are.
+    pub async fn all(&self, method: &str, request: serde_json::Value) -> (MessageDescriptor, Vec<serde_json::Value>) {
+        let rpc = rpcs().into_iter().find(|rpc| rpc.descriptor.name() == method).expect("a method of ours");
+        let request = DynamicMessage::deserialize(rpc.descriptor.input(), request).expect("a request");
+        let mut stream = rpc.open(&self.channel, &self.headers, request).await.expect(method);
+        let mut answers = Vec::new();
+        while let Some(answer) = stream.message().await.expect(method) {
+            answers.push(json(&answer));
+        }
+        (rpc.descriptor.output(), answers)
+    }
+
+    /// The one answer.
+    pub async fn ask(&self, method: &str, request: serde_json::Value) -> serde_json::Value {
+        self.all(method, request).await.1.into_iter().next().expect("an answer")
     }
 }
 
