@@ -32,6 +32,7 @@ SUITES = {
     "read cache": ["--test", "it", "read_cache::"],
     "neighbours": ["--test", "it", "isolation::neighbours::"],
     "kills": ["--test", "it", "kills::"],
+    "what people see": ["--test", "it", "--", "golden::", "fields::", "csv::", "campaigns::each_further"],
     "recipients": ["--test", "it", "--", "recipients::", "upgrades::", "backups::"],
     "hostile": [
         "--test", "it", "--", "--test-threads", "1",
