@@ -12,7 +12,7 @@ use crate::files::keep_private;
 use crate::telemetry;
 use crate::terminal;
 
-/// Every setting may also be in a TOML file or in the environment; README lists them. Once calls are answered, one line
+/// Every setting may also be in a TOML file or in the environment; docs/configuration.md lists them. Once calls are answered, one line
 /// on standard output names the address.
 #[derive(Args)]
 pub(super) struct ServeArgs {

@@ -37,10 +37,13 @@ fn the_example_configuration_shows_every_setting_with_its_default() {
     let left_out: Vec<_> = described(&shown).lines().filter(|l| l.ends_with("# default")).map(str::to_owned).collect();
     assert!(left_out.is_empty(), "not shown: {left_out:?}");
     assert_eq!(shown.config().expect("valid").listen, Config::default().listen);
-    let readme = std::fs::read_to_string(deploy("../README.md")).expect("a file");
+    let manual = std::fs::read_to_string(deploy("../docs/configuration.md")).expect("a file");
     for line in described(&defaults).lines() {
         let setting = line.split(" = ").next().unwrap_or(line);
-        assert!(readme.contains(&format!("| `{setting}` | `HERALD_")), "README has no row for {setting}");
+        assert!(
+            manual.contains(&format!("| `{setting}` | `HERALD_")),
+            "docs/configuration.md has no row for {setting}"
+        );
     }
 }
 
@@ -101,7 +104,7 @@ fn the_service_links_of_an_orchestrator_are_told_and_do_not_stop_the_start() {
 #[test]
 fn any_other_unknown_variable_stops_the_start_and_is_named() {
     let data = folder();
-    for (name, hint) in [("HERALD_PORT", "HERALD_LISTEN"), ("HERALD_PORTS", "see README")] {
+    for (name, hint) in [("HERALD_PORT", "HERALD_LISTEN"), ("HERALD_PORTS", "see docs/configuration.md")] {
         let mut command = herald();
         let output = command.args(["serve", "--dev", "--data-dir"]).arg(data.path()).env(name, "50051").output();
         let output = output.expect("it ends");
@@ -158,9 +161,9 @@ fn what_the_dashboard_the_alerts_and_the_manual_show_is_counted() {
     serde_json::from_str::<serde_json::Value>(&dashboard).expect("JSON");
     let alerts = std::fs::read_to_string(deploy("prometheus/alerts.yaml")).expect("a file");
     let manual = std::fs::read_to_string(deploy("../docs/operating.md")).expect("a file");
-    let readme = std::fs::read_to_string(deploy("../README.md")).expect("a file");
+    let settings = std::fs::read_to_string(deploy("../docs/configuration.md")).expect("a file");
     let mut seen = 0;
-    for text in [dashboard, alerts, manual, readme] {
+    for text in [dashboard, alerts, manual, settings] {
         for part in text.split("herald_").skip(1) {
             let name: String = part.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
             let family = name.trim_end_matches("_bucket");
