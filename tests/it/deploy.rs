@@ -195,3 +195,56 @@ fn each_alert_fires_for_its_trouble_alone_and_the_manual_says_what_to_do() {
         assert!(cases.contains(&format!("alertname=\"{name}\"")), "tests/alerts.yaml has no case for {name}");
     }
 }
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The lines of a document outside its blocks of code.
+fn prose(text: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let outside = |line: &&str| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !fence && !in_code
+    };
+    text.lines().filter(outside).collect()
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "tests/README.md", "bench/README.md"]
+            .map(|name| root.join(name))
+            .into();
+    let docs = std::fs::read_dir(root.join("docs")).expect("a folder").map(|entry| entry.expect("an entry").path());
+    documents.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    let mut seen = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        for line in prose(&text) {
+            for rest in line.split("](").skip(1) {
+                let link = rest.split(')').next().unwrap_or(rest);
+                if link.contains("://") || link.starts_with("mailto:") {
+                    continue;
+                }
+                let (file, wanted) = link.split_once('#').unwrap_or((link, ""));
+                let folder = document.parent().expect("a folder");
+                let target = if file.is_empty() { document.clone() } else { folder.join(file) };
+                assert!(target.exists(), "{}: nothing is at {link}", document.display());
+                seen += 1;
+                if wanted.is_empty() {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&target).expect("a document");
+                let headings = prose(&text).into_iter().filter(|line| line.starts_with('#'));
+                let found = headings.map(|line| anchor(line.trim_start_matches('#'))).any(|found| found == wanted);
+                assert!(found, "{}: no heading is at {link}", document.display());
+            }
+        }
+    }
+    assert!(seen > 60, "{seen} links");
+}
