@@ -698,7 +698,10 @@ impl Layers {
                     layers.service_links.push(name);
                     continue;
                 }
-                return Err(ConfigError(format!("{name} is no setting of Herald{}; see docs/configuration.md", instead(&name))));
+                return Err(ConfigError(format!(
+                    "{name} is no setting of Herald{}; see docs/configuration.md",
+                    instead(&name)
+                )));
             };
             set(&mut layers.values, path, &value, &name)?;
             layers.origins.insert(path.clone(), name);

@@ -61,7 +61,10 @@ async fn report(args: &CheckArgs) -> Report {
         Ok(read) => read,
         Err(error) => {
             let mut report = Report::default();
-            report.add("the settings", [Finding::new(format!("{error:#}"), "correct it; docs/configuration.md lists the settings")]);
+            report.add(
+                "the settings",
+                [Finding::new(format!("{error:#}"), "correct it; docs/configuration.md lists the settings")],
+            );
             return report;
         }
     };
