@@ -22,6 +22,7 @@ mod campaigns;
 mod check;
 mod cli;
 mod cli_json;
+mod commands;
 mod crashes;
 mod credentials;
 mod csv;

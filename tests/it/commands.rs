@@ -1,0 +1,129 @@
+//! What each option of a command line says in the request: a server that answers everything with next to nothing writes down what
+//! it is asked, and tests/golden/commands.txt has been read.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use tokio::net::TcpListener;
+
+use crate::golden::golden;
+use crate::support::process::herald;
+use crate::support::{folder, loopback, rpc};
+
+type Asked = Arc<Mutex<String>>;
+
+/// The address of a server that answers every call with a message that is empty but for the id of a campaign.
+async fn recorder(asked: Asked) -> String {
+    let listener = TcpListener::bind(loopback()).await.expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let asked = asked.clone();
+            let answer = hyper::service::service_fn(move |request| answer(request, asked.clone()));
+            tokio::spawn(async move {
+                let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
+            });
+        }
+    });
+    address
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    asked: Asked,
+) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
+    let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    let body = request.into_body().collect().await.expect("a body").to_bytes();
+    let rpc = rpc::rpcs().into_iter().find(|rpc| rpc.descriptor.name() == name).expect("a method of ours");
+    // Behind the flag and the length.
+    let message = DynamicMessage::decode(rpc.descriptor.input(), body.slice(5..)).expect("a request");
+    writeln!(asked.lock().expect("no panic"), "    {name} {}", rpc::json(&message)).expect("a text");
+    let trailers = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), "0".parse().expect("a value"))]);
+    let mut answer = DynamicMessage::new(rpc.descriptor.output());
+    if rpc.descriptor.output().get_field_by_name("campaign").is_some() {
+        let campaign = serde_json::json!({ "campaign": { "id": "cp_1" } });
+        answer = DynamicMessage::deserialize(rpc.descriptor.output(), campaign).expect("an answer");
+    }
+    let answer = answer.encode_to_vec();
+    let mut framed = vec![0, 0, 0, 0, u8::try_from(answer.len()).expect("a short answer")];
+    framed.extend(answer);
+    let body = Full::new(Bytes::from(framed)).with_trailers(async move { Some(Ok(trailers)) });
+    Ok(Response::builder().header("content-type", "application/grpc").body(body).expect("an answer"))
+}
+
+/// A file with a body of a letter stands for FILE, one with an address for LIST.
+const COMMANDS: &[&str] = &[
+    "campaign preview --tag a --tag b --industry c --status contacted --source d --language de --prospect pr_1 --max-per-company 2 \
+     --max-prospects 3 --not-again-days 4",
+    "campaign run --website https://one.example --goal press --goal-detail detail --template modern_tech --tag a --industry c \
+     --status replied --source d --language de --prospect pr_1 --min-score 5 --max-per-company 2 --max-prospects 3 \
+     --not-again-days 0",
+    "campaign status --campaign cp_1",
+    "campaign watch --campaign cp_1",
+    "campaign pause --campaign cp_1",
+    "campaign resume --campaign cp_1",
+    "campaign cancel --campaign cp_1",
+    "campaign results --campaign cp_1",
+    "campaign recipients --campaign cp_1 --limit 7",
+    "campaign emails --campaign cp_1 --limit 7",
+    "campaign emails em_1",
+    "campaign select-template modern_tech --campaign cp_1",
+    "campaign approve --campaign cp_1",
+    "campaign review em_1 --approve --campaign cp_1",
+    "campaign review em_1 --reject",
+    "campaign review em_1 --reconsider",
+    "campaign review em_1 --subject New --body FILE",
+    "campaign templates",
+    "prospects list --status contacted --tag a --industry b --query c --engagement not-interested --deleted --urgent \
+     --campaign cp_1 --limit 7",
+    "suppressions add kim@acme.example --reason complained",
+    "suppressions add --file LIST",
+    "suppressions remove kim@acme.example",
+    "suppressions list --limit 7",
+    "config get",
+    "config set sender.email=a@b.example industries=one,two auto_approve=true goal=press smtp.port=25 \
+     controls.working_hours.start.hours=9",
+    "config set sender.email= auto_approve=false",
+    "cache get key",
+    "cache set key 5 --ttl 60",
+    "cache keys --prefix a",
+    "cache clear",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_option_says_in_the_request_what_its_help_says() {
+    let asked = Asked::default();
+    let address = recorder(asked.clone()).await;
+    let files = folder();
+    let file = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (letter, list) = (file("letter", "Dear Kim,\n\nall is new.\n"), file("list", "kim@acme.example\n"));
+    let mut text = String::new();
+    for command in COMMANDS {
+        let args = command.split_whitespace().map(|arg| match arg {
+            "FILE" => letter.as_str(),
+            "LIST" => list.as_str(),
+            arg => arg,
+        });
+        let mut herald = herald();
+        herald.args(args).args(["--user", "user_a", "--server", &address]);
+        let output = tokio::task::spawn_blocking(move || herald.output()).await.expect("no panic").expect("it ends");
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_ne!(output.status.code(), Some(2), "{command}: {told}");
+        let words: Vec<_> = command.split_whitespace().collect();
+        writeln!(text, "{}", words.join(" ")).expect("a text");
+        text.push_str(&std::mem::take(&mut *asked.lock().expect("no panic")));
+    }
+    golden("commands.txt", &text);
+}
