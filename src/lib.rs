@@ -13,6 +13,7 @@
 //! - [`terminal`]: the one way to standard output and standard error, without control characters
 //! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
 //! - `heavy`: work that takes longer than a call's turn on a thread of the runtime
+//! - [`volume`]: what is left of the volume that a folder is on
 //! - `turns`: places for which tenants take turns
 //! - [`config`], [`budget`], [`telemetry`], [`metrics`], [`pb`]: settings, what memory each part may take, logs, counts,
 //!   the generated protobuf types
@@ -63,4 +64,5 @@ pub mod terminal;
 mod testing;
 pub mod transport;
 mod turns;
+pub mod volume;
 pub mod wire;

@@ -5,8 +5,9 @@ use crate::app::AppError;
 use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::finding::Finding;
-use crate::files::{DataDir, Volume, check_folder, database_of, dev_master_key_of};
+use crate::files::{DataDir, check_folder, database_of, dev_master_key_of};
 use crate::store::{MasterKey, check_database};
+use crate::volume::Volume;
 
 /// Bytes of the volume below which campaigns are about to stand still, and below which that is near.
 const TOO_LITTLE: u64 = 64 * MIB;

@@ -22,7 +22,6 @@ mod data_dir;
 mod locks;
 mod modes;
 mod store;
-mod volume;
 
 pub use backup::{
     BackupError, BackupFile, BackupList, copy_back, copy_files, is_taken, new_file, settle, staging, verified,
@@ -31,7 +30,6 @@ pub use check::check_folder;
 pub use data_dir::{DataDir, DataDirError, Holder, database_of, dev_master_key_of, holder};
 pub use modes::{Exposed, exposed, keep_private};
 pub use store::{FileWriter, Files, FilesConfigError, FilesError, TenantFiles, look_at_store};
-pub use volume::Volume;
 
 use crate::domain::digest;
 

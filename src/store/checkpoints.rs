@@ -18,6 +18,7 @@ use rusqlite::Connection;
 
 use super::error::{Result, StoreError};
 use super::transaction;
+use crate::volume::Volume;
 
 /// Pages of the log, 16 MiB, that are worth it: the more, the fewer of them have been written over since.
 const START_AT_PAGES: i64 = 4_000;
@@ -106,8 +107,8 @@ fn file_size(connection: &Connection) -> Result<u64> {
 
 /// The bytes that this user may still write on the database's volume.
 fn room(connection: &Connection) -> Result<u64> {
-    let volume = rustix::fs::statvfs(path(connection)?).map_err(|error| StoreError::Database(error.into()))?;
-    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+    let volume = Volume::of(path(connection)?).map_err(|error| StoreError::Database(error.into()))?;
+    Ok(volume.free)
 }
 
 fn path(connection: &Connection) -> Result<&Path> {
