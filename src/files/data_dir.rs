@@ -41,6 +41,8 @@ pub enum DataDirError {
 }
 
 pub(super) const LOCK: &str = "herald.lock";
+/// What is read of a lock, in bytes: a process and two addresses are far less.
+const LONGEST_LOCK: u64 = 4_096;
 pub(super) const DATABASE: &str = "herald.db";
 pub(super) const WAL: &str = "herald.db-wal";
 pub(super) const SHM: &str = "herald.db-shm";
@@ -72,16 +74,17 @@ impl DataDir {
         }
     }
 
-    /// Looks whether `lock` would take the folder, and changes nothing. One that is not there can be made.
+    /// Looks whether `lock` would take the folder, and changes nothing. One that is not there is made in the nearest one above
+    /// that is.
     pub fn look(root: &Path, dev: bool) -> Result<(), DataDirError> {
-        if !root.try_exists().unwrap_or(true) {
-            return Ok(());
-        }
         let failed = |source| DataDirError::Io { path: root.display().to_string(), source };
+        if !root.try_exists().unwrap_or(true) {
+            return look_above(root).map_err(failed);
+        }
         // It is there, so that none is made: this fails if it is no folder.
         make_dir(root).map_err(failed)?;
         refuse_unfit(root)?;
-        rustix::fs::access(root, rustix::fs::Access::WRITE_OK).map_err(|error| failed(error.into()))?;
+        may_write(root).map_err(failed)?;
         if dev { Ok(()) } else { tells_case(root) }
     }
 
@@ -161,6 +164,21 @@ impl DataDir {
     }
 }
 
+/// Whether a folder could be made that is not there.
+fn look_above(root: &Path) -> io::Result<()> {
+    let root = std::path::absolute(root)?;
+    let above = root.ancestors().find(|above| above.try_exists().unwrap_or(true)).unwrap_or(Path::new("/"));
+    // Fails where something other than a folder is in the way.
+    make_dir(above)?;
+    may_write(above)
+}
+
+/// Whether this user may make files there, and its file system lets them.
+fn may_write(folder: &Path) -> io::Result<()> {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+    Ok(())
+}
+
 /// Refuses a folder that others may read, or that has a link in it.
 fn refuse_unfit(root: &Path) -> Result<(), DataDirError> {
     keep_private("the data folder", root)?;
@@ -180,13 +198,13 @@ fn tells_case(root: &Path) -> Result<(), DataDirError> {
 
 /// Who has locked the data folder `root`; None if nobody has.
 pub fn holder(root: &Path) -> Option<Holder> {
-    let mut lock = File::open(root.join(LOCK)).ok()?;
+    let lock = File::open(root.join(LOCK)).ok()?;
     // A shared lock, given back at once.
     if lock.try_lock_shared().is_ok() {
         return None;
     }
     let mut text = String::new();
-    lock.read_to_string(&mut text).ok()?;
+    lock.take(LONGEST_LOCK).read_to_string(&mut text).ok()?;
     let mut lines = text.lines();
     let process = lines.next()?.parse().ok()?;
     Some(Holder { process, addresses: lines.filter_map(|line| line.parse().ok()).collect() })

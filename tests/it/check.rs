@@ -469,6 +469,8 @@ async fn each_fault_of_the_data_folder_is_found_as_serve_would_tell_it() {
     let only = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&small).status().expect("mount");
     if only.success() {
         fault("a read-only volume", &[], "Read-only file system", Refuses).is_found(&small);
+        let wrong = "cannot use the data folder";
+        fault("a folder that cannot be made", &[], wrong, Refuses).is_found(&small.join("new/data"));
     }
     drop(mount);
 }
