@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use herald::app::{self, Seams};
-use herald::cli::{Api, Connection, Progress, Rules, RunArgs, Tls, run_campaign};
+use herald::cli::{Api, Connection, Progress, Rules, RunArgs, run_campaign};
 use herald::config::Config;
 use herald::pb;
 use indicatif::MultiProgress;
@@ -72,15 +72,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn connect(server: &str, user: &str) -> anyhow::Result<Api> {
-    Connection {
-        server: server.to_owned(),
-        token: None,
-        user: Some(user.to_owned()),
-        timeout: Connection::TIMEOUT,
-        tls: Tls::default(),
-    }
-    .open()
-    .await
+    Connection { user: Some(user.to_owned()), ..Connection::to(server.to_owned()) }.open().await
 }
 
 /// Who writes the tenant's e-mails.

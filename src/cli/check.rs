@@ -76,8 +76,7 @@ async fn report(args: &CheckArgs) -> Report {
 }
 
 async fn call(args: &CheckArgs, config: &Config, report: &mut Report) {
-    let (server, timeout) = (args.server.clone(), Connection::TIMEOUT);
-    let connection = Connection { server, token: None, user: None, timeout, tls: args.tls.clone() };
+    let connection = Connection { tls: args.tls.clone(), ..Connection::to(args.server.clone()) };
     match connection.channel().await {
         Ok(channel) => {
             for user in &args.user {

@@ -78,6 +78,11 @@ pub struct Api {
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 impl Connection {
+    /// To the server, as nobody, with what else is usual.
+    pub fn to(server: String) -> Self {
+        Self { server, token: None, user: None, timeout: Self::TIMEOUT, tls: Tls::default() }
+    }
+
     /// How long a call may take where nothing is said, in seconds; longer than a server gives it, where nothing is set.
     pub const TIMEOUT: u64 = 60;
 

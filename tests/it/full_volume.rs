@@ -196,6 +196,15 @@ impl Overfull {
         std::fs::metadata(self.data.join(name)).expect("a file").len()
     }
 
+    /// Waits until the database has taken in what the log held, since it had so many bytes.
+    async fn checkpoints_since(&self, before: u64) {
+        let begun = Instant::now();
+        while self.size("herald.db") < before + 16 * MIB {
+            assert!(begun.elapsed() < SOON, "{} bytes in the database", self.size("herald.db"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     fn make_room(&self, pieces: std::ops::Range<usize>) {
         for n in pieces {
             std::fs::remove_file(self.data.join(format!("ballast{n}"))).expect("removed");
@@ -219,11 +228,7 @@ async fn a_log_larger_than_what_is_left_is_checkpointed_as_soon_as_there_is_room
     assert_eq!(full.size("herald.db"), before, "what cannot fit takes no room from those who write");
     full.make_room(0..full.needs);
     full.goes_on().await;
-    let begun = Instant::now();
-    while full.size("herald.db") < before + 16 * MIB {
-        assert!(begun.elapsed() < SOON, "{} bytes in the database", full.size("herald.db"));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    full.checkpoints_since(before).await;
     all_there(&full.server, "user_b", &full.ids).await;
 }
 
@@ -236,11 +241,7 @@ async fn with_less_room_than_the_log_takes_writes_go_on_and_the_log_waits_for_mo
     full.goes_on().await;
     assert_eq!(full.size("herald.db"), before, "it would not have fitted");
     full.make_room(12..BALLAST);
-    let begun = Instant::now();
-    while full.size("herald.db") < before + 16 * MIB {
-        assert!(begun.elapsed() < SOON, "{} bytes in the database", full.size("herald.db"));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    full.checkpoints_since(before).await;
     all_there(&full.server, "user_b", &full.ids).await;
 }
 

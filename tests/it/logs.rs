@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
-use herald::cli::{Api, Connection, Tls};
+use herald::cli::{Api, Connection};
 use herald::pb::{self, CampaignState};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -41,14 +41,8 @@ async fn one_tenant_is_logged_in_detail_and_nobody_else() {
 }
 
 async fn connect(server: &Server, token: &str) -> Api {
-    let server = format!("http://{}", server.address);
-    let connection = Connection {
-        server,
-        token: Some(token.to_owned()),
-        user: None,
-        timeout: Connection::TIMEOUT,
-        tls: Tls::default(),
-    };
+    let server = Connection::to(format!("http://{}", server.address));
+    let connection = Connection { token: Some(token.to_owned()), ..server };
     connection.open().await.expect("the server can be reached")
 }
 

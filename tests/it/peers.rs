@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::support::process::{free_port, herald, serve, serve_by};
 use crate::support::site;
 use crate::support::token::{Authority, Validity};
-use crate::support::{TestApp, config, folder, seams};
+use crate::support::{TestApp, folder};
 
 /// `herald campaign status` at that address: what it says, without an exit code of success.
 async fn told(server: &str, args: &[&str]) -> String {
@@ -79,17 +79,6 @@ fn speaking_tls(files: &Authority, name: &str) -> u16 {
     port
 }
 
-async fn tls_app(files: &Authority, mutual: bool) -> TestApp {
-    let data = folder();
-    let mut config = config(&data);
-    config.tls.certificate_file = files.file("server.pem");
-    config.tls.key_file = files.file("server.key");
-    if mutual {
-        config.tls.client_ca_file = files.file("ca.pem");
-    }
-    TestApp::with(data, config, seams()).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nobody_is_the_name_the_port_or_the_silence_is_told() {
     let port = free_port();
@@ -108,7 +97,7 @@ async fn where_nobody_is_the_name_the_port_or_the_silence_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plain_text_and_tls_are_told_from_each_other() {
     let files = Authority::new();
-    let app = tls_app(&files, false).await;
+    let app = TestApp::over_tls(&files, false).await;
     let port = app.address.port();
     says(&told(&format!("http://localhost:{port}"), &[]).await, &["speaks TLS", "https:// in place of http://"]);
     let data = folder();
@@ -122,7 +111,7 @@ async fn plain_text_and_tls_are_told_from_each_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_a_certificate_is_told_with_the_flag_for_it() {
     let (files, others) = (Authority::new(), Authority::new());
-    let app = tls_app(&files, false).await;
+    let app = TestApp::over_tls(&files, false).await;
     let (ca, other_ca) = (files.file("ca.pem"), others.file("ca.pem"));
     let port = app.address.port();
     let server = format!("https://localhost:{port}");
@@ -136,7 +125,7 @@ async fn what_is_wrong_with_a_certificate_is_told_with_the_flag_for_it() {
         says(&told(&format!("https://localhost:{port}"), &["--ca", &files.file("ca.pem")]).await, &[words]);
     }
 
-    let app = tls_app(&files, true).await;
+    let app = TestApp::over_tls(&files, true).await;
     let server = format!("https://localhost:{}", app.address.port());
     let wanted = told(&server, &["--ca", &ca]).await;
     says(&wanted, &["wants a client certificate", "--client-certificate and --client-key"]);

@@ -8,22 +8,11 @@ use herald::cli::{Api, Connection, Tls};
 use herald::pb;
 
 use crate::support::token::{Authority, private_file};
-use crate::support::{TestApp, config, folder, refused_start, seams};
-
-async fn start(files: &Authority, mutual: bool) -> TestApp {
-    let data = folder();
-    let mut config = config(&data);
-    config.tls.certificate_file = files.file("server.pem");
-    config.tls.key_file = files.file("server.key");
-    if mutual {
-        config.tls.client_ca_file = files.file("ca.pem");
-    }
-    TestApp::with(data, config, seams()).await
-}
+use crate::support::{TestApp, config, folder, refused_start};
 
 async fn connect(app: &TestApp, tls: Tls) -> anyhow::Result<Api> {
     let server = format!("https://localhost:{}", app.address.port());
-    Connection { server, token: None, user: Some("user_a".to_owned()), timeout: Connection::TIMEOUT, tls }.open().await
+    Connection { user: Some("user_a".to_owned()), tls, ..Connection::to(server) }.open().await
 }
 
 async fn call(app: &TestApp, tls: Tls) -> anyhow::Result<()> {
@@ -48,18 +37,13 @@ async fn grpc_js(app: &TestApp, files: &Authority, certificate: bool) -> Result<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_with_a_certificate_speaks_tls_alone() {
     let files = Authority::new();
-    let app = start(&files, false).await;
+    let app = TestApp::over_tls(&files, false).await;
     let trusting = Tls { ca: Some(files.path("ca.pem")), ..Tls::default() };
     call(&app, trusting).await.expect("the authority is trusted");
     call(&app, Tls::default()).await.expect_err("an authority that nobody knows");
     assert_eq!(grpc_js(&app, &files, false).await.as_deref(), Ok("user_a"));
-    let plain = Connection {
-        server: format!("http://{}", app.address),
-        token: None,
-        user: Some("user_a".to_owned()),
-        timeout: Connection::TIMEOUT,
-        tls: Tls::default(),
-    };
+    let server = Connection::to(format!("http://{}", app.address));
+    let plain = Connection { user: Some("user_a".to_owned()), ..server };
     let answer = match plain.open().await {
         Ok(mut api) => api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.is_ok(),
         Err(_) => false,
@@ -70,7 +54,7 @@ async fn a_port_with_a_certificate_speaks_tls_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_authority_asks_for_a_certificate_and_identity_still_comes_from_the_credential() {
     let (files, others) = (Authority::new(), Authority::new());
-    let app = start(&files, true).await;
+    let app = TestApp::over_tls(&files, true).await;
     let with = |from: &Authority| Tls {
         ca: Some(files.path("ca.pem")),
         client_certificate: Some(from.path("client.pem")),
@@ -86,7 +70,7 @@ async fn a_client_authority_asks_for_a_certificate_and_identity_still_comes_from
 #[tokio::test]
 async fn a_browser_without_http_2_is_answered_too() {
     let files = Authority::new();
-    let app = start(&files, false).await;
+    let app = TestApp::over_tls(&files, false).await;
     let authority = std::fs::read(files.path("ca.pem")).expect("a certificate");
     let client = reqwest::Client::builder()
         .http1_only()
@@ -105,7 +89,7 @@ async fn a_browser_without_http_2_is_answered_too() {
 
 #[tokio::test]
 async fn a_connection_that_has_said_nothing_does_not_keep_the_server_from_stopping() {
-    let app = start(&Authority::new(), false).await;
+    let app = TestApp::over_tls(&Authority::new(), false).await;
     let _silent = tokio::net::TcpStream::connect(app.address).await.expect("connected");
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begun = Instant::now();

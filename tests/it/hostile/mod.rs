@@ -280,14 +280,8 @@ async fn watch(api: &mut Api, prospect_id: &str, goes_on: impl Fn(usize) -> bool
 }
 
 async fn user_at(address: &str, user: &str) -> Api {
-    let server = format!("http://{address}");
-    let connection = herald::cli::Connection {
-        server,
-        token: None,
-        user: Some(user.to_owned()),
-        timeout: herald::cli::Connection::TIMEOUT,
-        tls: herald::cli::Tls::default(),
-    };
+    let server = herald::cli::Connection::to(format!("http://{address}"));
+    let connection = herald::cli::Connection { user: Some(user.to_owned()), ..server };
     connection.open().await.expect("the server can be reached")
 }
 

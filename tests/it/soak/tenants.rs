@@ -6,7 +6,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use herald::cli::{Api, Connection, Tls};
+use herald::cli::{Api, Connection};
 use herald::pb;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
@@ -94,13 +94,7 @@ fn passes(status: &Status) -> bool {
 async fn connect(run: &Run, user: &str) -> Option<Api> {
     loop {
         let server = format!("http://127.0.0.1:{}", run.port);
-        let connection = Connection {
-            server,
-            token: None,
-            user: Some(user.to_owned()),
-            timeout: Connection::TIMEOUT,
-            tls: Tls::default(),
-        };
+        let connection = Connection { user: Some(user.to_owned()), ..Connection::to(server) };
         match connection.open().await {
             Ok(api) => return Some(api),
             Err(_) if Instant::now() < run.patience => tokio::time::sleep(Duration::from_millis(200)).await,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use herald::app::{self, AppError, Ready, Seams};
 use herald::auth::Authenticator;
-use herald::cli::{Api, Connection, Tls};
+use herald::cli::{Api, Connection};
 use herald::config::{Auth, Config, Secret};
 use herald::domain::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use herald::pb;
@@ -30,6 +30,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
+
+use token::Authority;
 
 pub const SECRET: &str = "a secret of the tests, long enough for HS256";
 
@@ -168,6 +170,18 @@ impl TestApp {
         Self { address, ready, data, config, stop: stop.drop_guard(), served }
     }
 
+    /// The same over TLS, with the files of the authority; if `mutual`, clients must show a certificate.
+    pub async fn over_tls(files: &Authority, mutual: bool) -> Self {
+        let data = folder();
+        let mut config = config(&data);
+        config.tls.certificate_file = files.file("server.pem");
+        config.tls.key_file = files.file("server.key");
+        if mutual {
+            config.tls.client_ca_file = files.file("ca.pem");
+        }
+        Self::with(data, config, seams()).await
+    }
+
     /// The services, as the development user `user`.
     pub async fn user(&self, user: &str) -> Api {
         self.api(None, Some(user)).await
@@ -178,13 +192,8 @@ impl TestApp {
     }
 
     pub async fn api(&self, token: Option<&str>, user: Option<&str>) -> Api {
-        let connection = Connection {
-            server: format!("http://{}", self.address),
-            token: token.map(str::to_owned),
-            user: user.map(str::to_owned),
-            timeout: Connection::TIMEOUT,
-            tls: Tls::default(),
-        };
+        let (token, user) = (token.map(str::to_owned), user.map(str::to_owned));
+        let connection = Connection { token, user, ..Connection::to(format!("http://{}", self.address)) };
         connection.open().await.expect("the server can be reached")
     }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use herald::cli::{Api, Connection, Tls};
+use herald::cli::{Api, Connection};
 
 /// The binary, with an environment of its own; another build of it where `TEST_BINARY` names one.
 pub fn herald() -> Command {
@@ -64,13 +64,7 @@ impl Server {
     /// The same; None if the server is gone.
     pub async fn user_if_there(&self, user: &str) -> Option<Api> {
         let server = format!("http://{}", self.address);
-        let connection = Connection {
-            server,
-            token: None,
-            user: Some(user.to_owned()),
-            timeout: Connection::TIMEOUT,
-            tls: Tls::default(),
-        };
+        let connection = Connection { user: Some(user.to_owned()), ..Connection::to(server) };
         connection.open().await.ok()
     }
 
