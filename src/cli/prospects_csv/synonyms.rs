@@ -139,6 +139,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_columns_are_the_fields_of_a_prospect() {
+        let sorted = |names: &[&'static str]| names.iter().copied().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(sorted(&COLUMNS), sorted(crate::domain::prospect::FIELDS));
+    }
+
+    #[test]
     fn no_name_is_there_twice_or_as_nothing_is_compared() {
         let mut seen = HashMap::new();
         for (field, part, names) in SYNONYMS {
