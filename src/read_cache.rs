@@ -14,7 +14,7 @@ use moka::sync::Cache;
 
 use crate::call::Answer;
 use crate::metrics::{CacheOutcome, metrics};
-use crate::store::{Freshness, Reads, recorded};
+use crate::store::{Freshness, ReadSet, recorded};
 use crate::tenant::TenantId;
 
 /// The methods whose answers are kept: those that are made of the tenant's rows and of the request alone. The time, the
@@ -53,7 +53,7 @@ struct Key {
 struct Kept {
     /// The message in its frame.
     frame: Bytes,
-    reads: Arc<Reads>,
+    reads: Arc<ReadSet>,
 }
 
 // === impl ReadCache ===

@@ -272,7 +272,7 @@ impl From<StoreError> for Status {
             StoreError::StaleLease
             | StoreError::NotRunning
             | StoreError::WrongMasterKey(_)
-            | StoreError::Broken(_)
+            | StoreError::Inconsistent(_)
             | StoreError::Database(_) => {
                 tracing::error!(error = %message, source = ?std::error::Error::source(&error), "rpc.failed");
                 status(Code::Internal, "INTERNAL", "an internal error; the server's log has more")

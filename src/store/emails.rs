@@ -1,17 +1,13 @@
 //! E-mails: reading them. They are written by the engine's progress and by reviews.
 
-use serde::Deserialize;
-
-use super::Scoped;
+use super::door::Scoped;
 use super::error::{Noun, Result, StoreError};
-use super::prospects::highest_first;
-use super::sql::{row, tenant_sql};
+use super::paging::highest_first;
+use super::sql::{Cells, Record, Unreadable, tenant_sql};
 use super::tx::ScopedTx;
-use crate::domain::clock::Timestamp;
 use crate::domain::email::{Email, EmailStatus, Mailbox, Received};
-use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
+use crate::domain::id::{CampaignId, EmailId, ProspectId};
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
-use crate::domain::reply::Intent;
 
 macro_rules! email_columns {
     () => {
@@ -24,73 +20,42 @@ macro_rules! email_columns {
 pub(super) use email_columns;
 
 tenant_sql! {
-    GET = concat!("SELECT json_array(", email_columns!(), ") FROM emails WHERE tenant_id = $1 AND id = $2");
+    GET = concat!("SELECT ", email_columns!(), " FROM emails WHERE tenant_id = $1 AND id = $2");
     LIST_ALL = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
          WHERE tenant_id = $1 AND id > $2
          ORDER BY id
-         LIMIT +$3");
+         LIMIT CAST($3 AS bigint)");
     LIST_OF_PROSPECT = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
          WHERE tenant_id = $1 AND prospect_id = $2 AND (create_time, id) < ($3, $4)
          ORDER BY create_time DESC, id DESC
-         LIMIT +$5");
+         LIMIT CAST($5 AS bigint)");
     LIST_OF_CAMPAIGN = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
          WHERE tenant_id = $1 AND campaign_id = $2 AND position > $3
          ORDER BY position
-         LIMIT +$4");
+         LIMIT CAST($4 AS bigint)");
     LIST_OF_CAMPAIGN_BY_STATUS = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
-         WHERE tenant_id = $1 AND campaign_id = $2 AND status = +$5 AND position > $3
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = CAST($5 AS text) AND position > $3
          ORDER BY position
-         LIMIT +$4");
-}
-
-row! {
-    /// In the order of `email_columns!`.
-    #[derive(Deserialize)]
-    pub(super) struct EmailRow {
-        id: EmailId,
-        prospect_id: ProspectId,
-        campaign_id: Option<CampaignId>,
-        template_id: Option<TemplateId>,
-        position: Option<i64>,
-        subject: String,
-        body: String,
-        from_name: String,
-        from_address: String,
-        to_name: String,
-        to_address: String,
-        unsubscribe: String,
-        status: String,
-        note: String,
-        message_id: String,
-        edited: i64,
-        sent_time: Option<i64>,
-        create_time: i64,
-        update_time: i64,
-        received_time: Option<i64>,
-        intent: Option<String>,
-        in_reply_to: Option<EmailId>,
-    }
+         LIMIT CAST($4 AS bigint)");
 }
 
 impl Scoped<'_> {
     pub async fn email(&self, id: &EmailId) -> Result<Option<Email>> {
-        let row: Option<EmailRow> = self.row(GET, id.as_str()).await?;
-        row.map(EmailRow::email).transpose()
+        self.row(GET, id.as_str()).await
     }
 
     /// All of the tenant's, in the order of their ids, from after one on.
-    pub async fn emails_after(&self, after: Option<&EmailId>, most: u32) -> Result<Vec<Email>> {
+    pub async fn emails_after(&self, after: Option<&EmailId>, max: u32) -> Result<Vec<Email>> {
         let after = after.map(|id| id.as_str().to_owned()).unwrap_or_default();
-        let rows: Vec<EmailRow> = self.query(LIST_ALL).bind(after).bind(most).all().await?;
-        rows.into_iter().map(EmailRow::email).collect()
+        self.query(LIST_ALL).bind(after).bind(max).all().await
     }
 
     /// Newest first. Whether the prospect exists is the caller's to check.
@@ -101,8 +66,7 @@ impl Scoped<'_> {
     ) -> Result<Page<Email, RowCursor>> {
         let (time, id) = highest_first(request);
         let query = self.query(LIST_OF_PROSPECT).bind(prospect.clone());
-        let rows: Vec<EmailRow> = query.bind(time).bind(id).bind(request.size + 1).all().await?;
-        let rows = rows.into_iter().map(EmailRow::email).collect::<Result<_>>()?;
+        let rows = query.bind(time).bind(id).bind(request.size + 1).all().await?;
         Ok(page(rows, request.size, Email::place))
     }
 
@@ -119,49 +83,48 @@ impl Scoped<'_> {
         if let Some(status) = status {
             query = query.bind(status.as_str());
         }
-        let rows: Vec<EmailRow> = query.all().await?;
-        let rows = rows.into_iter().map(EmailRow::email).collect::<Result<_>>()?;
-        Ok(page(rows, request.size, |e: &Email| e.position))
+        Ok(page(query.all().await?, request.size, |e: &Email| e.position))
     }
 }
 
 /// The e-mail, inside a write.
 pub(super) fn find(tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<Email> {
-    let row: Option<EmailRow> = tx.query(GET).bind(id.clone()).json()?;
-    row.ok_or(StoreError::NotFound(Noun::Email))?.email()
+    tx.query(GET).bind(id).optional()?.ok_or(StoreError::NotFound(Noun::Email))
 }
 
-impl EmailRow {
-    pub(super) fn email(self) -> Result<Email> {
-        let broken = |what: &str| StoreError::Broken(format!("e-mail {} has a {what} that cannot be", self.id));
-        let status = EmailStatus::parse(&self.status).ok_or_else(|| broken("status"))?;
-        let position = u32::try_from(self.position.unwrap_or(0)).map_err(|_| broken("position"))?;
-        let reply = match (self.received_time, self.intent.as_deref()) {
-            (Some(time), Some(intent)) => {
-                let intent = Intent::parse(intent).ok_or_else(|| broken("intent"))?;
-                Some(Received { time: Timestamp(time), intent, in_reply_to: self.in_reply_to })
-            }
-            _ => None,
-        };
-        Ok(Email {
-            prospect_id: self.prospect_id,
-            campaign_id: self.campaign_id,
-            template_id: self.template_id,
-            position,
-            subject: self.subject,
-            body: self.body,
-            from: Mailbox { name: self.from_name, address: self.from_address },
-            to: Mailbox { name: self.to_name, address: self.to_address },
-            unsubscribe: self.unsubscribe,
+// === impl Email ===
+
+/// In the order of `email_columns!`.
+impl Record for Email {
+    fn read(cells: &mut Cells<'_>) -> Result<Self, Unreadable> {
+        let (id, prospect_id, campaign_id) = cells.take()?;
+        let (template_id, position) = (cells.named("template_id")?, cells.named::<Option<_>>("position")?);
+        let (subject, body) = cells.take()?;
+        let (from_name, from_address, to_name, to_address) = cells.take()?;
+        let (unsubscribe, status, note, message_id) = cells.take()?;
+        let (edited, sent_time) = (cells.named("edited")?, cells.named("sent_time")?);
+        let (create_time, update_time) = (cells.named("create_time")?, cells.named("update_time")?);
+        let (received, intent) = (cells.named::<Option<_>>("received_time")?, cells.named("intent")?);
+        let in_reply_to = cells.named("in_reply_to")?;
+        Ok(Self {
+            id,
+            prospect_id,
+            campaign_id,
+            template_id,
+            position: position.unwrap_or(0),
+            subject,
+            body,
+            from: Mailbox { name: from_name, address: from_address },
+            to: Mailbox { name: to_name, address: to_address },
+            unsubscribe,
             status,
-            note: self.note,
-            message_id: self.message_id,
-            edited: self.edited != 0,
-            sent_time: self.sent_time.map(Timestamp),
-            create_time: Timestamp(self.create_time),
-            update_time: Timestamp(self.update_time),
-            reply,
-            id: self.id,
+            note,
+            message_id,
+            edited,
+            sent_time,
+            create_time,
+            update_time,
+            reply: received.zip(intent).map(|(time, intent)| Received { time, intent, in_reply_to }),
         })
     }
 }

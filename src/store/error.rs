@@ -1,5 +1,6 @@
 //! What can go wrong in the store.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::domain;
@@ -55,17 +56,56 @@ pub enum StoreError {
     DiskFull,
     #[error("the tenant has too many writes waiting")]
     TooManyWrites,
-    #[error("the tenant has started {most_per_minute} campaigns within a minute, and may start no more")]
-    TooManyStarts { most_per_minute: u32, retry: Duration },
+    #[error("the tenant has started {max_per_minute} campaigns within a minute, and may start no more")]
+    TooManyStarts { max_per_minute: u32, retry: Duration },
     #[error("the master key does not open the data key of the tenant {0}")]
     WrongMasterKey(TenantId),
     #[error("the store is closed")]
     Closed,
-    /// A row or a statement that cannot be: a fault of ours, or a database changed by somebody else.
     #[error("the store is inconsistent: {0}")]
-    Broken(String),
+    Inconsistent(#[from] Inconsistency),
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A row or a statement that cannot be: a fault of Herald's, or a database that somebody else has changed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Inconsistency {
+    #[error("{statement} changed {touched} rows instead of {expected}")]
+    RowsTouched { statement: &'static str, expected: usize, touched: u64 },
+    #[error("{statement} has {expected} parameters, {bound} were bound")]
+    Parameters { statement: &'static str, expected: usize, bound: usize },
+    #[error("the column {column} of {table}{} cannot be read", OfRow(.id))]
+    Unreadable { table: &'static str, column: String, id: String },
+    #[error("the row {id} of {table} changed while it was written")]
+    Changed { table: &'static str, id: String },
+    #[error("the engine worked on the step {worked} while the campaign is at {at}")]
+    AnotherStep { worked: &'static str, at: &'static str },
+    #[error("{0} is no change of a campaign's state, but a write of its own")]
+    OwnWrite(&'static str),
+    #[error("the e-mail {0} was not in the middle of sending")]
+    NotInSending(String),
+    #[error("{0} could not be sealed")]
+    NotSealed(&'static str),
+    #[error("the data key of the tenant {0} does not open")]
+    DataKey(TenantId),
+    #[error("{0:?} is an invalid tenant id")]
+    TenantId(String),
+    #[error("the database has no file")]
+    NoFile,
+    #[error("the database is locked: try again when the server has started or stopped")]
+    Locked,
+    #[error("a read or a write panicked")]
+    Panicked,
+}
+
+/// The id of a row, where it is known.
+struct OfRow<'a>(&'a str);
+
+impl fmt::Display for OfRow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " in the row {}", self.0) }
+    }
 }
 
 // === impl Noun ===
@@ -89,27 +129,5 @@ impl StoreError {
     /// True if the write may succeed later without anybody changing it: the engine then holds and tries again.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::DiskFull | Self::TooManyWrites | Self::Database(_))
-    }
-}
-
-/// SQLite's result codes for a full volume: by the primary code in the low byte, and where the log's index cannot grow.
-const SQLITE_FULL: i32 = 13;
-const SQLITE_IOERR_SHMSIZE: i32 = 4874;
-
-fn is_full(code: i32) -> bool {
-    code & 0xff == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
-        if code.is_some_and(is_full) { Self::DiskFull } else { Self::Database(error.into()) }
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error().map(|error| error.extended_code);
-        if code.is_some_and(is_full) { Self::DiskFull } else { Self::Database(error.into()) }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use sqlx::FromRow;
 use tokio::sync::watch;
 
+use super::door::{Scoped, Store};
 use super::error::{Noun, Result, StoreError};
-use super::sql::tenant_sql;
+use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
 use super::tail::Tail;
 use super::tx::ScopedTx;
-use super::{Scoped, Store};
 use crate::domain::campaign::StepId;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, EventKind};
@@ -24,20 +23,20 @@ tenant_sql! {
          RETURNING seq";
     APPEND =
         "INSERT INTO campaign_events (tenant_id, campaign_id, seq, time, log_step, data)
-         SELECT $1, $2, $3 + key, $4, value ->> '$[0]', value ->> '$[1]'
-         FROM jsonb_each($5)";
+         SELECT $1, $2, CAST(value ->> {0} AS bigint), $3, value ->> {1}, value ->> {2}
+         FROM {elements}($4)";
     AFTER =
         "SELECT seq, time, data
          FROM campaign_events
          WHERE tenant_id = $1 AND campaign_id = $2 AND seq >= $3
          ORDER BY seq
-         LIMIT +$4";
+         LIMIT CAST($4 AS bigint)";
     LOG =
         "SELECT seq, time, data
          FROM campaign_events
          WHERE tenant_id = $1 AND campaign_id = $2 AND log_step = $3
          ORDER BY seq DESC
-         LIMIT +$4";
+         LIMIT CAST($4 AS bigint)";
 }
 
 /// The events that one read of the table takes.
@@ -53,13 +52,6 @@ pub struct Feed {
     next: i64,
 }
 
-#[derive(FromRow)]
-struct Row {
-    seq: i64,
-    time: i64,
-    data: String,
-}
-
 /// Appends to the history, in order, and tells watchers once the transaction is committed.
 pub(super) fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: Vec<EventKind>) -> Result<()> {
     if kinds.is_empty() {
@@ -68,14 +60,14 @@ pub(super) fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: Vec<Ev
     let now = tx.now();
     let count = kinds.len();
     let added = i64::try_from(count).unwrap_or(i64::MAX);
-    let number = tx.query(NUMBER).bind(campaign.clone()).bind(added).bind(now.0);
+    let number = tx.query(NUMBER).bind(campaign.clone()).bind(added).bind(now);
     let last: Option<(i64,)> = number.optional()?;
     let (last,) = last.ok_or(StoreError::NotFound(Noun::Campaign))?;
     let first = last - added + 1;
 
-    let rows: Vec<(Option<&str>, String)> = kinds.iter().map(|k| (k.log_step().map(StepId::as_str), json(k))).collect();
-    let append = tx.query(APPEND).bind(campaign.clone()).bind(first).bind(now.0).bind(json(&rows));
-    append.execute_exactly(count)?;
+    let rows: Vec<_> =
+        (first..).zip(&kinds).map(|(seq, kind)| (seq, kind.log_step().map(StepId::as_str), json(kind))).collect();
+    tx.query(APPEND).bind(campaign.clone()).bind(now).bind(json(&rows)).execute_exactly(count)?;
 
     for (seq, kind) in (first..).zip(kinds) {
         tx.tell(campaign, Event { seq, time: now, kind });
@@ -83,32 +75,23 @@ pub(super) fn record(tx: &mut ScopedTx<'_>, campaign: &CampaignId, kinds: Vec<Ev
     Ok(())
 }
 
-#[expect(clippy::expect_used, reason = "our types have string keys and no serializer of their own that could fail")]
-pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("a value of ours is JSON")
-}
-
 // === impl Scoped ===
 
 impl Scoped<'_> {
-    /// The last `most` lines of a step's log, the oldest first.
-    pub async fn step_log(&self, campaign: &CampaignId, step: StepId, most: u32) -> Result<Vec<(Timestamp, String)>> {
+    /// The last `max` lines of a step's log, the oldest first.
+    pub async fn step_log(&self, campaign: &CampaignId, step: StepId, max: u32) -> Result<Vec<(Timestamp, String)>> {
         let query = self.query(LOG).bind(campaign.clone()).bind(step.as_str());
-        let rows: Vec<Row> = query.bind(most).all().await?;
-        let mut lines = Vec::with_capacity(rows.len());
-        for row in rows.into_iter().rev() {
-            let event = row.event()?;
-            if let EventKind::LogAdded { text, .. } = event.kind {
-                lines.push((event.time, text));
-            }
-        }
-        Ok(lines)
+        let events: Vec<Event> = query.bind(max).all().await?;
+        let line = |event: Event| match event.kind {
+            EventKind::LogAdded { text, .. } => Some((event.time, text)),
+            _ => None,
+        };
+        Ok(events.into_iter().rev().filter_map(line).collect())
     }
 
     async fn events_from(&self, campaign: &CampaignId, next: i64) -> Result<Vec<Event>> {
         let query = self.query(AFTER).bind(campaign.clone()).bind(next);
-        let rows: Vec<Row> = query.bind(BATCH).all().await?;
-        rows.into_iter().map(Row::event).collect()
+        query.bind(BATCH).all().await
     }
 }
 
@@ -142,12 +125,11 @@ impl Feed {
     }
 }
 
-// === impl Row ===
+// === impl Event ===
 
-impl Row {
-    fn event(self) -> Result<Event> {
-        let kind = serde_json::from_str(&self.data)
-            .map_err(|error| StoreError::Broken(format!("event {} cannot be read: {error}", self.seq)))?;
-        Ok(Event { seq: self.seq, time: Timestamp(self.time), kind })
+impl Record for Event {
+    fn read(cells: &mut Cells<'_>) -> Result<Self, Unreadable> {
+        let (seq, time) = (cells.named("seq")?, cells.named("time")?);
+        Ok(Self { seq, time, kind: cells.named::<Json<_>>("data")?.0 })
     }
 }

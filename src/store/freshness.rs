@@ -1,7 +1,8 @@
-//! Which reads still hold: what lets answers be kept and yet never be older than an answered write.
+//! Which reads still hold: what lets answers be kept and yet never be older than an answered write. A seqlock for each thing
+//! that can be read.
 //!
-//! Every table of every tenant, and every row that is read by itself, has a cell with a version. A write moves the cells
-//! of what it touches on twice: before its commit to an odd number, after it to the next even one. A read notes the
+//! Every table of every tenant, and every row that is read by itself, has a cell with a version. A write bumps the cells of
+//! its write set twice: before its commit to an odd number, after it to the next even one. A read notes its read set, the
 //! versions that it found before it read; what was made of it holds as long as they stand where they stood. So nobody is
 //! given what was before a commit once anybody may have seen what is after it, and a read that ran beside a commit is not
 //! kept at all.
@@ -9,37 +10,19 @@
 //! Nothing has to be remembered by whoever writes a query: a text names its tables ([`super::sql`]), and the doors note
 //! them. Where a query touches one row alone, it may say so, and leaves the answers about other rows standing.
 //!
-//! There are fewer cells than rows: two that share a cell are moved on together, which costs a read and nothing else.
-//! Which ones do is random in each process, so that no tenant can choose whose answers it moves.
+//! There are fewer cells than rows: two that share a cell are bumped together, which costs a read and nothing else.
+//! Which ones do is random in each process, so that no tenant can choose whose answers it drops.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::sql::Tables;
 use crate::tenant::TenantId;
 
-/// 4 MiB, which the system gives only as they are touched.
+/// 4 MiB, which the system gives only as they are written.
 const CELLS: usize = 1 << 20;
-
-/// The tables that belong to tenants.
-const NAMES: [&str; 11] = [
-    "counters",
-    "agent_configs",
-    "prospects",
-    "campaigns",
-    "campaign_steps",
-    "campaign_events",
-    "campaign_prospects",
-    "emails",
-    "idempotency_keys",
-    "marketing_strategies",
-    "suppressions",
-];
-
-/// A set of tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tables(u16);
 
 /// The versions of everything.
 pub struct Freshness {
@@ -47,67 +30,43 @@ pub struct Freshness {
     hasher: RandomState,
 }
 
-/// The cells that a group of writes touches.
-pub(super) struct Touched {
+/// The cells of what a group of writes changes.
+pub(super) struct WriteSet {
     freshness: Arc<Freshness>,
     cells: Vec<u32>,
 }
 
 /// What an answer was made of: cells, with the versions that they had before they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reads {
+pub struct ReadSet {
     versions: Vec<(u32, u32)>,
 }
 
 /// What has a cell.
 #[derive(Hash)]
 enum Place<'a> {
-    /// A tenant's table: moved on by every change in it.
+    /// A tenant's table: bumped by every change in it.
     Table(&'a str, u16),
-    /// A tenant's row: moved on by the changes that touch it alone.
+    /// A tenant's row: bumped by the changes that touch it alone.
     Row(&'a str, u16, &'a str),
-    /// All of a tenant's rows of a table: moved on by changes that do not say which they touch.
+    /// All of a tenant's rows of a table: bumped by changes that do not say which they touch.
     Rows(&'a str, u16),
-    /// A table of all tenants: moved on by changes that cross tenants.
+    /// A table of all tenants: bumped by changes that cross tenants.
     Everybody(u16),
 }
 
 tokio::task_local! {
-    static RECORDING: RefCell<Reads>;
+    static RECORDING: RefCell<ReadSet>;
 }
 
 /// Runs the future, and tells what it has read.
-pub async fn recorded<F: Future>(future: F) -> (F::Output, Reads) {
+pub async fn recorded<F: Future>(future: F) -> (F::Output, ReadSet) {
     RECORDING
         .scope(RefCell::default(), async move {
             let output = future.await;
             (output, RECORDING.with(RefCell::take))
         })
         .await
-}
-
-// === impl Tables ===
-
-impl Tables {
-    /// Those that the text names. A name that is a part of another counts for both; that costs a read and nothing else.
-    pub(super) const fn named_in(text: &str) -> Self {
-        let (mut tables, mut i) = (0, 0);
-        while i < NAMES.len() {
-            if super::sql::contains(text, NAMES[i]) {
-                tables |= 1 << i;
-            }
-            i += 1;
-        }
-        Self(tables)
-    }
-
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES.iter().enumerate().filter(move |(n, _)| self.0 & (1 << n) != 0).map(|(_, name)| *name)
-    }
-
-    fn each(self) -> impl Iterator<Item = u16> {
-        (0..16).map(|n| 1 << n).filter(move |bit| self.0 & bit != 0)
-    }
 }
 
 // === impl Freshness ===
@@ -118,7 +77,7 @@ impl Freshness {
     }
 
     /// Whether nothing has been changed since.
-    pub fn holds(&self, reads: &Reads) -> bool {
+    pub fn holds(&self, reads: &ReadSet) -> bool {
         reads.versions.iter().all(|&(cell, version)| self.version(cell) == version)
     }
 
@@ -160,9 +119,9 @@ impl Freshness {
     }
 }
 
-// === impl Touched ===
+// === impl WriteSet ===
 
-impl Touched {
+impl WriteSet {
     pub(super) fn new(freshness: Arc<Freshness>) -> Self {
         Self { freshness, cells: Vec::new() }
     }
@@ -194,28 +153,28 @@ impl Touched {
     pub(super) fn begin(&mut self) {
         self.cells.sort_unstable();
         self.cells.dedup();
-        self.move_on();
+        self.bump();
     }
 
     /// The commit has ended, whichever way, and nobody has been told of it yet.
     pub(super) fn end(&mut self) {
-        self.move_on();
+        self.bump();
     }
 
     fn push(&mut self, place: &Place<'_>) {
         self.cells.push(self.freshness.cell(place));
     }
 
-    fn move_on(&mut self) {
+    fn bump(&mut self) {
         for &cell in &self.cells {
             self.freshness.cells[cell as usize].fetch_add(1, Ordering::SeqCst);
         }
     }
 }
 
-// === impl Reads ===
+// === impl ReadSet ===
 
-impl Reads {
+impl ReadSet {
     /// Whether an answer made of these may be kept: it has read something, and no commit was under way there.
     pub fn settled(&self) -> bool {
         !self.versions.is_empty() && self.versions.iter().all(|(_, version)| version % 2 == 0)
@@ -230,7 +189,7 @@ mod tests {
         TenantId::parse(name).expect("a tenant")
     }
 
-    async fn read(freshness: &Freshness, name: &str, tables: Tables, row: Option<&str>) -> Reads {
+    async fn read(freshness: &Freshness, name: &str, tables: Tables, row: Option<&str>) -> ReadSet {
         let read = async {
             match row {
                 Some(id) => freshness.reading_row(&tenant(name), tables, id),
@@ -240,17 +199,8 @@ mod tests {
         recorded(read).await.1
     }
 
-    #[test]
-    fn a_text_names_its_tables() {
-        let names = |text| Tables::named_in(text).names().collect::<Vec<_>>();
-        assert_eq!(names("SELECT * FROM prospects p WHERE p.tenant_id = $1"), ["prospects"]);
-        assert_eq!(names("UPDATE emails SET x = 1"), ["emails"]);
-        assert_eq!(names("SELECT 1 FROM campaign_prospects"), ["prospects", "campaign_prospects"]);
-        assert_eq!(names("COMMIT"), [""; 0]);
-    }
-
     #[tokio::test]
-    async fn a_change_moves_on_what_it_touches_and_nothing_else() {
+    async fn a_change_bumps_what_it_writes_and_nothing_else() {
         let freshness = Freshness::new();
         let (prospects, emails) = (Tables::named_in("prospects"), Tables::named_in("emails"));
         let list = read(&freshness, "a", prospects, None).await;
@@ -261,20 +211,20 @@ mod tests {
             read(&freshness, "b", prospects, Some("pr_1")).await,
             read(&freshness, "a", emails, None).await,
         ];
-        let holding = |reads: &[&Reads]| reads.iter().map(|reads| freshness.holds(reads)).collect::<Vec<_>>();
-        let commit = |touch: &dyn Fn(&mut Touched)| {
-            let mut touched = Touched::new(freshness.clone());
-            touch(&mut touched);
-            touched.begin();
-            touched.end();
+        let holding = |reads: &[&ReadSet]| reads.iter().map(|reads| freshness.holds(reads)).collect::<Vec<_>>();
+        let commit = |write: &dyn Fn(&mut WriteSet)| {
+            let mut written = WriteSet::new(freshness.clone());
+            write(&mut written);
+            written.begin();
+            written.end();
         };
 
-        commit(&|touched| touched.row(&tenant("a"), prospects, "pr_1"));
+        commit(&|written| written.row(&tenant("a"), prospects, "pr_1"));
         assert_eq!(holding(&[&list, &row, &other_row]), [false, false, true]);
-        commit(&|touched| touched.tables(&tenant("a"), prospects));
+        commit(&|written| written.tables(&tenant("a"), prospects));
         assert_eq!(holding(&[&other_row]), [false]);
         assert!(others.iter().all(|reads| freshness.holds(reads)));
-        commit(&|touched| touched.everybody(prospects));
+        commit(&|written| written.everybody(prospects));
         assert_eq!(holding(&[&others[0], &others[1], &others[2]]), [false, false, true]);
     }
 
@@ -283,15 +233,15 @@ mod tests {
         let freshness = Freshness::new();
         let tables = Tables::named_in("prospects");
         let before = read(&freshness, "a", tables, None).await;
-        let mut touched = Touched::new(freshness.clone());
+        let mut written = WriteSet::new(freshness.clone());
         // Twice in one commit, as two writes of a group may.
-        touched.tables(&tenant("a"), tables);
-        touched.tables(&tenant("a"), tables);
-        touched.begin();
+        written.tables(&tenant("a"), tables);
+        written.tables(&tenant("a"), tables);
+        written.begin();
         assert!(before.settled() && !freshness.holds(&before));
         let beside = read(&freshness, "a", tables, None).await;
         assert!(!beside.settled());
-        touched.end();
+        written.end();
         let after = read(&freshness, "a", tables, None).await;
         assert!(after.settled() && freshness.holds(&after) && !freshness.holds(&beside));
     }

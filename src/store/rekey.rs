@@ -4,11 +4,11 @@
 //! addresses turn out to be one mailbox both stay: the older one keeps the key, the other is marked as its duplicate, and is
 //! never written to. Suppressions that meet become one.
 
+use super::door::Store;
 use super::error::Result;
-use super::events::json;
-use super::sql::{row, system_sql, tenant_sql};
+use super::sql::{json, row, system_sql, tenant_sql};
 use super::tx::{ScopedTx, SystemTx};
-use super::writer::{SystemWrite, Write};
+use super::write::{SystemWrite, Write};
 use crate::domain::address;
 use crate::domain::id::{EmailId, ProspectId};
 use crate::tenant::TenantId;
@@ -20,7 +20,7 @@ tenant_sql! {
          FROM prospects p
          WHERE p.tenant_id = $1 AND p.keyed = 0
          ORDER BY p.create_time, p.id
-         LIMIT +$2";
+         LIMIT CAST($2 AS bigint)";
     HOLDER =
         "SELECT p.id, p.create_time
          FROM prospects p
@@ -36,30 +36,31 @@ tenant_sql! {
     KEEP_PROSPECT_KEYS =
         "UPDATE prospects
          SET keyed = 1
-         FROM json_each($2) k
+         FROM {texts}($2) k
          WHERE tenant_id = $1 AND prospects.id = k.value";
     UNKEYED_SUPPRESSIONS =
         "SELECT email_key, email
          FROM suppressions
          WHERE tenant_id = $1 AND keyed = 0
          ORDER BY email_key
-         LIMIT +$2";
+         LIMIT CAST($2 AS bigint)";
     /// Nothing where another suppression has the key.
     SET_SUPPRESSION_KEY =
-        "UPDATE OR IGNORE suppressions
+        "UPDATE suppressions
          SET email_key = $3, keyed = 1
-         WHERE tenant_id = $1 AND email_key = $2";
+         WHERE tenant_id = $1 AND email_key = $2
+           AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = $1 AND s.email_key = $3 AND s.email_key != $2)";
     DELETE_SUPPRESSION = "DELETE FROM suppressions WHERE tenant_id = $1 AND email_key = $2";
     UNKEYED_EMAILS =
         "SELECT id, CASE status WHEN 'received' THEN from_address ELSE to_address END
          FROM emails
          WHERE tenant_id = $1 AND address_key = ''
-         LIMIT +$2";
+         LIMIT CAST($2 AS bigint)";
     SET_EMAIL_KEYS =
         "UPDATE emails
-         SET address_key = k.value ->> '$[1]'
-         FROM json_each($2) k
-         WHERE tenant_id = $1 AND emails.id = k.value ->> '$[0]'";
+         SET address_key = k.value ->> {1}
+         FROM {elements}($2) k
+         WHERE tenant_id = $1 AND emails.id = k.value ->> {0}";
 }
 
 system_sql! {
@@ -76,10 +77,10 @@ system_sql! {
 const BATCH: u32 = 1_000;
 
 /// The tenants whose rows have keys of an earlier version.
-pub(super) struct Unkeyed;
+struct Unkeyed;
 
 /// Brings some rows of a tenant up to date; how many.
-pub(super) struct Rekey;
+struct Rekey;
 
 row! {
     struct UnkeyedProspect {
@@ -88,6 +89,25 @@ row! {
         email_key: String,
         create_time: i64,
         delete_time: Option<i64>,
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Brings the keys of stored addresses to this version's; once it is done, there is nothing to do.
+    pub(super) async fn rekey(&self) -> Result<()> {
+        for tenant in self.write_system(Unkeyed).await? {
+            let mut rows = 0;
+            loop {
+                match self.queue.write(&tenant, Rekey).await? {
+                    0 => break,
+                    more => rows += more,
+                }
+            }
+            tracing::info!(%tenant, rows, "store.rekeyed");
+        }
+        Ok(())
     }
 }
 
@@ -151,7 +171,6 @@ fn suppressions(tx: &mut ScopedTx<'_>) -> Result<usize> {
         let set = tx.query(SET_SUPPRESSION_KEY).bind(before.as_str()).bind(address::key(email)).execute()?;
         if set == 0 {
             tx.query(DELETE_SUPPRESSION).bind(before.as_str()).execute_exactly(1)?;
-            tx.count("suppressions", -1);
         }
     }
     Ok(rows.len())

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::campaigns::{self, CampaignRef};
 use super::emails;
 use super::error::{Noun, Result, StoreError};
-use super::events::{json, record};
-use super::idempotency::RequestId;
+use super::events::record;
 use super::prospects;
-use super::sql::{row, tenant_sql};
+use super::request_id::RequestId;
+use super::sql::{json, row, tenant_sql};
 use super::suppressions;
 use super::tx::ScopedTx;
-use super::writer::Write;
+use super::write::Write;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::{Email, EmailStatus};
@@ -38,7 +38,7 @@ tenant_sql! {
         "SELECT intent
          FROM emails
          WHERE tenant_id = $1 AND prospect_id = $2 AND intent IN ('interested', 'not_interested', 'unsubscribe')
-         ORDER BY MIN(received_time, create_time) DESC, id DESC
+         ORDER BY {least}(received_time, create_time) DESC, id DESC
          LIMIT 1";
     NOTE =
         "UPDATE prospects
@@ -48,7 +48,7 @@ tenant_sql! {
     /// What was written to these mailboxes and not begun to be sent, of whatever campaign.
     WAITING =
         "SELECT e.id, e.prospect_id, e.campaign_id
-         FROM json_each($2) k
+         FROM {texts}($2) k
          CROSS JOIN emails e
          WHERE e.tenant_id = $1 AND e.address_key = k.value AND e.status IN ('awaiting_approval', 'approved')";
     SKIP_WAITING =
@@ -122,10 +122,9 @@ impl Write for RecordReply {
         let insert = tx.query(INSERT).bind(self.id.clone()).bind(prospect.id.clone());
         let insert = insert.bind(self.subject.clone()).bind(self.body.clone());
         let insert = insert.bind(prospect.fields.contact_name.clone()).bind(prospect.fields.email.clone()).bind(to);
-        let insert = insert.bind(self.message_id.clone()).bind(now.0).bind(received.0).bind(self.intent.as_str());
+        let insert = insert.bind(self.message_id.clone()).bind(now).bind(received).bind(self.intent.as_str());
         let insert = insert.bind(self.in_reply_to.clone()).bind(address::key(&prospect.fields.email));
         insert.execute_exactly(1)?;
-        tx.count("replies", 1);
         self.note(tx, &prospect, received.min(now))?;
         if self.intent.is_personal() {
             self.skip_waiting(tx, &addresses)?;
@@ -169,7 +168,7 @@ impl RecordReply {
         let mut skipped: BTreeMap<String, (CampaignId, Vec<EventKind>)> = BTreeMap::new();
         let now = tx.now();
         for email in waiting {
-            let skip = tx.query(SKIP_WAITING).bind(email.id.clone()).bind(self.why_skipped()).bind(now.0);
+            let skip = tx.query(SKIP_WAITING).bind(email.id.clone()).bind(self.why_skipped()).bind(now);
             skip.execute_exactly(1)?;
             let status = EmailStatus::Skipped;
             let event = EventKind::EmailChanged { email_id: email.id, prospect_id: email.prospect_id, status };
@@ -178,7 +177,7 @@ impl RecordReply {
         }
         for (campaign, mut events) in skipped.into_values() {
             let campaign = campaigns::get(tx, &CampaignRef::Id(campaign))?;
-            campaigns::end_review_if_none_waits(tx, &campaign, &mut events)?;
+            campaigns::review::end_review_if_none_waits(tx, &campaign, &mut events)?;
             record(tx, &campaign.id, events)?;
         }
         Ok(())
@@ -209,8 +208,8 @@ impl RecordReply {
         };
         let now = tx.now();
         let query = tx.query(NOTE).bind(prospect.id.clone()).bind(prospect.revision);
-        let query = query.bind(replies.received + u32::from(personal)).bind(last).bind(last_time.map(|time| time.0));
-        let query = query.bind(decided.map(|(intent,)| intent)).bind(status.as_str()).bind(now.0);
+        let query = query.bind(replies.received + u32::from(personal)).bind(last).bind(last_time);
+        let query = query.bind(decided.map(|(intent,)| intent)).bind(status.as_str()).bind(now);
         query.execute_exactly(1)
     }
 }

@@ -2,13 +2,13 @@
 //! campaigns that sent it.
 //!
 //! A tenant may have millions of rows, and one write holds up everybody's: a reset is done in slices, each a write of its own
-//! that refuses a live campaign. One that is broken off is gone on with by doing it again.
+//! that refuses a live campaign. If it is interrupted, calling it again continues it.
 
 use super::campaigns::refuse_if_live;
 use super::error::Result;
 use super::sql::{TenantSql, tenant_sql};
-use super::tx::{ScopedTx, signed};
-use super::writer::Write;
+use super::tx::ScopedTx;
+use super::write::Write;
 
 /// The campaigns of the tenant that have sent nothing that is on record.
 macro_rules! sent_nothing {
@@ -26,51 +26,51 @@ tenant_sql! {
     CHOICES =
         "DELETE FROM campaign_prospects
          WHERE tenant_id = $1 AND (campaign_id, position) IN (
-             SELECT campaign_id, position FROM campaign_prospects WHERE tenant_id = $1 LIMIT +$2)";
+             SELECT campaign_id, position FROM campaign_prospects WHERE tenant_id = $1 LIMIT CAST($2 AS bigint))";
     REPLIES =
         "DELETE FROM emails
          WHERE tenant_id = $1 AND id IN (
-             SELECT id FROM emails WHERE tenant_id = $1 AND status = 'received' LIMIT +$2)";
+             SELECT id FROM emails WHERE tenant_id = $1 AND status = 'received' LIMIT CAST($2 AS bigint))";
     /// `sending` and `unknown` may have been sent.
     EMAILS =
         "DELETE FROM emails
          WHERE tenant_id = $1 AND id IN (
-             SELECT id FROM emails WHERE tenant_id = $1 AND status NOT IN ('sent', 'sending', 'unknown') LIMIT +$2)";
+             SELECT id FROM emails WHERE tenant_id = $1 AND status NOT IN ('sent', 'sending', 'unknown') LIMIT CAST($2 AS bigint))";
     /// Who has refused is not written to when the address comes back.
     REFUSALS =
         "INSERT INTO suppressions (tenant_id, email_key, email, reason, source, create_time)
          SELECT $1, email_key, email, 'refused', 'reset', $3
-         FROM (SELECT email_key, email, decided_intent FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT +$2)
+         FROM (SELECT email_key, email, decided_intent FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT CAST($2 AS bigint)) slice
          WHERE decided_intent IN ('not_interested', 'unsubscribe')
          ON CONFLICT (tenant_id, email_key) DO NOTHING";
     PROSPECTS =
         "DELETE FROM prospects
-         WHERE tenant_id = $1 AND id IN (SELECT id FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT +$2)";
+         WHERE tenant_id = $1 AND id IN (SELECT id FROM prospects WHERE tenant_id = $1 ORDER BY id LIMIT CAST($2 AS bigint))";
     STRATEGIES =
         "DELETE FROM marketing_strategies
-         WHERE tenant_id = $1 AND id IN (SELECT id FROM marketing_strategies WHERE tenant_id = $1 LIMIT +$2)";
+         WHERE tenant_id = $1 AND id IN (SELECT id FROM marketing_strategies WHERE tenant_id = $1 LIMIT CAST($2 AS bigint))";
     EVENTS = concat!(
         "DELETE FROM campaign_events
          WHERE tenant_id = $1 AND (campaign_id, seq) IN (
-             SELECT campaign_id, seq FROM campaign_events WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT +$2)");
+             SELECT campaign_id, seq FROM campaign_events WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT CAST($2 AS bigint))");
     STEPS = concat!(
         "DELETE FROM campaign_steps
          WHERE tenant_id = $1 AND (campaign_id, step) IN (
-             SELECT campaign_id, step FROM campaign_steps WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT +$2)");
+             SELECT campaign_id, step FROM campaign_steps WHERE tenant_id = $1 AND campaign_id ", sent_nothing!(), " LIMIT CAST($2 AS bigint))");
     CAMPAIGNS = concat!(
         "DELETE FROM campaigns
-         WHERE tenant_id = $1 AND id IN (SELECT id FROM campaigns WHERE tenant_id = $1 AND id ", sent_nothing!(), " LIMIT +$2)");
+         WHERE tenant_id = $1 AND id IN (SELECT id FROM campaigns WHERE tenant_id = $1 AND id ", sent_nothing!(), " LIMIT CAST($2 AS bigint))");
     /// But for those under which a campaign was started that is still there: started again, it would be a second one.
     REQUESTS =
         "DELETE FROM idempotency_keys
          WHERE tenant_id = $1 AND (method != 'StartWorkflow' OR NOT EXISTS (
              SELECT 1
              FROM campaigns c
-             WHERE c.tenant_id = $1 AND c.id = json_extract(result, '$')))";
+             WHERE c.tenant_id = $1 AND result = '\"' || c.id || '\"'))";
 }
 
 /// The rows of one table that a slice removes.
-const SLICE: usize = 1_000;
+const SLICE: u64 = 1_000;
 
 /// What is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Write for Reset {
     const CHANGES_CAMPAIGN: bool = true;
 
     fn weight(&self) -> usize {
-        SLICE
+        usize::try_from(SLICE).unwrap_or(usize::MAX)
     }
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Removed> {
@@ -127,27 +127,26 @@ impl Write for Reset {
         let mut removed = Removed::default();
         if self.scope != ResetScope::Prospects {
             let now = tx.now();
-            removed.configuration = tx.query(CONFIGURATION).bind(now.0).execute()? > 0;
+            removed.configuration = tx.query(CONFIGURATION).bind(now).execute()? > 0;
         }
         if self.scope == ResetScope::Configuration {
             return Ok(removed);
         }
         // One table after the other: the next once a slice has found the last of the one before.
-        let mut left = Left(SLICE);
-        left.remove(tx, CHOICES, "")?;
-        left.remove(tx, REPLIES, "replies")?;
-        removed.emails = left.remove(tx, EMAILS, "emails")?;
+        let mut left = SliceBudget(SLICE);
+        left.remove(tx, CHOICES)?;
+        left.remove(tx, REPLIES)?;
+        removed.emails = left.remove(tx, EMAILS)?;
         if left.0 > 0 {
             let now = tx.now();
-            let refusals = tx.query(REFUSALS).bind(signed(left.0)).bind(now.0).execute()?;
-            tx.count("suppressions", i64::try_from(refusals).unwrap_or(i64::MAX));
+            tx.query(REFUSALS).bind(left.0).bind(now).execute()?;
         }
-        removed.prospects = left.remove(tx, PROSPECTS, "prospects")?;
+        removed.prospects = left.remove(tx, PROSPECTS)?;
         if self.scope == ResetScope::Everything {
-            removed.strategies = left.remove(tx, STRATEGIES, "marketing_strategies")?;
-            left.remove(tx, EVENTS, "")?;
-            left.remove(tx, STEPS, "")?;
-            removed.campaigns = left.remove(tx, CAMPAIGNS, "campaigns")?;
+            removed.strategies = left.remove(tx, STRATEGIES)?;
+            left.remove(tx, EVENTS)?;
+            left.remove(tx, STEPS)?;
+            removed.campaigns = left.remove(tx, CAMPAIGNS)?;
         }
         if left.0 > 0 {
             tx.query(REQUESTS).execute()?;
@@ -158,20 +157,16 @@ impl Write for Reset {
 }
 
 /// How many rows the slice may still remove.
-struct Left(usize);
+struct SliceBudget(u64);
 
-impl Left {
-    /// Removes as many as it may, and takes them off the tenant's count of `noun`.
-    fn remove(&mut self, tx: &mut ScopedTx<'_>, sql: TenantSql, noun: &'static str) -> Result<u64> {
+impl SliceBudget {
+    /// Removes as many as it may.
+    fn remove(&mut self, tx: &mut ScopedTx<'_>, sql: TenantSql) -> Result<u64> {
         if self.0 == 0 {
             return Ok(0);
         }
-        let removed = tx.query(sql).bind(signed(self.0)).execute()?;
-        let count = usize::try_from(removed).unwrap_or(usize::MAX);
-        self.0 = self.0.saturating_sub(count);
-        if !noun.is_empty() && count > 0 {
-            tx.count(noun, -signed(count));
-        }
+        let removed = tx.query(sql).bind(self.0).execute()?;
+        self.0 = self.0.saturating_sub(removed);
         Ok(removed)
     }
 }

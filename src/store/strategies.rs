@@ -1,16 +1,12 @@
 //! What campaigns have worked out: the analysis of a website and the strategy for a goal. Written by the engine's progress.
 
-use sqlx::FromRow;
-
-use super::Scoped;
-use super::error::{Result, StoreError};
-use super::events::json;
-use super::prospects::highest_first;
-use super::sql::tenant_sql;
+use super::door::Scoped;
+use super::error::Result;
+use super::paging::highest_first;
+use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
 use crate::domain::campaign::{Campaign, Goal};
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{CampaignId, StrategyId};
+use crate::domain::id::StrategyId;
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
 
@@ -25,9 +21,9 @@ tenant_sql! {
     LIST = concat!(
         "SELECT ", columns!(), "
          FROM marketing_strategies
-         WHERE tenant_id = $1 AND (create_time, id) < ($2, $3) AND ($5 IS NULL OR website = $5) AND ($6 IS NULL OR goal = $6)
+         WHERE tenant_id = $1 AND (create_time, id) < ($2, $3) AND (CAST($5 AS text) IS NULL OR website = $5) AND (CAST($6 AS text) IS NULL OR goal = $6)
          ORDER BY create_time DESC, id DESC
-         LIMIT +$4");
+         LIMIT CAST($4 AS bigint)");
     /// With the analysis that the campaign has found.
     INSERT =
         "INSERT INTO marketing_strategies (tenant_id, id, website, goal, campaign_id, analysis, strategy, create_time)
@@ -36,21 +32,9 @@ tenant_sql! {
          WHERE tenant_id = $1 AND id = $2";
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: StrategyId,
-    website: String,
-    goal: String,
-    campaign_id: CampaignId,
-    analysis: String,
-    strategy: String,
-    create_time: i64,
-}
-
 impl Scoped<'_> {
     pub async fn strategy(&self, id: &StrategyId) -> Result<Option<MarketingStrategy>> {
-        let row: Option<Row> = self.query(GET).bind(id.clone()).optional().await?;
-        row.map(Row::strategy).transpose()
+        self.query(GET).bind(id.clone()).optional().await
     }
 
     /// Newest first; those for the website and the goal, where they are given.
@@ -62,8 +46,7 @@ impl Scoped<'_> {
     ) -> Result<Page<MarketingStrategy, RowCursor>> {
         let (time, id) = highest_first(request);
         let query = self.query(LIST).bind(time).bind(id).bind(request.size + 1);
-        let rows: Vec<Row> = query.bind(website).bind(goal.map(Goal::as_str)).all().await?;
-        let rows = rows.into_iter().map(Row::strategy).collect::<Result<_>>()?;
+        let rows = query.bind(website).bind(goal.map(Goal::as_str)).all().await?;
         Ok(page(rows, request.size, |s: &MarketingStrategy| RowCursor { at: s.create_time.0, id: s.id.to_string() }))
     }
 }
@@ -72,26 +55,24 @@ impl Scoped<'_> {
 pub(super) fn keep(tx: &mut ScopedTx<'_>, campaign: &Campaign, strategy: &SearchStrategy) -> Result<()> {
     let (id, now) = (StrategyId::make(tx.ids()), tx.now());
     let insert = tx.query(INSERT).bind(campaign.id.clone()).bind(id).bind(campaign.settings.website.clone());
-    let insert = insert.bind(campaign.settings.goal.as_str()).bind(json(strategy)).bind(now.0);
+    let insert = insert.bind(campaign.settings.goal.as_str()).bind(json(strategy)).bind(now);
     insert.execute_exactly(1)?;
-    tx.count("marketing_strategies", 1);
     Ok(())
 }
 
-// === impl Row ===
+// === impl MarketingStrategy ===
 
-impl Row {
-    fn strategy(self) -> Result<MarketingStrategy> {
-        let broken =
-            |what: &str| StoreError::Broken(format!("marketing strategy {} has a {what} that cannot be", self.id));
-        Ok(MarketingStrategy {
-            goal: Goal::parse(&self.goal).ok_or_else(|| broken("goal"))?,
-            analysis: serde_json::from_str(&self.analysis).map_err(|_| broken("analysis"))?,
-            strategy: serde_json::from_str(&self.strategy).map_err(|_| broken("strategy"))?,
-            website: self.website,
-            campaign_id: self.campaign_id,
-            create_time: Timestamp(self.create_time),
-            id: self.id,
+/// In the order of `columns!`.
+impl Record for MarketingStrategy {
+    fn read(cells: &mut Cells<'_>) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: cells.named("id")?,
+            website: cells.named("website")?,
+            goal: cells.named("goal")?,
+            campaign_id: cells.named("campaign_id")?,
+            analysis: cells.named::<Json<_>>("analysis")?.0,
+            strategy: cells.named::<Json<_>>("strategy")?.0,
+            create_time: cells.named("create_time")?,
         })
     }
 }

@@ -27,6 +27,7 @@ mod crashes;
 mod credentials;
 mod csv;
 mod deploy;
+mod engines;
 mod fairness;
 mod fields;
 mod files;

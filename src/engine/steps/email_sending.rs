@@ -11,7 +11,7 @@ use crate::domain::campaign::{StepId, StepStatus};
 use crate::domain::email::Email;
 use crate::metrics::metrics;
 use crate::store::{
-    Begun, CampaignRef, Claim, Next, Outcome, Scoped, SendBegin, SendDone, Store, StoreError, Suspicion, Work,
+    CampaignRef, Claim, Next, Outcome, Scoped, SendAttempt, SendBegin, SendDone, Store, StoreError, Suspicion, Work,
 };
 
 const STEP: StepId = StepId::EmailSending;
@@ -23,9 +23,9 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     let store = turn.store();
     let pause_on_error = store.agent_config().await?.settings.controls.pause_on_error;
     let mut next = match store.write(SendBegin { lease: turn.lease().clone() }).await? {
-        Begun::Email(email) => Some(*email),
-        Begun::Skipped => return Ok(()),
-        Begun::NoneLeft => return finish(turn).await,
+        SendAttempt::Email(email) => Some(*email),
+        SendAttempt::Skipped => return Ok(()),
+        SendAttempt::NoneLeft => return finish(turn).await,
     };
     crash::point("engine.sending.begun");
     let mut sent = 0;

@@ -7,80 +7,32 @@
 //! Never anything but SQL happens inside a transaction.
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use super::checkpoints;
-use super::error::{Result, StoreError};
-use super::freshness::Freshness;
-use super::master_key::MasterKey;
-use super::tail::Tails;
-use super::transaction;
-use super::tx::{Effects, ScopedTx, SystemTx};
+use super::{checkpoints, connection};
 use crate::crash;
-use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::Ids;
 use crate::metrics::metrics;
+use crate::store::error::{Result, StoreError};
+use crate::store::freshness::Freshness;
+use crate::store::master_key::MasterKey;
+use crate::store::queue::{EndOfWrites, Entry, Queue, Session};
+use crate::store::tail::Tails;
+use crate::store::tenants;
+use crate::store::tx::Effects;
 use crate::tenant::TenantId;
 
-/// A change of one tenant's rows.
-///
-/// It may be run more than once (each earlier run was rolled back), so it takes `&self` and has no effect but through
-/// the transaction.
-pub trait Write: Send + 'static {
-    type Out: Send + 'static;
-
-    /// Whether it changes where a campaign stands.
-    const CHANGES_CAMPAIGN: bool = false;
-
-    /// About how many rows it touches; bounds what one commit takes.
-    fn weight(&self) -> usize {
-        1
-    }
-
-    /// Runs on the writer's thread, for which everybody waits.
-    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Self::Out>;
-}
-
-/// A change that crosses tenants: claims, leases, purging. In `system.rs` alone.
-pub(super) trait SystemWrite: Send + 'static {
-    type Out: Send + 'static;
-
-    fn run(&self, tx: &mut SystemTx<'_>) -> Result<Self::Out>;
-}
-
-/// The writes that one commit takes at most, and the rows they may touch.
-const GROUP_WRITES: usize = 256;
-const GROUP_ROWS: usize = 2_000;
-/// The writes of one tenant that may wait.
-const WAITING_PER_TENANT: usize = 2_000;
 /// How often room is looked for on a full volume while nobody writes.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
-/// Where writes wait.
-pub(super) struct Queue {
-    state: Mutex<State>,
-    arrived: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// None is the turn of what crosses tenants.
-    waiting: FairQueue<Option<TenantId>, Box<dyn Job>>,
-    closed: bool,
-}
-
-/// Refuses what waits and what comes after, should the writer's thread panic.
-struct EndOfWrites(Arc<Queue>);
-
 /// The thread that owns the writing connection.
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     connection: Connection,
     queue: Arc<Queue>,
     tails: Arc<Tails>,
@@ -95,124 +47,6 @@ pub(super) struct Writer {
     room: Arc<Notify>,
     /// The tenants whose row is known to be there.
     known: HashSet<TenantId>,
-}
-
-/// A write whose type is forgotten: it runs, keeps its answer, and gives it once the group is committed.
-trait Job: Send {
-    fn weight(&self) -> usize;
-    fn succeeded(&self) -> bool;
-    /// Whether it failed because the volume is full.
-    fn found_no_room(&self) -> bool;
-    fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure>;
-    fn answer(self: Box<Self>, committed: Result<()>);
-}
-
-/// What a job works with.
-struct Session<'a> {
-    connection: &'a Connection,
-    tenant: Option<&'a TenantId>,
-    keys: &'a MasterKey,
-    ids: &'a Ids,
-    effects: &'a mut Effects,
-}
-
-/// The job failed; it keeps the reason for its answer.
-struct Failure;
-
-struct Waiting<W, O> {
-    write: W,
-    out: Option<Result<O>>,
-    reply: oneshot::Sender<Result<O>>,
-}
-
-struct Scoped<W>(W);
-struct System<W>(W);
-
-type Entry = (Option<TenantId>, Box<dyn Job>);
-
-// === impl Queue ===
-
-impl Queue {
-    pub(super) fn new() -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new() }
-    }
-
-    /// Waits for the write to be committed, and gives its answer.
-    pub(super) async fn write<W: Write>(&self, tenant: &TenantId, write: W) -> Result<W::Out> {
-        let (reply, answer) = oneshot::channel();
-        self.push(Some(tenant.clone()), Box::new(Waiting { write: Scoped(write), out: None, reply }))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// The same for a change that crosses tenants.
-    pub(super) async fn write_system<W: SystemWrite>(&self, write: W) -> Result<W::Out> {
-        let (reply, answer) = oneshot::channel();
-        self.push(None, Box::new(Waiting { write: System(write), out: None, reply }))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// Lets what waits be written, and refuses what comes after.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.arrived.notify_one();
-    }
-
-    fn push(&self, tenant: Option<TenantId>, job: Box<dyn Job>) -> Result<()> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(StoreError::Closed);
-        }
-        if tenant.is_some() && state.waiting.waiting(&tenant) >= WAITING_PER_TENANT {
-            return Err(StoreError::TooManyWrites);
-        }
-        let first = state.waiting.is_empty();
-        state.waiting.push(tenant, job);
-        metrics().waiting_writes(1);
-        // With others there, the writer has been told, or is at work.
-        if first {
-            self.arrived.notify_one();
-        }
-        Ok(())
-    }
-
-    /// Waits for the next group, if `at_most` is given no longer than that: it may be empty then. None once the queue is closed
-    /// and empty.
-    fn group(&self, at_most: Option<Duration>) -> Option<Vec<Entry>> {
-        let mut state = self.lock();
-        let waits = |state: &mut State| state.waiting.is_empty() && !state.closed;
-        state = match at_most {
-            Some(time) => match self.arrived.wait_timeout_while(state, time, waits) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            },
-            None => self.arrived.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner),
-        };
-        if state.waiting.is_empty() && state.closed {
-            return None;
-        }
-        let (mut group, mut rows) = (Vec::new(), 0);
-        while group.len() < GROUP_WRITES && rows < GROUP_ROWS {
-            let Some((tenant, job)) = state.waiting.pop() else { break };
-            rows += job.weight();
-            group.push((tenant, job));
-        }
-        metrics().waiting_writes(-i64::try_from(group.len()).unwrap_or(0));
-        Some(group)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl EndOfWrites ===
-
-impl Drop for EndOfWrites {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.closed = true;
-        state.waiting = FairQueue::default();
-    }
 }
 
 // === impl Writer ===
@@ -248,10 +82,10 @@ impl Writer {
             // Tells the other that there are no more.
             self.committed = None;
             let _ = checkpointer.join();
-            if let Err(error) = transaction::checkpoint(&self.connection) {
+            if let Err(error) = connection::checkpoint(&self.connection) {
                 tracing::warn!(error = %error, "the write-ahead log was not checkpointed at the end; the next start does it");
             }
-            transaction::close(self.connection);
+            connection::close(self.connection);
             let _ = ended.send(());
         })?;
         Ok(end)
@@ -316,15 +150,15 @@ impl Writer {
     /// Runs the group in one transaction. An error means that nothing of it was committed.
     fn commit(&mut self, group: &mut [Entry]) -> Result<Effects> {
         let mut effects = Effects::new(self.freshness.clone());
-        transaction::begin(&self.connection)?;
+        connection::begin(&self.connection)?;
         crash::point("store.begun");
         let outcome = self.run_jobs(group, &mut effects);
         crash::point("store.run");
         let outcome = match outcome {
             Ok(()) => {
-                effects.touched.begin();
-                let committed = transaction::commit(&self.connection);
-                effects.touched.end();
+                effects.written.begin();
+                let committed = connection::commit(&self.connection);
+                effects.written.end();
                 committed
             }
             Err(error) => Err(error),
@@ -332,7 +166,7 @@ impl Writer {
         crash::point("store.committed");
         if let Err(error) = outcome {
             // Already rolled back where SQLite did it by itself; then this has nothing to do.
-            let _ = transaction::rollback(&self.connection);
+            let _ = connection::rollback(&self.connection);
             return Err(error);
         }
         Ok(effects)
@@ -340,32 +174,31 @@ impl Writer {
 
     fn run_jobs(&mut self, group: &mut [Entry], effects: &mut Effects) -> Result<()> {
         for (tenant, job) in group {
-            let (told, counted) = (effects.events.len(), effects.counts.len());
+            let told = effects.events.len();
             let is_new = tenant.as_ref().filter(|tenant| !self.known.contains(*tenant));
-            transaction::savepoint(&self.connection)?;
+            connection::savepoint(&self.connection)?;
             if let Some(tenant) = is_new {
-                transaction::ensure_tenant(&self.connection, tenant, &self.master_key, &self.ids)?;
+                tenants::ensure(&self.connection, tenant, &self.master_key, &self.ids)?;
             }
             let session = Session {
-                connection: &self.connection,
+                executor: &self.connection,
                 tenant: tenant.as_ref(),
                 keys: &self.master_key,
                 ids: &self.ids,
                 effects,
             };
             if job.run(session).is_ok() {
-                transaction::release(&self.connection)?;
+                connection::release(&self.connection)?;
             } else if job.found_no_room() {
                 // SQLite has mostly rolled everything back.
                 return Err(StoreError::DiskFull);
             } else {
                 effects.events.truncate(told);
-                effects.counts.truncate(counted);
                 // Fails if SQLite has rolled everything back; then the whole group is tried again, each alone.
-                transaction::rollback_to_savepoint(&self.connection)?;
+                connection::rollback_to_savepoint(&self.connection)?;
             }
         }
-        transaction::add_counts(&self.connection, effects)
+        Ok(())
     }
 
     fn finish(&mut self, group: Vec<Entry>, effects: Effects) {
@@ -394,90 +227,21 @@ fn answer_all(group: Vec<Entry>, error: StoreError) {
     }
 }
 
-// === impl Waiting ===
-
-impl<W: Write> Job for Waiting<Scoped<W>, W::Out> {
-    fn weight(&self) -> usize {
-        self.write.0.weight()
-    }
-
-    fn succeeded(&self) -> bool {
-        matches!(self.out, Some(Ok(_)))
-    }
-
-    fn found_no_room(&self) -> bool {
-        matches!(self.out, Some(Err(StoreError::DiskFull)))
-    }
-
-    fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure> {
-        let Session { connection, tenant, keys, ids, effects } = session;
-        let tenant = tenant.ok_or(Failure)?;
-        let mut tx = ScopedTx::new(connection, tenant, keys, ids, effects);
-        self.out = Some(caught(|| self.write.0.run(&mut tx)));
-        if self.succeeded() { Ok(()) } else { Err(Failure) }
-    }
-
-    fn answer(self: Box<Self>, committed: Result<()>) {
-        reply(*self, committed);
-    }
-}
-
-impl<W: SystemWrite> Job for Waiting<System<W>, W::Out> {
-    fn weight(&self) -> usize {
-        1
-    }
-
-    fn succeeded(&self) -> bool {
-        matches!(self.out, Some(Ok(_)))
-    }
-
-    fn found_no_room(&self) -> bool {
-        matches!(self.out, Some(Err(StoreError::DiskFull)))
-    }
-
-    fn run(&mut self, session: Session<'_>) -> std::result::Result<(), Failure> {
-        let mut tx = SystemTx::new(session.connection, session.effects);
-        self.out = Some(caught(|| self.write.0.run(&mut tx)));
-        if self.succeeded() { Ok(()) } else { Err(Failure) }
-    }
-
-    fn answer(self: Box<Self>, committed: Result<()>) {
-        reply(*self, committed);
-    }
-}
-
-/// A write that panics fails alone, and the writer goes on for everybody else.
-fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())))
-}
-
-fn reply<W, O>(job: Waiting<W, O>, committed: Result<()>) {
-    let answer = match (committed, job.out) {
-        // The write's own failure says more than the group's.
-        (_, Some(Err(error))) => Err(error),
-        (Ok(()), Some(out)) => out,
-        (Err(error), _) => Err(error),
-        (Ok(()), None) => Err(StoreError::Closed),
-    };
-    // Nobody waits if the call was cancelled; the write stands all the same.
-    let _ = job.reply.send(answer);
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
-
-    use sqlx::ConnectOptions as _;
-    use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
     use crate::domain::clock::Timestamp;
     use crate::domain::id::ProspectId;
     use crate::domain::mask::Mask;
     use crate::domain::prospect::ProspectFields;
-    use crate::store::idempotency::RequestId;
-    use crate::store::system::PurgeIdempotency;
+    use crate::store::request_id::RequestId;
+    use crate::store::retention::PurgeRequestIds;
+    use crate::store::sql::SqliteSql;
+    use crate::store::tx::{ScopedTx, SystemTx};
+    use crate::store::write::{SystemWrite, Write};
     use crate::store::{CreateProspects, DeleteProspect, UpdateProspect};
     use crate::testing;
 
@@ -496,11 +260,8 @@ mod tests {
         assert!(matches!(failed, Err(StoreError::NotFound(_))), "{failed:?}");
         created.expect("written");
         store.close().await;
-        let options = SqliteConnectOptions::new().filename(&path).disable_statement_logging();
-        let mut connection = options.connect().await.expect("the database");
-        let rows: Vec<(String,)> =
-            sqlx::query_as("SELECT id FROM tenants").fetch_all(&mut connection).await.expect("rows");
-        assert_eq!(rows, [("b".to_owned(),)]);
+        let connection = Connection::open(&path).expect("the database");
+        assert_eq!(tenants::all(&connection).expect("rows"), tenants[1..]);
     }
 
     /// Says how often it has run.
@@ -515,15 +276,21 @@ mod tests {
         }
     }
 
-    /// Succeeds, but counts what no counter of its tenant can hold together with what is there.
-    struct CountsTooMuch;
+    const LATE: SqliteSql = SqliteSql::new("LATE", "PRAGMA defer_foreign_keys = on");
+    const ORPHAN: SqliteSql = SqliteSql::new(
+        "ORPHAN",
+        "INSERT INTO campaign_steps (tenant_id, campaign_id, step, status, progress, summary) VALUES ('a', '', '', '', 0, '')",
+    );
 
-    impl Write for CountsTooMuch {
+    /// Succeeds, and refers to a campaign that is not there, which the commit finds out.
+    struct Orphan;
+
+    impl Write for Orphan {
         type Out = ();
 
         fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
-            tx.count("tests", i64::MAX);
-            Ok(())
+            LATE.on(tx.executor()).execute()?;
+            ORPHAN.on(tx.executor()).execute().map(|_| ())
         }
     }
 
@@ -594,7 +361,6 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = testing::store(&folder.path().join("herald.db")).await;
         let tenant = TenantId::parse("a").expect("an id");
-        store.queue.write(&tenant, CountsTooMuch).await.expect("the first fits");
         let runs = Arc::new(AtomicU32::new(0));
         let counted = || store.queue.write(&tenant, Counted(runs.clone()));
         let rows = (0..1_000).map(|n| ProspectFields { email: format!("{n}@a.example"), ..Default::default() });
@@ -604,7 +370,7 @@ mod tests {
             store.queue.write(&tenant, large),
             counted(),
             counted(),
-            store.queue.write(&tenant, CountsTooMuch),
+            store.queue.write(&tenant, Orphan),
             counted(),
         );
         assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
@@ -626,7 +392,7 @@ mod tests {
             store.queue.write(&tenant, CreateProspects::new(vec![fields], Some(request_id), store.ids()))
         };
         let created = create().await.expect("written");
-        let failed = store.queue.write_system(Fails(PurgeIdempotency { before: Timestamp(i64::MAX) })).await;
+        let failed = store.queue.write_system(Fails(PurgeRequestIds { before: Timestamp(i64::MAX) })).await;
         assert!(matches!(failed, Err(StoreError::Closed)), "{failed:?}");
         assert_eq!(create().await.expect("answered"), created, "the request id is known still");
         store.close().await;

@@ -1,22 +1,18 @@
-//! A copy of the database while it is in use, and what has to be held back once one is put back.
+//! What has to be held back once a database is put back.
 //!
 //! Between the copy and the moment at which it is put back, mail may have gone out. The copy does not know of it. So nothing
 //! goes out of a restored database before a person has looked: live campaigns are paused, and what was approved, or in the
 //! middle of being sent, awaits approval again. All that awaits approval gets a note, with which no setting approves it: it may
 //! have been approved and sent since, too.
 
-use std::path::Path;
-use std::time::Duration;
-
-use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags};
-
 use super::campaigns::{CampaignRef, get, set_state};
-use super::error::{Result, StoreError};
+use super::door::Store;
+use super::error::Result;
 use super::events::record;
-use super::sql::{system_sql, tenant_sql};
+use super::sql::tenant_sql;
+use super::tenants;
 use super::tx::{ScopedTx, SystemTx};
-use super::writer::{SystemWrite, Write};
+use super::write::{SystemWrite, Write};
 use crate::domain::campaign::Action;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::EmailStatus;
@@ -36,36 +32,11 @@ tenant_sql! {
          WHERE tenant_id = $1 AND state IN ('RUNNING', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')";
 }
 
-system_sql! {
-    ALL_TENANTS = "SELECT id FROM tenants ORDER BY id";
-}
-
-/// How long to wait for a database that is locked, as it is for a moment at a start or a stop.
-const TRIES: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Copies the database at `from`, whether or not a server works on it, to the empty file at `to`: as it was at one moment.
-pub fn copy_database(from: &Path, to: &Path) -> Result<()> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let source = Connection::open_with_flags(from, flags)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut target = Connection::open_with_flags(to, flags)?;
-    let copy = Backup::new(&source, &mut target)?;
-    for _ in 0..TRIES {
-        // All of it at once: in pieces, each write of the server would begin it anew.
-        match copy.step(-1)? {
-            StepResult::Done => return Ok(()),
-            _ => std::thread::sleep(PAUSE),
-        }
-    }
-    Err(StoreError::Broken("the database is locked: try again when the server has started or stopped".to_owned()))
-}
-
 /// Every tenant.
-pub(super) struct AllTenants;
+struct AllTenants;
 
 /// Holds back what could go out of a restored database of a tenant; `since` is the backup's time.
-pub(super) struct HoldBack {
+struct HoldBack {
     pub since: Timestamp,
 }
 
@@ -76,12 +47,24 @@ pub struct HeldBack {
     pub emails: usize,
 }
 
+impl Store {
+    /// Holds back, for all tenants, what could go out of a database that was put back; `since` is the backup's time.
+    pub async fn hold_back(&self, since: Timestamp) -> Result<HeldBack> {
+        let mut held = HeldBack::default();
+        for tenant in self.write_system(AllTenants).await? {
+            let of_tenant = self.queue.write(&tenant, HoldBack { since }).await?;
+            held.campaigns += of_tenant.campaigns;
+            held.emails += of_tenant.emails;
+        }
+        Ok(held)
+    }
+}
+
 impl SystemWrite for AllTenants {
     type Out = Vec<TenantId>;
 
     fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<TenantId>> {
-        let rows: Vec<(String,)> = tx.query(ALL_TENANTS).all()?;
-        Ok(rows.into_iter().filter_map(|(id,)| TenantId::parse(&id).ok()).collect())
+        tenants::all(tx.executor())
     }
 }
 

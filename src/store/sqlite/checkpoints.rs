@@ -1,4 +1,4 @@
-//! Checkpoints the write-ahead log (folds it into the database) while the writer goes on.
+//! Checkpoints the write-ahead log (WAL) while the writer goes on.
 //!
 //! SQLite does it by itself at the end of a commit, and everybody's writes wait for it: thousands of pages at random places,
 //! and an fsync of the database. On a connection of its own it costs nobody anything, but cannot come to an end while the log
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::error::{Result, StoreError};
-use super::transaction;
+use super::connection;
+use crate::store::error::{Inconsistency, Result, StoreError};
 use crate::volume::Volume;
 
 /// Pages of the log, 16 MiB, that are worth it: the more, the fewer of them have been written over since.
@@ -33,7 +33,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// What the thread beside the writer asks of it.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(in crate::store) struct Asked {
     checkpoint: AtomicBool,
 }
 
@@ -47,7 +47,7 @@ impl Asked {
 }
 
 /// Runs on a thread of its own. `committed` is told of commits, until there will be no more.
-pub(super) fn run(connection: Connection, committed: &Receiver<()>, asked: &Asked) {
+pub(in crate::store) fn run(connection: Connection, committed: &Receiver<()>, asked: &Asked) {
     while committed.recv().is_ok() {
         let pause = match look(&connection, asked) {
             Ok(()) => PAUSE,
@@ -58,11 +58,11 @@ pub(super) fn run(connection: Connection, committed: &Receiver<()>, asked: &Aske
         };
         sleep(pause);
     }
-    transaction::close(connection);
+    connection::close(connection);
 }
 
 fn look(connection: &Connection, asked: &Asked) -> Result<()> {
-    let log = transaction::log(connection)?;
+    let log = connection::log(connection)?;
     if log.pages - log.checkpointed >= START_AT_PAGES {
         checkpoint(connection)?;
     }
@@ -74,29 +74,29 @@ fn look(connection: &Connection, asked: &Asked) -> Result<()> {
 
 /// Checkpoints as much of the log as is possible without waiting for anybody. DiskFull if the volume has no room for it; then
 /// nothing is done.
-pub(super) fn checkpoint(connection: &Connection) -> Result<()> {
+pub(in crate::store) fn checkpoint(connection: &Connection) -> Result<()> {
     if !fits(connection)? {
         return Err(StoreError::DiskFull);
     }
-    transaction::checkpoint_beside(connection)
+    connection::checkpoint_beside(connection)
 }
 
 /// Checkpoints what there is of the log, however little. True if there is room for writes afterwards: all of the log, which the
 /// next one begins anew, or on the volume.
-pub(super) fn make_room(connection: &Connection) -> Result<bool> {
+pub(in crate::store) fn make_room(connection: &Connection) -> Result<bool> {
     match checkpoint(connection) {
         Ok(()) => {}
         Err(StoreError::DiskFull) => return Ok(false),
         Err(error) => return Err(error),
     }
-    let log = transaction::log(connection)?;
+    let log = connection::log(connection)?;
     let is_begun_anew = log.pages > 0 && log.pages == log.checkpointed;
     Ok(is_begun_anew || room(connection)? >= SPARE)
 }
 
 /// Whether the volume has room for the pages that the database does not have yet.
 fn fits(connection: &Connection) -> Result<bool> {
-    let grown = transaction::size(connection)?.saturating_sub(file_size(connection)?);
+    let grown = connection::size(connection)?.saturating_sub(file_size(connection)?);
     Ok(grown == 0 || room(connection)? >= grown + SPARE)
 }
 
@@ -113,7 +113,7 @@ fn room(connection: &Connection) -> Result<u64> {
 
 fn path(connection: &Connection) -> Result<&Path> {
     let path = connection.path().map(Path::new);
-    path.ok_or_else(|| StoreError::Broken("the database has no file".to_owned()))
+    path.ok_or_else(|| Inconsistency::NoFile.into())
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     use crate::testing;
 
     #[tokio::test]
-    async fn the_log_is_folded_in_while_the_writer_is_there_and_stays_small() {
+    async fn the_log_is_checkpointed_while_the_writer_is_there_and_stays_small() {
         let folder = tempfile::tempdir().expect("a folder");
         let size = |name: &str| std::fs::metadata(folder.path().join(name)).expect("a file").len();
         let store = testing::store(&folder.path().join("herald.db")).await;

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::OpenError;
-use super::error::{Result, StoreError};
-use super::master_key::MasterKey;
-use super::sql::system_sql;
+use super::open::OpenError;
 use crate::domain::clock::Timestamp;
 use crate::domain::finding::{Finding, told};
+use crate::store::error::{Result, StoreError};
+use crate::store::master_key::MasterKey;
+use crate::store::sql::sqlite_sql;
 use crate::tenant::TenantId;
 
-system_sql! {
+sqlite_sql! {
     CHECK_MIGRATIONS = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
     CHECK_TABLES =
         "SELECT s.name, c.name, c.pk, c.\"notnull\"
@@ -31,13 +31,12 @@ system_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 10] = [
     "agent_configs",
     "campaign_events",
     "campaign_prospects",
     "campaign_steps",
     "campaigns",
-    "counters",
     "emails",
     "idempotency_keys",
     "marketing_strategies",

@@ -1,15 +1,19 @@
-//! What crosses tenants: claims, leases, purging.
+//! Claims and leases, across tenants. A claim's fence is a fencing token: a write under an older one changes nothing.
 //!
-//! Architecture invariant: the few texts that cross tenants are here, in `transaction.rs` and `check.rs`. They
+//! Architecture invariant: the few texts that cross tenants are here, in `tenants.rs`, `retention.rs` and `rekey.rs`. They
 //! return ids, fences, scopes and wrapped keys, never a tenant's data.
 
-use super::error::{Result, StoreError};
-use super::sql::{Statement, SystemSql, row, system_sql};
-use super::tx::{SystemTx, signed};
-use super::writer::SystemWrite;
+use std::time::Duration;
+
+use super::door::Store;
+use super::error::Result;
+use super::sql::{row, system_sql};
+use super::tenants;
+use super::tx::SystemTx;
+use super::write::SystemWrite;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::CampaignId;
-use crate::tenant::{Origin, Scope, TenantId};
+use crate::tenant::{Origin, Scope};
 
 system_sql! {
     CLAIM_DUE =
@@ -21,7 +25,7 @@ system_sql! {
              FROM campaigns
              WHERE state = 'RUNNING' AND lease_until <= $2
              ORDER BY lease_until, update_time
-             LIMIT +$4)
+             LIMIT CAST($4 AS bigint))
          RETURNING tenant_id, id, fence, suspicion, deaths";
     CLAIM_INTERRUPTED =
         "UPDATE campaigns
@@ -42,36 +46,14 @@ system_sql! {
     /// otherwise each of them is a suspect.
     SUSPECT =
         "UPDATE campaigns
-         SET deaths = deaths + (suspicion = 3),
-             suspicion = CASE WHEN suspicion = 1 AND $1 THEN 0 ELSE 2 END
+         SET deaths = deaths + CASE suspicion WHEN 3 THEN 1 ELSE 0 END,
+             suspicion = CASE WHEN suspicion = 1 AND CAST($1 AS bigint) = 1 THEN 0 ELSE 2 END
          WHERE suspicion > 0";
     /// What had been claimed when the process ends by itself has killed nobody.
     UNSUSPECT =
         "UPDATE campaigns
          SET suspicion = CASE suspicion WHEN 1 THEN 0 ELSE 2 END
          WHERE suspicion IN (1, 3) AND lease_owner = $1";
-    /// What prospects' `INSERT` does for one write, for many: `$2` holds the writes' tenants, each with a row. The tenant is
-    /// the scope's that the write was queued under.
-    PURGE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE create_time < $1";
-    /// Not while a live campaign may still come to it.
-    PURGE_DUE =
-        "SELECT tenant_id, id
-         FROM prospects p
-         WHERE purge_time <= $1 AND NOT EXISTS (
-             SELECT 1
-             FROM campaign_prospects c
-             JOIN campaigns l ON l.tenant_id = c.tenant_id AND l.id = c.campaign_id
-             WHERE c.tenant_id = p.tenant_id AND c.prospect_id = p.id
-               AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL'))
-         LIMIT +$2";
-    PURGE_CHOICES = "DELETE FROM campaign_prospects WHERE tenant_id = $1 AND prospect_id = $2";
-    /// The record of mail that was sent stays; `sending` and `unknown` may have been.
-    PURGE_EMAILS =
-        "DELETE FROM emails
-         WHERE tenant_id = $1 AND prospect_id = $2 AND status NOT IN ('sent', 'sending', 'unknown')
-         RETURNING campaign_id IS NULL";
-    PURGE_PROSPECT = "DELETE FROM prospects WHERE tenant_id = $1 AND id = $2";
-    PURGE_COUNT = "UPDATE counters SET value = value - $3 WHERE tenant_id = $1 AND noun = $2";
 }
 
 /// A claimed campaign: the scope to work in, and the fence that every write of the work must carry.
@@ -99,21 +81,21 @@ pub struct Lease {
 }
 
 /// Claims running campaigns whose lease is free or has run out.
-pub(super) struct ClaimDue {
+struct ClaimDue {
     pub worker: String,
     pub now: Timestamp,
     pub until: Timestamp,
-    pub most: u32,
+    pub max: u32,
 }
 
 /// Claims campaigns that stopped running with e-mails still in the middle of sending.
-pub(super) struct ClaimInterrupted {
+struct ClaimInterrupted {
     pub worker: String,
     pub until: Timestamp,
 }
 
 /// Keeps the worker's leases.
-pub(super) struct RenewLeases {
+struct RenewLeases {
     pub worker: String,
     pub now: Timestamp,
     pub until: Timestamp,
@@ -121,25 +103,12 @@ pub(super) struct RenewLeases {
 
 /// Frees every lease: for the process that has just taken the data folder's lock, whatever the clock says. Suspects those
 /// that were reading websites when the one before died.
-pub(super) struct FreeLeases;
+struct FreeLeases;
 
 /// Takes back what would be held against the worker's campaigns if the process died now: it ends by itself.
-pub(super) struct Unsuspect {
+struct Unsuspect {
     pub worker: String,
 }
-
-/// Forgets request ids from before `before`.
-pub(super) struct PurgeIdempotency {
-    pub before: Timestamp,
-}
-
-/// Purges deleted prospects whose time has come.
-pub(super) struct PurgeProspects {
-    pub now: Timestamp,
-}
-
-/// The prospects that one write purges at most.
-const PURGE_MOST: u32 = 100;
 
 row! {
     struct ClaimRow {
@@ -151,6 +120,43 @@ row! {
     }
 }
 
+// === impl Store ===
+
+impl Store {
+    /// Claims at most `max` running campaigns whose lease is free or has run out, the longest waiting first.
+    pub async fn claim_due(&self, worker: &str, lease: Duration, max: u32) -> Result<Vec<Claim>> {
+        let (now, until) = self.lease_times(lease);
+        self.write_system(ClaimDue { worker: worker.to_owned(), now, until, max }).await
+    }
+
+    /// Claims the campaigns that are not running and have e-mails in the middle of sending: a crash left them so.
+    pub async fn claim_interrupted(&self, worker: &str, lease: Duration) -> Result<Vec<Claim>> {
+        let (_, until) = self.lease_times(lease);
+        self.write_system(ClaimInterrupted { worker: worker.to_owned(), until }).await
+    }
+
+    /// Keeps the worker's leases for another `lease`.
+    pub async fn renew_leases(&self, worker: &str, lease: Duration) -> Result<()> {
+        let (now, until) = self.lease_times(lease);
+        self.write_system(RenewLeases { worker: worker.to_owned(), now, until }).await
+    }
+
+    /// Takes back what would be held against the worker's campaigns if the process died now: it ends by itself.
+    pub async fn unsuspect(&self, worker: &str) -> Result<()> {
+        self.write_system(Unsuspect { worker: worker.to_owned() }).await
+    }
+
+    /// Frees every lease, for the process that has just taken the data folder's lock.
+    pub(super) async fn free_leases(&self) -> Result<()> {
+        self.write_system(FreeLeases).await
+    }
+
+    fn lease_times(&self, lease: Duration) -> (Timestamp, Timestamp) {
+        let now = self.ids().now();
+        (now, now.plus_seconds(i64::try_from(lease.as_secs()).unwrap_or(i64::MAX)))
+    }
+}
+
 // === impl ClaimDue ===
 
 impl SystemWrite for ClaimDue {
@@ -158,7 +164,7 @@ impl SystemWrite for ClaimDue {
 
     fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
         let query = tx.query(CLAIM_DUE).bind(self.worker.clone());
-        claims(query.bind(self.now.0).bind(self.until.0).bind(self.most).all()?)
+        claims(query.bind(self.now).bind(self.until).bind(self.max).all()?)
     }
 }
 
@@ -167,7 +173,7 @@ impl SystemWrite for ClaimInterrupted {
 
     fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
         let query = tx.query(CLAIM_INTERRUPTED).bind(self.worker.clone());
-        claims(query.bind(self.until.0).all()?)
+        claims(query.bind(self.until).all()?)
     }
 }
 
@@ -176,7 +182,7 @@ impl SystemWrite for RenewLeases {
 
     fn run(&self, tx: &mut SystemTx<'_>) -> Result<()> {
         let query = tx.query(RENEW_LEASES).bind(self.worker.clone());
-        query.bind(self.now.0).bind(self.until.0).execute().map(|_| ())
+        query.bind(self.now).bind(self.until).execute().map(|_| ())
     }
 }
 
@@ -198,44 +204,11 @@ impl SystemWrite for Unsuspect {
     }
 }
 
-impl SystemWrite for PurgeIdempotency {
-    type Out = u64;
-
-    fn run(&self, tx: &mut SystemTx<'_>) -> Result<u64> {
-        tx.query(PURGE_IDEMPOTENCY).bind(self.before.0).execute()
-    }
-}
-
-impl SystemWrite for PurgeProspects {
-    type Out = usize;
-
-    fn run(&self, tx: &mut SystemTx<'_>) -> Result<usize> {
-        let due = tx.query(PURGE_DUE).bind(self.now.0).bind(PURGE_MOST);
-        let due: Vec<(String, String)> = due.all()?;
-        for (tenant, id) in &due {
-            of_prospect(tx, PURGE_CHOICES, tenant, id).execute()?;
-            let removed: Vec<(bool,)> = of_prospect(tx, PURGE_EMAILS, tenant, id).all()?;
-            of_prospect(tx, PURGE_PROSPECT, tenant, id).execute_exactly(1)?;
-            let replies = removed.iter().filter(|(reply,)| *reply).count();
-            for (noun, count) in [("prospects", 1), ("replies", replies), ("emails", removed.len() - replies)] {
-                let less = tx.query(PURGE_COUNT).bind(tenant.clone()).bind(noun);
-                less.bind(signed(count)).execute()?;
-            }
-        }
-        Ok(due.len())
-    }
-}
-
-fn of_prospect<'a>(tx: &'a mut SystemTx<'_>, sql: SystemSql, tenant: &'a str, id: &'a str) -> Statement<'a> {
-    tx.query(sql).bind(tenant).bind(id)
-}
-
 #[expect(clippy::disallowed_methods, reason = "Origin::Claim: the database says whose campaign was claimed")]
 fn claims(rows: Vec<ClaimRow>) -> Result<Vec<Claim>> {
     rows.into_iter()
         .map(|row| {
-            let tenant = TenantId::parse(&row.tenant_id)
-                .map_err(|_| StoreError::Broken("a campaign of a tenant that cannot be".to_owned()))?;
+            let tenant = tenants::parse(&row.tenant_id)?;
             let lease = Lease { campaign: row.id, fence: row.fence };
             let deaths = u32::try_from(row.deaths).unwrap_or(u32::MAX);
             let suspicion = Suspicion { reads_alone: row.suspicion > 1, deaths };

@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{Result, StoreError};
-use super::events::json;
-use super::sql::{row, tenant_sql};
+use super::sql::{Json, json, tenant_sql};
 use super::tx::ScopedTx;
 
 tenant_sql! {
@@ -32,30 +31,21 @@ pub struct RequestId {
     pub hash: [u8; 32],
 }
 
-row! {
-    struct Row {
-        request_hash: Vec<u8>,
-        result: String,
-    }
-}
-
 impl RequestId {
     /// What this request gave when it was done before.
     pub(super) fn find<T: DeserializeOwned>(&self, tx: &mut ScopedTx<'_>) -> Result<Option<T>> {
         let since = tx.now().plus_seconds(-KEPT_SECONDS);
-        let row: Option<Row> = tx.query(FIND).bind(self.method).bind(self.id.clone()).bind(since.0).optional()?;
-        let Some(row) = row else { return Ok(None) };
-        if row.request_hash != self.hash {
-            return Err(StoreError::RequestIdReused);
+        let row: Option<(Vec<u8>, Json<T>)> =
+            tx.query(FIND).bind(self.method).bind(self.id.as_str()).bind(since).optional()?;
+        match row {
+            Some((hash, _)) if hash != self.hash => Err(StoreError::RequestIdReused),
+            row => Ok(row.map(|(_, Json(result))| result)),
         }
-        let result = serde_json::from_str(&row.result)
-            .map_err(|error| StoreError::Broken(format!("a kept result cannot be read: {error}")))?;
-        Ok(Some(result))
     }
 
     pub(super) fn keep<T: Serialize>(&self, tx: &mut ScopedTx<'_>, result: &T) -> Result<()> {
         let now = tx.now();
         let keep = tx.query(KEEP).bind(self.method).bind(self.id.clone()).bind(self.hash.to_vec());
-        keep.bind(json(result)).bind(now.0).execute_exactly(1)
+        keep.bind(json(result)).bind(now).execute_exactly(1)
     }
 }

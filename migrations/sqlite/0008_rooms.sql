@@ -1,0 +1,2 @@
+-- Nobody read them.
+DROP TABLE counters;

@@ -1,0 +1,144 @@
+//! What callers do with a campaign: start it, pause it, resume it, end it.
+
+use std::time::Duration;
+
+use super::{CampaignRef, get, refuse_if_live, set_state, set_state_under_lease, set_step};
+use crate::domain::campaign::{Action, Campaign, CampaignState, Settings, StepId, StepStatus};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::EventKind;
+use crate::domain::id::{CampaignId, TemplateId};
+use crate::store::error::{Inconsistency, Result, StoreError};
+use crate::store::events::record;
+use crate::store::request_id::RequestId;
+use crate::store::sql::{json, tenant_sql};
+use crate::store::tx::ScopedTx;
+use crate::store::write::Write;
+
+tenant_sql! {
+    /// When the campaign was started that is so many behind the newest.
+    START_TIME =
+        "SELECT create_time
+         FROM campaigns
+         WHERE tenant_id = $1
+         ORDER BY create_time DESC, id DESC
+         LIMIT 1 OFFSET CAST($2 AS bigint)";
+    INSERT =
+        "INSERT INTO campaigns (tenant_id, id, state, settings, current_step, create_time, update_time)
+         VALUES ($1, $2, $3, $4, $5, $6, $6)";
+    INSERT_STEPS =
+        "INSERT INTO campaign_steps (tenant_id, campaign_id, step, status, progress, summary)
+         SELECT $1, $2, value, 'pending', 0, ''
+         FROM {texts}($3)";
+    SET_SETTINGS =
+        "UPDATE campaigns
+         SET settings = $3
+         WHERE tenant_id = $1 AND id = $2";
+}
+
+/// Starts a campaign, unless another is live.
+pub struct StartCampaign {
+    pub id: CampaignId,
+    pub settings: Settings,
+    pub request_id: Option<RequestId>,
+    /// The campaigns that may be started within a minute; 0: any number.
+    pub max_per_minute: u32,
+}
+
+const MINUTE: i64 = 60;
+
+/// Takes a campaign from one state to another, if its state allows it.
+pub struct Transition {
+    pub campaign: CampaignRef,
+    pub action: Action,
+    /// For SelectTemplate.
+    pub template: Option<TemplateId>,
+}
+
+// === impl StartCampaign ===
+
+impl Write for StartCampaign {
+    type Out = Campaign;
+
+    const CHANGES_CAMPAIGN: bool = true;
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
+        if let Some(request_id) = &self.request_id
+            && let Some(before) = request_id.find::<CampaignId>(tx)?
+        {
+            return get(tx, &CampaignRef::Id(before));
+        }
+        refuse_if_live(tx)?;
+        self.refuse_if_too_many(tx)?;
+        let state = CampaignState::Running;
+        let now = tx.now();
+        let insert = tx.query(INSERT).bind(self.id.clone()).bind(state.as_str()).bind(json(&self.settings));
+        insert.bind(StepId::WebsiteAnalysis.as_str()).bind(now).execute_exactly(1)?;
+        let steps = StepId::ALL.map(StepId::as_str);
+        tx.query(INSERT_STEPS).bind(self.id.clone()).bind(json(&steps)).execute_exactly(steps.len())?;
+        record(tx, &self.id, vec![EventKind::state(None, state, "")])?;
+        if let Some(request_id) = &self.request_id {
+            request_id.keep(tx, &self.id)?;
+        }
+        get(tx, &CampaignRef::Id(self.id.clone()))
+    }
+}
+
+impl StartCampaign {
+    fn refuse_if_too_many(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        let Some(behind) = self.max_per_minute.checked_sub(1) else { return Ok(()) };
+        let started: Option<(i64,)> = tx.query(START_TIME).bind(behind).optional()?;
+        let again = started.map(|(started,)| Timestamp(started).plus_seconds(MINUTE));
+        match again.map(|again| again.0 - tx.now().0) {
+            Some(wait) if wait > 0 => {
+                let retry = Duration::from_micros(wait.unsigned_abs());
+                Err(StoreError::TooManyStarts { max_per_minute: self.max_per_minute, retry })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+// === impl Transition ===
+
+impl Write for Transition {
+    type Out = Campaign;
+
+    const CHANGES_CAMPAIGN: bool = true;
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
+        let campaign = get(tx, &self.campaign)?;
+        let to = campaign.state.after(self.action)?;
+        if campaign.state == CampaignState::Failed {
+            refuse_if_live(tx)?;
+        }
+        let mut events = Vec::new();
+        match self.action {
+            Action::Pause => events.push(set_state_under_lease(tx, &campaign, to, "")?),
+            Action::Resume if matches!(campaign.state, CampaignState::Paused { .. }) => {
+                events.push(set_state_under_lease(tx, &campaign, to, "")?);
+            }
+            Action::Cancel => {
+                for step in campaign.steps.iter().filter(|s| s.status == StepStatus::InProgress) {
+                    let (ended, told) = (StepStatus::Cancelled, campaign.standing(step.id, "cancelled"));
+                    events.push(set_step(tx, &campaign.id, step.id, ended, step.progress, &told)?);
+                }
+                events.push(set_state(tx, &campaign, to, "")?);
+            }
+            Action::Resume => {
+                for step in campaign.steps.iter().filter(|s| s.status == StepStatus::Failed) {
+                    let again = StepStatus::InProgress;
+                    events.push(set_step(tx, &campaign.id, step.id, again, step.progress, "")?);
+                }
+                events.push(set_state(tx, &campaign, to, "")?);
+            }
+            Action::SelectTemplate => {
+                let settings = Settings { template_id: self.template.clone(), ..campaign.settings.clone() };
+                tx.query(SET_SETTINGS).bind(campaign.id.clone()).bind(json(&settings)).execute_exactly(1)?;
+                events.push(set_state(tx, &campaign, to, "template selected")?);
+            }
+            Action::ReviewEmails => return Err(Inconsistency::OwnWrite("a review").into()),
+        }
+        record(tx, &campaign.id, events)?;
+        get(tx, &CampaignRef::Id(campaign.id))
+    }
+}
