@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::refusals::Cause;
-use super::token::Verified;
 use crate::config;
 use crate::domain::clock::Timestamp;
 use crate::tenant::Role;
@@ -23,6 +22,15 @@ pub(super) struct Rules {
     role_claim: String,
     admin_roles: Vec<String>,
     editor_roles: Vec<String>,
+}
+
+/// What a credential proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub tenant: String,
+    pub subject: String,
+    pub role: Role,
+    pub expiry: Option<Timestamp>,
 }
 
 /// The claims by their names; one that is there twice is refused by serde. `Some(Null)` is there.

@@ -25,12 +25,13 @@ use refusals::Refusals;
 
 pub(crate) use admission::authenticate;
 pub use admission::{Answered, TENANT_HEADER};
+pub use claims::Verified;
 pub use jwks::look_at_key_set;
 pub use key::KeyError;
 pub use mint::{Claimed, mint_token};
 pub use policy::{Access, Method, Policy, PolicyError};
 pub use refusals::Cause;
-pub use token::{MAX_TOKEN, TokenError, TokenVerifier, Verified};
+pub use token::{MAX_TOKEN, TokenError, TokenVerifier};
 
 use crate::config;
 use crate::domain::clock::Clock;

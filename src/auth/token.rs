@@ -14,14 +14,13 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, decode, decode_header};
 use moka::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::claims::{Claims, Rules};
+use super::claims::{Claims, Rules, Verified};
 use super::jwks::{Jwks, KeysUnavailable};
 use super::key::{Key, KeyError, public_key};
 use super::refusals::Cause;
 use crate::call::leave;
 use crate::config;
-use crate::domain::clock::{Clock, Timestamp};
-use crate::tenant::Role;
+use crate::domain::clock::Clock;
 
 /// Verifies tokens.
 pub struct TokenVerifier {
@@ -30,15 +29,6 @@ pub struct TokenVerifier {
     /// What tokens have proved, by their SHA-256, until they expire: verifying RS256 costs tens of microseconds.
     remembered: Cache<[u8; 32], Verified>,
     clock: Arc<dyn Clock>,
-}
-
-/// What a credential proves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    pub tenant: String,
-    pub subject: String,
-    pub role: Role,
-    pub expiry: Option<Timestamp>,
 }
 
 /// Why a token cannot be verified now.
