@@ -9,6 +9,7 @@
 mod charset;
 mod head;
 mod media_type;
+mod meta;
 mod prescan;
 mod refresh;
 

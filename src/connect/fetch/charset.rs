@@ -5,10 +5,10 @@
 //! Nothing is found by looking for the letters `charset`: a comment, a script or a description may have them.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::head::{self, Head};
-use super::prescan::{self, prescan};
+use super::prescan::prescan;
 
 /// As many as the standard encourages to prescan.
 const PRESCANNED: usize = 1_024;
@@ -45,40 +45,6 @@ pub(super) fn decode(
 
 fn text(bytes: &[u8], encoding: &'static Encoding) -> String {
     encoding.decode(bytes).0.into_owned()
-}
-
-/// What the encoding that an element names stands for: whoever could read the name did not read UTF-16.
-pub(super) fn of_element(named: &'static Encoding) -> &'static Encoding {
-    if named == UTF_16LE || named == UTF_16BE {
-        UTF_8
-    } else if named == X_USER_DEFINED {
-        WINDOWS_1252
-    } else {
-        named
-    }
-}
-
-/// "Extracting a character encoding from a meta element": the label behind `charset` and `=` in a `content`.
-pub(super) fn in_content(content: &[u8]) -> Option<&'static Encoding> {
-    let mut rest = content;
-    loop {
-        let at = rest.windows(7).position(|window| window.eq_ignore_ascii_case(b"charset"))?;
-        rest = &rest[at + 7..];
-        if let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") {
-            let value = value.trim_ascii_start();
-            let label = match value.first() {
-                Some(quote @ (b'"' | b'\'')) => {
-                    let value = &value[1..];
-                    &value[..value.iter().position(|byte| byte == quote)?]
-                }
-                _ => {
-                    let ends = |byte: &u8| prescan::is_space(*byte) || *byte == b';';
-                    &value[..value.iter().position(ends).unwrap_or(value.len())]
-                }
-            };
-            return Encoding::for_label(label);
-        }
-    }
 }
 
 /// UTF-8 if it is that, else what is likely. Firefox's way.

@@ -11,7 +11,7 @@ use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind::{Rawtext, Rcdata, ScriptData};
 use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 
-use super::charset;
+use super::meta;
 use super::refresh::{self, Refresh};
 
 /// How much of a page is looked through. Heads with whole style sheets in them come close.
@@ -86,10 +86,10 @@ impl Sink {
         let pragma = attribute(tag, "http-equiv").unwrap_or_default().to_ascii_lowercase();
         let named = match attribute(tag, "charset") {
             Some(label) => Encoding::for_label(label.as_bytes()),
-            None if pragma == "content-type" => content.as_deref().map(str::as_bytes).and_then(charset::in_content),
+            None if pragma == "content-type" => content.as_deref().map(str::as_bytes).and_then(meta::in_content),
             None => None,
         };
-        found.charset = found.charset.or(named.map(charset::of_element));
+        found.charset = found.charset.or(named.map(meta::of_element));
         if pragma == "refresh" && found.refresh.is_none() {
             found.refresh = content.as_deref().and_then(refresh::parse);
         }

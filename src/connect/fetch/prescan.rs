@@ -3,7 +3,7 @@
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
-use super::charset::{in_content, of_element};
+use super::meta::{in_content, is_space, of_element};
 
 /// "Prescan a byte stream to determine its encoding".
 pub(super) fn prescan(bytes: &[u8]) -> Option<&'static Encoding> {
@@ -158,10 +158,6 @@ impl Scanner<'_> {
     fn byte(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
-}
-
-pub(super) fn is_space(byte: u8) -> bool {
-    matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ')
 }
 
 #[cfg(test)]
