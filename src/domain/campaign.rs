@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::email::EmailStatus;
-use super::id::{CampaignId, ProspectId, TemplateId};
+use super::id::{CampaignId, TemplateId};
+pub use super::ranking::RankedProspect;
 use super::recipients::RecipientRules;
 pub use super::state::{Action, Active, CampaignState, Goal, StepId, StepStatus};
 use super::strategy::SearchStrategy;
@@ -12,6 +13,7 @@ use super::website::WebsiteAnalysis;
 
 /// The most prospects that one campaign writes to.
 pub const MAX_PROSPECTS: u32 = 10_000;
+
 /// What a campaign was started with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -79,17 +81,6 @@ pub struct Campaign {
 pub struct Findings {
     pub analysis: Option<WebsiteAnalysis>,
     pub strategy: Option<SearchStrategy>,
-}
-
-/// A prospect that a campaign has chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RankedProspect {
-    pub prospect_id: ProspectId,
-    pub company: String,
-    pub email: String,
-    /// 0 to 100.
-    pub score: u8,
-    pub reasons: Vec<String>,
 }
 
 // === impl Campaign ===

@@ -50,6 +50,10 @@ impl Mask {
         self
     }
 
+    pub fn fields(&self) -> &[&'static str] {
+        &self.0
+    }
+
     pub fn has(&self, path: &str) -> bool {
         self.0.contains(&path)
     }

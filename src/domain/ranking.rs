@@ -3,14 +3,27 @@
 //! A sum of plain rules, so that a person can follow it: industry up to 35, role up to 25, keywords up to 20, place 10,
 //! and 5 each for the company's size, a known name and known facts to write about. 100 at most.
 
+use serde::{Deserialize, Serialize};
+
+use super::id::ProspectId;
 use super::prospect::Prospect;
 use super::strategy::SearchStrategy;
-use super::text;
-use super::text::words;
+use super::text::{self, words};
 
 /// A score and what speaks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
+    /// 0 to 100.
+    pub score: u8,
+    pub reasons: Vec<String>,
+}
+
+/// A prospect that a campaign has chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RankedProspect {
+    pub prospect_id: ProspectId,
+    pub company: String,
+    pub email: String,
     /// 0 to 100.
     pub score: u8,
     pub reasons: Vec<String>,
@@ -103,7 +116,6 @@ fn stem(word: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::super::clock::Timestamp;
-    use super::super::id::ProspectId;
     use super::super::prospect::{ProspectFields, Replies};
     use super::*;
 

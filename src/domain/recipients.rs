@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::address;
-use super::campaign::RankedProspect;
 use super::clock::Timestamp;
 use super::email::EmailStatus;
 use super::error::Violations;
 use super::id::{EmailId, ProspectId};
 use super::prospect::{Prospect, ProspectStatus};
+use super::ranking::RankedProspect;
 use super::text;
 
 /// The most prospects that a start may name one by one; for more there are tags.

@@ -84,7 +84,7 @@ pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Resul
         text if mask.has("template_id") => Some(id("config.template_id", text, TemplateId::parse)?),
         _ => None,
     };
-    let mut v = Violations::within("config.", &mask);
+    let mut v = Violations::within("config.", mask.fields());
     let (smtp, controls) = (config.smtp.unwrap_or_default(), config.controls.unwrap_or_default());
     if mask.has("smtp.password") && smtp.password.chars().count() > MAX_PASSWORD {
         v.add("config.smtp.password", format!("must be at most {MAX_PASSWORD} characters"));

@@ -135,7 +135,7 @@ pub fn faults(row: pb::Prospect) -> Vec<Violation> {
 /// The masked fields of an update, checked.
 pub(in crate::rpc) fn update(row: pb::Prospect, paths: &[String]) -> Result<(ProspectFields, Mask), Error> {
     let mask = Mask::parse(paths, FIELDS, set_fields(&row))?;
-    let mut v = Violations::within("prospect.", &mask);
+    let mut v = Violations::within("prospect.", mask.fields());
     let fields = fields(row, &mut v, "prospect.").check(&mut v, "prospect.", &mask);
     v.done().map(|()| (fields, mask))
 }
