@@ -3,28 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use bytes::{BufMut as _, Bytes, BytesMut};
-use herald::domain::clock::{Clock as _, SystemClock};
 use herald::pb;
-use http::HeaderValue;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use prost::Message;
 
-use crate::generator::{Call, Grpc};
+use crate::draws::Draws;
+use crate::generator::{Call, Grpc, framed};
 use crate::servers::{Server, root};
-
-/// Signs the tokens of the bench.
-pub const SECRET: &str = "the secret of the bench, forty bytes long";
+use crate::token::{Token, token};
 
 pub const GET: &str = "/herald.v1.AgentService/GetProspect";
 pub const LIST: &str = "/herald.v1.AgentService/ListProspects";
 pub const CREATE: &str = "/herald.v1.AgentService/BatchCreateProspects";
-
-const BEARER: &str = "Bearer ";
-
-/// Before a message: whether it is compressed, and its length.
-pub const FRAME_BYTES: usize = 5;
 
 /// How the names of copies begin.
 const COPY: &str = "copy-";
@@ -39,50 +27,6 @@ pub struct Tenant {
     pub id: String,
     pub token: Token,
     pub prospects: Vec<String>,
-}
-
-/// A bearer token, made ready once for all calls that carry it.
-#[derive(Clone)]
-pub struct Token(HeaderValue);
-
-/// SplitMix64: the same draws for the same seed.
-pub struct Draws(u64);
-
-// === impl Token ===
-
-impl Token {
-    fn new(token: &str) -> anyhow::Result<Self> {
-        let mut header = HeaderValue::try_from(format!("{BEARER}{token}"))?;
-        // Sent in full with every call, as h2load does.
-        header.set_sensitive(true);
-        Ok(Self(header))
-    }
-
-    /// For the authorization header.
-    pub fn header(&self) -> HeaderValue {
-        self.0.clone()
-    }
-
-    /// Without the scheme.
-    pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default().trim_start_matches(BEARER)
-    }
-}
-
-// === impl Draws ===
-
-impl Draws {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % end.max(1) as u64).unwrap_or(0)
-    }
 }
 
 // === impl Data ===
@@ -211,51 +155,4 @@ pub fn prospect_json(name: &str) -> serde_json::Value {
         "nextAction": p.next_action, "potentialInterest": p.potential_interest,
         "discoveryContext": p.discovery_context,
     })
-}
-
-/// A token of the tenant's owner, good for a day.
-pub fn token(tenant: &str) -> anyhow::Result<Token> {
-    hs256(&claims(tenant))
-}
-
-/// The same signed with an RSA key.
-pub fn rs256_token(tenant: &str, key: &EncodingKey) -> anyhow::Result<Token> {
-    signed(&claims(tenant), Algorithm::RS256, key)
-}
-
-/// The same signed as all are, with a claim that makes it at least that long.
-pub fn long_token(tenant: &str, length: usize) -> anyhow::Result<Token> {
-    let (mut draws, mut padding) = (Draws::new(0), String::new());
-    loop {
-        let mut claims = claims(tenant);
-        claims["padding"] = padding.as_str().into();
-        let token = hs256(&claims)?;
-        if token.as_str().len() >= length {
-            return Ok(token);
-        }
-        padding.extend(char::from_digit(draws.below(36) as u32, 36));
-    }
-}
-
-fn claims(tenant: &str) -> serde_json::Value {
-    let expiry = SystemClock.now().plus_seconds(24 * 60 * 60).seconds();
-    serde_json::json!({ "sub": tenant, "exp": expiry })
-}
-
-fn hs256(claims: &serde_json::Value) -> anyhow::Result<Token> {
-    signed(claims, Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()))
-}
-
-fn signed(claims: &serde_json::Value, algorithm: Algorithm, key: &EncodingKey) -> anyhow::Result<Token> {
-    Token::new(&encode(&Header::new(algorithm), claims, key).context("a token")?)
-}
-
-/// The message in gRPC's frame: not compressed, its length, itself.
-pub fn framed(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(FRAME_BYTES + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    let _fits = message.encode(&mut frame);
-    frame.freeze()
 }

@@ -7,10 +7,12 @@ use herald::pb;
 use tonic::Code;
 
 use crate::Args;
-use crate::data::{Data, Draws, GET, LIST, framed, get, token};
-use crate::generator::{Call, Grpc, Outcome};
+use crate::data::{Data, GET, LIST, get};
+use crate::draws::Draws;
+use crate::generator::{Call, Grpc, Outcome, framed};
 use crate::report::{Floor, Report};
 use crate::servers::Server;
+use crate::token::token;
 
 const CONNECTIONS: usize = 64;
 /// The calls that each of the flood's connections keeps in flight.

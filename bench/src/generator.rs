@@ -4,17 +4,18 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::{Method, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use prost::Message;
 use tokio::net::TcpStream;
 use tonic::Status;
 
-use crate::data::{FRAME_BYTES, Token};
+use crate::token::Token;
 
 /// Where calls go: a port on this machine.
 #[derive(Clone, Copy)]
@@ -53,6 +54,8 @@ pub struct Http {
     sender: http1::SendRequest<Full<Bytes>>,
 }
 
+/// Before a message: whether it is compressed, and its length.
+pub const FRAME_BYTES: usize = 5;
 /// Calls in flight, on how many connections.
 pub const IN_FLIGHT: usize = 128;
 pub const CONNECTIONS: usize = 8;
@@ -217,4 +220,14 @@ impl Http {
         }
         Ok(())
     }
+}
+
+/// The message in gRPC's frame: not compressed, its length, itself.
+pub fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(FRAME_BYTES + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    let _fits = message.encode(&mut frame);
+    frame.freeze()
 }

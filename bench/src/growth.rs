@@ -7,8 +7,9 @@ use std::time::Duration;
 use herald::pb;
 
 use crate::Args;
-use crate::data::{Data, Draws, GET, LIST, framed, get};
-use crate::generator::{Call, Grpc, Target, in_flight};
+use crate::data::{Data, GET, LIST, get};
+use crate::draws::Draws;
+use crate::generator::{Call, Grpc, Target, framed, in_flight};
 use crate::report::{Floor, Report};
 use crate::servers::Server;
 use crate::single::COLD;

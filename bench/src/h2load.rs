@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::data::Token;
 use crate::generator::{CONNECTIONS, IN_FLIGHT};
+use crate::token::Token;
 
 /// What h2load is to send.
 pub struct Load<'a> {

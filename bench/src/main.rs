@@ -4,6 +4,7 @@
 mod campaigns;
 mod collector;
 mod data;
+mod draws;
 mod echo;
 mod flood;
 mod generator;
@@ -13,6 +14,7 @@ mod report;
 mod servers;
 mod single;
 mod sqlite;
+mod token;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::data::SECRET;
+use crate::token::SECRET;
 
 /// A running server.
 pub struct Server {
@@ -110,7 +110,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Herald folds its log into the database when it is asked to end; the others may be cut.
+        // Herald checkpoints its write-ahead log when it is asked to end; the others may be cut.
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         for _ in 0..1_000 {
             if matches!(self.child.try_wait(), Ok(Some(_))) {

@@ -14,16 +14,15 @@ use tempfile::TempDir;
 
 use crate::Args;
 use crate::collector::Collector;
-use crate::data::{
-    CREATE, Data, Draws, FRAME_BYTES, GET, LIST, Tenant, Token, framed, get, long_token, prospect, prospect_json,
-    rs256_token,
-};
+use crate::data::{CREATE, Data, GET, LIST, Tenant, get, prospect, prospect_json};
+use crate::draws::Draws;
 use crate::echo;
-use crate::generator::{Call, Grpc, Target, closed_loop, in_flight};
+use crate::generator::{Call, FRAME_BYTES, Grpc, Target, closed_loop, framed, in_flight};
 use crate::h2load::{self, Load};
 use crate::report::{Floor, Report};
 use crate::servers::Server;
 use crate::sqlite;
+use crate::token::{Token, long_token, rs256_token};
 
 const UPDATE: &str = "/herald.v1.AgentService/UpdateProspect";
 const GRPC: &str = "application/grpc";
