@@ -116,7 +116,7 @@ impl WorkflowService for Workflow {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let mut v = Violations::default();
-        let rules = recipients::rules(request.recipients, &mut v);
+        let rules = convert::recipients::rules(request.recipients, &mut v);
         let most = v.part(convert::campaign::max_prospects(request.max_prospects)).unwrap_or(0);
         v.done()?;
         let _turn = self.previews.take(caller.tenant()).await;
@@ -139,9 +139,9 @@ impl WorkflowService for Workflow {
         let left_out = store.left_out(&campaign.id).await?;
         let page = store.recipients(&campaign.id, &page).await?;
         Ok(Response::new(pb::ListRecipientsResponse {
-            recipients: page.rows.into_iter().map(recipients::out).collect(),
+            recipients: page.rows.into_iter().map(convert::recipients::out).collect(),
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
-            left_out: left_out.into_iter().map(recipients::left_out).collect(),
+            left_out: left_out.into_iter().map(convert::recipients::left_out).collect(),
         }))
     }
 
@@ -228,7 +228,7 @@ impl WorkflowService for Workflow {
             campaign: Some(self.out(caller.tenant(), campaign)),
             analysis: findings.analysis.map(convert::campaign::analysis),
             strategy: findings.strategy.map(convert::campaign::strategy),
-            prospects: prospects.into_iter().map(convert::campaign::ranked).collect(),
+            prospects: prospects.into_iter().map(convert::recipients::ranked).collect(),
         }))
     }
 
@@ -372,7 +372,7 @@ async fn settings(
     let goal = v.part(convert::campaign::request_goal(request.goal)).flatten();
     let goal_detail = text::line(&mut v, "goal_detail", &request.goal_detail, MAX_GOAL_DETAIL);
     let max_prospects = v.part(convert::campaign::max_prospects(request.max_prospects));
-    let recipients = recipients::rules(request.recipients.clone(), &mut v);
+    let recipients = convert::recipients::rules(request.recipients.clone(), &mut v);
     v.done()?;
     recipients::refuse_unknown(store, &recipients).await?;
     let template_id = match request.template_id.as_str() {

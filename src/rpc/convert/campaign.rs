@@ -1,11 +1,9 @@
 //! Campaigns, their steps, events and results.
 
-use super::super::recipients;
 use super::email;
 use super::enumeration;
-use crate::domain::campaign::{
-    Action, Campaign, CampaignState, Goal, MAX_PROSPECTS, RankedProspect, Step, StepId, StepStatus,
-};
+use super::recipients;
+use crate::domain::campaign::{Action, Campaign, CampaignState, Goal, MAX_PROSPECTS, Step, StepId, StepStatus};
 use crate::domain::error::Error;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
@@ -151,16 +149,6 @@ pub(in crate::rpc) fn strategy(strategy: SearchStrategy) -> pb::SearchStrategy {
         roles: strategy.roles,
         keywords: strategy.keywords,
         location: strategy.location,
-    }
-}
-
-pub(in crate::rpc) fn ranked(prospect: RankedProspect) -> pb::RankedProspect {
-    pb::RankedProspect {
-        prospect_id: prospect.prospect_id.to_string(),
-        company: prospect.company,
-        email: prospect.email,
-        score: i32::from(prospect.score),
-        reasons: prospect.reasons,
     }
 }
 
