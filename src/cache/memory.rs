@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{CacheError, MAX_LIST, Result};
+use super::error::{CacheError, MAX_LIST, Result};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::paging::Page;
 

@@ -1,14 +1,14 @@
 //! Each tenant's cache: JSON values, counters and lists that live for a while, in memory or in Redis.
 //!
-//! Architecture invariant: this is the only place where a cache key is made: `user:{tenant}:{key}`, as other backends know
-//! them. A tenant id has no colon, so the second colon ends it, and no two pairs of tenant and key make the same one. In Redis
-//! each tenant's keys are also listed in an index of its own, `herald:keys:{tenant}`, which begins as no tenant's key does.
+//! `names` makes the keys, and nothing else does.
 //!
 //! Nothing here is a promise: a value may be gone before its time. With Redis, an operation takes at most the configured
 //! timeout. After silence or a lost connection none is tried for a moment (a circuit breaker), so that a Redis that is down
 //! slows nobody. An error that Redis answers fails the operation that it answers, and nothing else.
 
+mod error;
 mod memory;
+mod names;
 mod redis;
 mod stored;
 
@@ -23,27 +23,19 @@ use crate::domain::clock::Clock;
 use crate::domain::paging::{Page, PageRequest};
 use crate::heavy::heavy;
 use crate::metrics::{CacheOutcome, metrics};
-use crate::tenant::{Scope, TenantId};
+use crate::tenant::Scope;
 use memory::Memory;
+use names::Names;
 use redis::Redis;
 use stored::Room;
 
+pub use error::{CacheError, MAX_ELEMENTS, MAX_KEY, MAX_LIST, MAX_VALUE, Result};
 pub use redis::RedisError;
 pub use stored::Stored;
-
-/// The longest key, in bytes; the largest value, in bytes of JSON, and the most elements in it, so that what was set can be
-/// read; the longest list.
-pub const MAX_KEY: usize = 512;
-pub const MAX_VALUE: usize = 1024 * 1024;
-pub const MAX_ELEMENTS: usize = 100_000;
-pub const MAX_LIST: usize = 10_000;
 
 /// The time between two sweeps: keys that other backends wrote in Redis are listed after it, and the time that a sweep takes.
 pub const SWEEP: Duration = Duration::from_secs(20);
 
-/// What every key begins with, and every index.
-const PREFIX: &str = "user:";
-const INDEX: &str = "herald:keys:";
 /// The room of a read that is not for one answer: that of an answer, if not configured otherwise.
 const ROOM: usize = 16 * 1024 * 1024;
 
@@ -65,44 +57,6 @@ pub struct Scoped<'a> {
     cache: &'a TenantCache,
     scope: &'a Scope,
 }
-
-/// What a tenant's things are called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Names {
-    /// What all its keys begin with, and no other's.
-    prefix: String,
-    /// The index of its keys, in Redis.
-    index: String,
-}
-
-/// Why an operation was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CacheError {
-    #[error("must have 1 to {MAX_KEY} bytes")]
-    Key,
-    #[error("must have at most {MAX_VALUE} bytes as JSON")]
-    TooLarge,
-    #[error("must hold at most {MAX_ELEMENTS} elements: objects, arrays, texts, numbers, booleans and nulls")]
-    TooManyElements,
-    #[error("the list has {MAX_LIST} items, and may have no more")]
-    ListFull,
-    /// A counter or a list was asked for where something else is.
-    #[error("the key holds a value of another kind")]
-    Kind,
-    /// What was asked for weighs more than the caller has room for.
-    #[error("the values are too many or too large for one answer")]
-    NoRoom,
-    /// Redis has no room for it (OOM).
-    #[error("the cache is full")]
-    Full,
-    /// Redis is there, and answers this one operation with an error of that code, such as NOPERM, READONLY or MOVED.
-    #[error("Redis answers {0}")]
-    Refused(String),
-    #[error("the cache cannot be reached")]
-    Unavailable,
-}
-
-pub type Result<T, E = CacheError> = std::result::Result<T, E>;
 
 // === impl TenantCache ===
 
@@ -318,56 +272,4 @@ impl Scoped<'_> {
 
 fn checked(key: &str) -> Result<()> {
     if key.is_empty() || key.len() > MAX_KEY { Err(CacheError::Key) } else { Ok(()) }
-}
-
-// === impl Names ===
-
-impl Names {
-    fn of(tenant: &TenantId) -> Self {
-        Self { prefix: format!("{PREFIX}{tenant}:"), index: format!("{INDEX}{tenant}") }
-    }
-
-    fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.prefix)
-    }
-
-    /// The tenant's, and its key, from one that is in Redis; None if it is no possible tenant's.
-    fn split(key: &str) -> Option<(Self, &str)> {
-        let (tenant, key) = key.strip_prefix(PREFIX)?.split_once(':')?;
-        let tenant = TenantId::parse(tenant).ok()?;
-        (!key.is_empty()).then(|| (Self::of(&tenant), key))
-    }
-
-    /// Those of the tenant with that index.
-    fn of_index(index: &str) -> Option<Self> {
-        TenantId::parse(index.strip_prefix(INDEX)?).ok().map(|tenant| Self::of(&tenant))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-    use crate::testing::Numbers;
-
-    #[test]
-    fn a_million_pairs_of_tenant_and_key_make_no_two_keys_alike() {
-        // Short ones of few characters, so that pairs that could be mistaken for each other meet.
-        let tenants: Vec<char> = "aA0_-.@|+".chars().collect();
-        let keys: Vec<char> = "aA0:*?[]{}\\/.\0é用".chars().collect();
-        let mut numbers = Numbers::new(1);
-        let mut made = HashMap::new();
-        while made.len() < 1_000_000 {
-            let Ok(tenant) = TenantId::parse(&numbers.text(&tenants, 4)) else { continue };
-            let key = numbers.text(&keys, 6);
-            let names = Names::of(&tenant);
-            let stored = names.key(&key);
-            assert_eq!(Names::split(&stored), Some((names.clone(), key.as_str())));
-            assert_eq!(Names::of_index(&names.index), Some(names));
-            if let Some(before) = made.insert(stored, (tenant.clone(), key.clone())) {
-                assert_eq!(before, (tenant, key), "two pairs under one key");
-            }
-        }
-    }
 }

@@ -26,7 +26,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
-use super::{CacheError, MAX_LIST, Names, Result, Stored};
+use super::error::{CacheError, MAX_LIST, Result};
+use super::names::Names;
+use super::stored::Stored;
 use crate::config;
 use crate::domain::paging::Page;
 use crate::metrics::{CacheOutcome, metrics};

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{CacheError, MAX_ELEMENTS, MAX_VALUE, Result};
+use super::error::{CacheError, MAX_ELEMENTS, MAX_VALUE, Result};
 use crate::domain::json;
 
 /// A value's JSON. What others wrote in Redis may be larger than what may be set, or no JSON at all.

@@ -13,7 +13,8 @@ use fred::clients::{Client, Pipeline};
 use fred::error::Error;
 use fred::interfaces::{KeysInterface as _, SortedSetsInterface as _};
 
-use super::super::{INDEX, Names, PREFIX, Result};
+use super::super::error::Result;
+use super::super::names::{INDEX, Names, PREFIX};
 use super::{Redis, unless_refused};
 use crate::domain::paging::Page;
 

@@ -10,7 +10,7 @@ use fred::interfaces::{
 };
 use fred::types::{ExpireOptions, SetOptions, Value};
 
-use super::super::{INDEX, PREFIX};
+use super::super::names::{INDEX, PREFIX};
 use super::{ITEMS, Redis, reply_code};
 
 /// How long the connection may take, and then each command: a fault is to be told by its cause, not by the time it takes.

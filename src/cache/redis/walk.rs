@@ -7,7 +7,8 @@ use fred::interfaces::{ClusterInterface as _, KeysInterface as _};
 use fred::types::Key;
 use fred::types::config::Server;
 
-use super::super::{Names, PREFIX, Result};
+use super::super::error::Result;
+use super::super::names::{Names, PREFIX};
 use super::Redis;
 
 /// How far a walk has come.
