@@ -1,7 +1,7 @@
 //! Works on campaigns: claims them, runs their steps in fair turns, and keeps at it after a crash.
 //!
 //! Work is cut into turns: one bounded piece of one campaign. Tenants take turns ([`board`]), so a tenant with thousands
-//! of prospects delays another by one piece at most. A turn that waits for the outside world gives its place to others
+//! of prospects delays another by one piece at most. A turn that waits for an external call gives its worker to others
 //! meanwhile ([`turn`]). Everything a turn does is written under the lease of its claim; a worker whose lease was taken
 //! over can write nothing.
 //!
@@ -11,59 +11,37 @@
 mod board;
 mod holds;
 mod reading;
+mod resources;
 mod steps;
 mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
-use crate::config;
 use crate::connect::Connectors;
 use crate::domain::campaign::{Campaign, StepId};
 use crate::domain::id::CampaignId;
 use crate::store::{Claim, Store, StoreError};
 use crate::tenant::TenantId;
-use crate::turns::Turns;
 use board::{Board, Job};
-use holds::Holds;
-use reading::Reading;
+use resources::Resources;
 use turn::{Turn, Verdict};
+
+pub use resources::Settings;
 
 /// The engine of one process.
 pub struct Engine {
-    store: Arc<Store>,
-    connectors: Connectors,
-    settings: Settings,
+    resources: Resources,
     /// Names this process in leases.
     worker: String,
     board: Board,
-    holds: Holds,
     /// Something may be there to claim.
     due: Notify,
-    workers: Arc<Semaphore>,
-    outside: Arc<Turns>,
-    reading: Reading,
-    stop: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// What the engine goes by.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub workers: usize,
-    pub max_outside_calls: usize,
-    pub max_outside_calls_per_tenant: usize,
-    pub lease: Duration,
-    pub tries: u32,
-    pub retry: Duration,
-    pub max_pages: usize,
-    /// Letters that nobody gets may be from an address that was made up.
-    pub invents_sender: bool,
 }
 
 /// The campaigns that one claim takes at most.
@@ -72,29 +50,12 @@ const CLAIM_MOST: u32 = 500;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
-// === impl Settings ===
-
-impl Settings {
-    pub fn new(engine: &config::Engine, fetch: &config::Fetch, dev: bool) -> Self {
-        Self {
-            workers: engine.workers,
-            max_outside_calls: engine.max_outside_calls,
-            max_outside_calls_per_tenant: engine.max_outside_calls_per_tenant,
-            lease: Duration::from_secs(engine.lease_seconds),
-            tries: engine.tries,
-            retry: Duration::from_millis(engine.retry_millis),
-            max_pages: fetch.max_pages,
-            invents_sender: dev,
-        }
-    }
-}
-
 // === impl Engine ===
 
 impl Engine {
     /// Whether letters may be from an address that was made up.
     pub fn invents_sender(&self) -> bool {
-        self.settings.invents_sender
+        self.resources.settings.invents_sender
     }
 
     pub fn new(store: Arc<Store>, connectors: Connectors, settings: Settings) -> Arc<Self> {
@@ -102,16 +63,9 @@ impl Engine {
         store.ids().random().fill(&mut name);
         Arc::new(Self {
             worker: name.iter().map(|b| format!("{b:02x}")).collect(),
-            workers: Arc::new(Semaphore::new(settings.workers)),
-            outside: Turns::new(settings.max_outside_calls, settings.max_outside_calls_per_tenant, true),
-            reading: Reading::default(),
-            store,
-            connectors,
-            settings,
+            resources: Resources::new(store, connectors, settings),
             board: Board::default(),
-            holds: Holds::default(),
             due: Notify::new(),
-            stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
     }
@@ -131,7 +85,7 @@ impl Engine {
 
     /// Why a campaign stands still although it is running.
     pub fn hold(&self, tenant: &TenantId, campaign: &CampaignId) -> Option<String> {
-        self.holds.reason(tenant, campaign)
+        self.resources.holds.reason(tenant, campaign)
     }
 
     /// Works until [`Engine::stop`].
@@ -142,13 +96,13 @@ impl Engine {
         self.tasks.spawn(self.clone().purge_forever());
     }
 
-    /// Begins nothing more, and waits for the turns that have begun. Calls to the outside are broken off, except the
+    /// Begins nothing more, and waits for the turns that have begun. External calls are broken off, except the
     /// handing over of an e-mail.
     pub async fn stop(&self) {
-        self.stop.cancel();
+        self.resources.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        if let Err(error) = self.store.unsuspect(&self.worker).await {
+        if let Err(error) = self.resources.store.unsuspect(&self.worker).await {
             // Then they read alone at the next start.
             tracing::warn!(%error, "what campaigns were reading cannot be noted as harmless");
         }
@@ -156,7 +110,7 @@ impl Engine {
 
     /// Claims what is due; how many campaigns that were.
     pub async fn claim(&self) -> Result<usize, StoreError> {
-        let claims = self.store.claim_due(&self.worker, self.settings.lease, CLAIM_MOST).await?;
+        let claims = self.resources.store.claim_due(&self.worker, self.resources.settings.lease, CLAIM_MOST).await?;
         let count = claims.len();
         for claim in claims {
             self.board.put(Job::new(claim));
@@ -177,7 +131,7 @@ impl Engine {
 
     async fn take_this_turn(self: &Arc<Self>, job: Option<Job>) -> bool {
         let Some(job) = job else { return false };
-        if let Ok(place) = self.workers.clone().acquire_owned().await {
+        if let Ok(place) = self.resources.workers.clone().acquire_owned().await {
             self.clone().take_turn(job, place).await;
         }
         true
@@ -192,7 +146,7 @@ impl Engine {
                 Err(error) => tracing::error!(%error, "campaigns cannot be claimed"),
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.resources.stop.cancelled() => return,
                 () = self.due.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
@@ -201,12 +155,12 @@ impl Engine {
 
     /// Settles what a crash left in the middle of sending in campaigns that are not running.
     async fn settle_interrupted(&self) {
-        let claims = match self.store.claim_interrupted(&self.worker, self.settings.lease).await {
+        let claims = match self.resources.store.claim_interrupted(&self.worker, self.resources.settings.lease).await {
             Ok(claims) => claims,
             Err(error) => return tracing::error!(%error, "interrupted e-mails cannot be looked at"),
         };
         for claim in claims {
-            if let Err(error) = steps::settle(&self.store, &self.connectors, &claim).await {
+            if let Err(error) = steps::settle(&self.resources.store, &self.resources.connectors, &claim).await {
                 tracing::error!(tenant = %claim.scope.tenant(), %error, "interrupted e-mails cannot be settled");
             }
             self.release(&claim).await;
@@ -216,12 +170,12 @@ impl Engine {
     async fn work_forever(self: Arc<Self>) {
         loop {
             let place = tokio::select! {
-                () = self.stop.cancelled() => return,
-                place = self.workers.clone().acquire_owned() => place,
+                () = self.resources.stop.cancelled() => return,
+                place = self.resources.workers.clone().acquire_owned() => place,
             };
             let Ok(place) = place else { return };
             let job = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.resources.stop.cancelled() => return,
                 job = self.board.next() => job,
             };
             self.tasks.spawn(self.clone().take_turn(job, place));
@@ -231,10 +185,10 @@ impl Engine {
     async fn renew_forever(self: Arc<Self>) {
         loop {
             tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(self.settings.lease / 3) => {}
+                () = self.resources.stop.cancelled() => return,
+                () = tokio::time::sleep(self.resources.settings.lease / 3) => {}
             }
-            if let Err(error) = self.store.renew_leases(&self.worker, self.settings.lease).await {
+            if let Err(error) = self.resources.store.renew_leases(&self.worker, self.resources.settings.lease).await {
                 tracing::warn!(%error, "leases cannot be renewed");
             }
         }
@@ -242,11 +196,11 @@ impl Engine {
 
     async fn purge_forever(self: Arc<Self>) {
         loop {
-            if let Err(error) = self.store.purge_request_ids().await {
+            if let Err(error) = self.resources.store.purge_request_ids().await {
                 tracing::warn!(%error, "old request ids cannot be purged");
             }
             loop {
-                match self.store.purge_prospects().await {
+                match self.resources.store.purge_prospects().await {
                     Ok(0) => break,
                     Ok(count) => tracing::info!(count, "prospects.purged"),
                     Err(error) => {
@@ -256,7 +210,7 @@ impl Engine {
                 }
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.resources.stop.cancelled() => return,
                 () = tokio::time::sleep(PURGE_EVERY) => {}
             }
         }
@@ -277,10 +231,10 @@ impl Engine {
                 let engine = self.clone();
                 self.tasks.spawn(async move {
                     tokio::select! {
-                        () = engine.stop.cancelled() => {}
+                        () = engine.resources.stop.cancelled() => {}
                         () = tokio::time::sleep(wait) => engine.board.put(job),
                         // If that is what it waits for, it is; else it tries a little sooner.
-                        () = engine.store.room() => engine.board.put(job),
+                        () = engine.resources.store.room() => engine.board.put(job),
                     }
                 });
             }
@@ -296,7 +250,7 @@ impl Engine {
 
     /// Does one piece of work on the campaign, in the span of its step.
     async fn work(&self, job: &Job, step: &mut Option<(StepId, Span)>, place: OwnedSemaphorePermit) -> Verdict {
-        let mut turn = Turn::new(self, job, place);
+        let mut turn = Turn::new(&self.resources, job, place);
         let campaign = match turn.begin().await {
             Ok(campaign) => campaign,
             Err(verdict) => return verdict,
@@ -317,8 +271,8 @@ impl Engine {
     }
 
     async fn release(&self, claim: &Claim) {
-        self.holds.clear(claim.scope.tenant(), &claim.lease.campaign);
-        if let Err(error) = self.store.scope(&claim.scope).release(&claim.lease).await {
+        self.resources.holds.clear(claim.scope.tenant(), &claim.lease.campaign);
+        if let Err(error) = self.resources.store.scope(&claim.scope).release(&claim.lease).await {
             // The lease runs out by itself.
             tracing::warn!(tenant = %claim.scope.tenant(), %error, "a lease cannot be released");
         }

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use url::Url;
 
-use super::Engine;
 use super::board::Job;
+use super::resources::Resources;
 use crate::connect::{ConnectError, Connectors, Fetched, page};
 use crate::crash;
 use crate::domain::campaign::{Campaign, CampaignState, StepId, StepStatus};
@@ -19,9 +19,9 @@ use crate::tenant::Scope;
 
 /// The turn of a claimed campaign.
 pub(super) struct Turn<'a> {
-    engine: &'a Engine,
+    resources: &'a Resources,
     job: &'a Job,
-    /// The place among the workers; given up while the turn waits for the outside.
+    /// The permit of a worker; given up while the turn waits for an external call.
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -60,8 +60,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 // === impl Turn ===
 
 impl<'a> Turn<'a> {
-    pub(super) fn new(engine: &'a Engine, job: &'a Job, place: OwnedSemaphorePermit) -> Self {
-        Self { engine, job, place: Some(place) }
+    pub(super) fn new(resources: &'a Resources, job: &'a Job, place: OwnedSemaphorePermit) -> Self {
+        Self { resources, job, place: Some(place) }
     }
 
     /// The claimed campaign if it is to be worked on; else what is to become of it.
@@ -105,15 +105,15 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn store(&self) -> Scoped<'a> {
-        self.engine.store.scope(&self.job.claim.scope)
+        self.resources.store.scope(&self.job.claim.scope)
     }
 
-    pub(super) fn engine(&self) -> &'a Engine {
-        self.engine
+    pub(super) fn resources(&self) -> &'a Resources {
+        self.resources
     }
 
     pub(super) fn connectors(&self) -> &'a Connectors {
-        &self.engine.connectors
+        &self.resources.connectors
     }
 
     /// How often the piece of work was tried, this time among them.
@@ -123,7 +123,7 @@ impl<'a> Turn<'a> {
 
     /// Whether it is not tried again where it fails in passing.
     pub(super) fn is_last_try(&self) -> bool {
-        self.tries() >= self.engine.settings.tries
+        self.tries() >= self.resources.settings.tries
     }
 
     /// Moves the campaign on.
@@ -150,18 +150,18 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Waits for the outside world without keeping anybody from their turn. Broken off when the server stops.
-    pub(super) async fn outside<T>(&mut self, call: impl Future<Output = T>) -> Result<T, StepError> {
+    /// Makes an external call without keeping anybody from their turn. Broken off when the server stops or the campaign ends.
+    pub(super) async fn external_call<T>(&mut self, call: impl Future<Output = T>) -> Result<T, StepError> {
         self.place = None;
         let result = tokio::select! {
-            () = self.engine.stop.cancelled() => Err(StepError::Stopping),
+            () = self.resources.stop.cancelled() => Err(StepError::Stopping),
             () = self.job.ended.cancelled() => Err(StepError::Store(StoreError::NotRunning)),
             result = async {
-                let _turn = self.engine.outside.take(self.scope().tenant()).await;
+                let _turn = self.resources.external_calls.take(self.scope().tenant()).await;
                 call.await
             } => Ok(result),
         };
-        self.place = self.engine.workers.clone().acquire_owned().await.ok();
+        self.place = self.resources.workers.clone().acquire_owned().await.ok();
         result
     }
 
@@ -169,19 +169,19 @@ impl<'a> Turn<'a> {
     pub(super) async fn read_page(&mut self, url: &Url) -> Result<Result<(Fetched, Page), ConnectError>, StepError> {
         let alone = self.job.claim.suspicion.reads_alone;
         let fetch = self.connectors().fetch.clone();
-        let (engine, ended) = (self.engine, self.job.ended.clone());
+        let (resources, ended) = (self.resources, self.job.ended.clone());
         let lease = self.lease().clone();
         let store = self.store();
-        self.outside(async {
+        self.external_call(async {
             if !alone {
                 let mut fetched = match fetch.fetch(url).await {
                     Ok(fetched) => fetched,
                     Err(error) => return Ok(Err(error)),
                 };
-                let _right = engine.reading.right(false).await;
+                let _right = resources.reading.right(false).await;
                 return Ok(Ok(read(&mut fetched, ended).await.map(|page| (fetched, page))?));
             }
-            let _right = engine.reading.right(true).await;
+            let _right = resources.reading.right(true).await;
             store.write(ReadsAlone { lease: lease.clone(), begins: true }).await?;
             let read = match fetch.fetch(url).await {
                 Ok(mut fetched) => read(&mut fetched, ended).await.map(|page| Ok((fetched, page))),
@@ -231,12 +231,12 @@ impl<'a> Turn<'a> {
 
     async fn hold(&self, campaign: Option<&Campaign>, reason: &str) -> Verdict {
         let (tenant, id) = (self.scope().tenant(), &self.lease().campaign);
-        if self.engine.holds.set(tenant, id, reason)
+        if self.resources.holds.set(tenant, id, reason)
             && let Some(campaign) = campaign
         {
             let work = Work::Hold { reason: reason.to_owned() };
             if self.advance(campaign.current_step, work, Vec::new(), Next::Stay).await.is_ok() {
-                self.engine.holds.told(tenant, id);
+                self.resources.holds.told(tenant, id);
             }
         }
         Verdict::Later(self.wait())
@@ -244,7 +244,7 @@ impl<'a> Turn<'a> {
 
     /// After a turn that went well.
     async fn unhold(&self, step: StepId) {
-        if self.engine.holds.clear(self.scope().tenant(), &self.lease().campaign) {
+        if self.resources.holds.clear(self.scope().tenant(), &self.lease().campaign) {
             let work = Work::Hold { reason: String::new() };
             // Where the campaign has moved on meanwhile, its next events say so.
             let _ = self.advance(step, work, Vec::new(), Next::Stay).await;
@@ -276,7 +276,7 @@ impl<'a> Turn<'a> {
     }
 
     fn wait(&self) -> Duration {
-        wait_before(self.engine.settings.retry, self.job.tries)
+        wait_before(self.resources.settings.retry, self.job.tries)
     }
 }
 

@@ -37,13 +37,13 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
         campaign,
         store.agent_config().await?.settings,
         store.findings(&campaign.id).await?.analysis.unwrap_or_default(),
-        turn.engine().invents_sender(),
+        turn.resources().settings.invents_sender,
     )?;
 
     let log = if from == 0 { vec![format!("from {}", letterhead.from())] } else { Vec::new() };
     // Places may be empty where a prospect is gone for good.
     let done = prospects.last().map_or(of, |(position, _)| position + 1);
-    let write = |(position, p): &(u32, Prospect)| letterhead.write(*position, p, turn.engine().store.ids());
+    let write = |(position, p): &(u32, Prospect)| letterhead.write(*position, p, turn.resources().store.ids());
     let emails: Vec<_> = prospects.iter().map(write).collect();
     let next = if done >= of {
         let written = campaign.emails.generated() as usize + emails.len();

@@ -68,7 +68,7 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
 
 async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
     let claim = Claim { scope: turn.scope().clone(), lease: turn.lease().clone(), suspicion: Suspicion::default() };
-    settle(&turn.engine().store, turn.connectors(), &claim).await
+    settle(&turn.resources().store, turn.connectors(), &claim).await
 }
 
 /// The next e-mail to send, if it was asked for.

@@ -15,7 +15,7 @@ const STEP: StepId = StepId::ProspectSearch;
 pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), StepError> {
     let store = turn.store();
     let strategy = store.findings(&campaign.id).await?.strategy.unwrap_or_default();
-    let now = turn.engine().store.ids().now();
+    let now = turn.resources().store.ids().now();
     let settings = &campaign.settings;
     let rank = |prospect| rank(prospect, &strategy);
     let (ranked, counts) = store.choose(&settings.recipients, settings.max_prospects, now, rank).await?;

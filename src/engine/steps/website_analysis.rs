@@ -38,7 +38,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     log.push(told(&home));
     let mut pages = vec![page];
 
-    let others = turn.engine().settings.max_pages.saturating_sub(1);
+    let others = turn.resources().settings.max_pages.saturating_sub(1);
     for link in pages_to_read(&pages[0], others) {
         let Ok(link) = Url::parse(&link) else { continue };
         match turn.read_page(&link).await?.and_then(of_company) {
