@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::Args;
+use crate::args::Args;
 use crate::data::{Data, Tenant, prospect};
 use crate::report::{Floor, Report};
 use crate::servers::Server;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use herald::pb;
 use tonic::Code;
 
-use crate::Args;
+use crate::args::Args;
 use crate::data::{Data, GET, LIST, get};
 use crate::draws::Draws;
 use crate::generator::{Call, Grpc, Outcome, framed};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use herald::pb;
 
-use crate::Args;
+use crate::args::Args;
 use crate::data::{Data, GET, LIST, get};
 use crate::draws::Draws;
 use crate::generator::{Call, Grpc, Target, framed, in_flight};

@@ -12,7 +12,7 @@ use http::Method;
 use jsonwebtoken::EncodingKey;
 use tempfile::TempDir;
 
-use crate::Args;
+use crate::args::Args;
 use crate::collector::Collector;
 use crate::data::{CREATE, Data, GET, LIST, Tenant, get, prospect, prospect_json};
 use crate::draws::Draws;
