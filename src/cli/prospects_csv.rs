@@ -142,7 +142,7 @@ impl Batches {
             let mut cells = Cells::new(file, separator);
             match header(&mut cells) {
                 Ok(header) => {
-                    let score = (columns::known(&header, args), header.len());
+                    let score = (columns::known(&header, &args.map), header.len());
                     if best.as_ref().is_none_or(|(known, ..)| score > *known) {
                         best = Some((score, cells, header));
                     }
@@ -162,7 +162,8 @@ impl Batches {
         if header.is_empty() {
             bail!("{name} is empty; its first line must name the columns, of which \"email\" is required");
         }
-        let columns = Columns::new(&header, args).map_err(|what| anyhow!("{name}:{}: {what}", header.line()))?;
+        let columns = Columns::new(&header, &args.map, args.strict)
+            .map_err(|what| anyhow!("{name}:{}: {what}", header.line()))?;
         Ok(Self { name, cells, columns, row: cells::Row::default(), nameless: Vec::new(), left_over: None })
     }
 

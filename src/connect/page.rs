@@ -26,11 +26,10 @@ use url::Url;
 use crate::domain::text::cut;
 use crate::domain::website::Page;
 use effort::Effort;
-use plain::tidy;
+use plain::{LONGEST, tidy};
 
-/// The most pieces of each kind, and the longest piece in characters.
+/// The most pieces of each kind.
 const MOST: usize = 500;
-const LONGEST: usize = 2_000;
 /// The bytes of all pieces.
 const ALL_TEXT: usize = 512 * 1024;
 /// The most nodes that one piece of text is gathered from.

@@ -80,6 +80,11 @@ pub fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A Chinese character, which is a word by itself.
+pub fn is_chinese(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}')
+}
+
 const POP_FORMAT: char = '\u{202c}';
 const POP_ISOLATE: char = '\u{2069}';
 /// Deeper ones have no effect in any case (UAX #9, BD2: 125).

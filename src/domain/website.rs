@@ -16,7 +16,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::text::cut;
+use super::text::{cut, is_chinese};
+use page::is_audience_heading;
 pub use page::{Entity, Guard, Link, Page, Role, Section, Signs};
 pub use seen::{Seen, seen};
 use sources::Sources;
@@ -364,29 +365,6 @@ fn audiences(pages: &[Page], sources: &mut Sources) -> Vec<Audience> {
     found
 }
 
-fn is_audience_heading(heading: &str) -> bool {
-    const HEADINGS: [&str; 16] = [
-        "who it is for",
-        "who it's for",
-        "who is it for",
-        "who we serve",
-        "who we help",
-        "who we work with",
-        "built for",
-        "made for",
-        "designed for",
-        "industries",
-        "our customers",
-        "für wen",
-        "branchen",
-        "适用",
-        "面向",
-        "服务对象",
-    ];
-    let heading = heading.to_lowercase();
-    HEADINGS.iter().any(|h| heading.starts_with(h) || (!h.is_ascii() && heading.contains(h)))
-}
-
 /// "For greenhouse growers" → "greenhouse growers".
 fn for_whom(heading: &str) -> Option<&str> {
     let rest = heading.strip_prefix("For ").or_else(|| heading.strip_prefix("Für "))?;
@@ -471,8 +449,4 @@ fn is_common_heading(text: &str) -> bool {
     ];
     let lower = text.to_lowercase();
     text.chars().count() > 160 || WORDS.iter().any(|word| lower.contains(word)) || WHOLE.contains(&lower.as_str())
-}
-
-fn is_chinese(c: char) -> bool {
-    matches!(c, '\u{3400}'..='\u{9fff}')
 }

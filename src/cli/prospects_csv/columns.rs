@@ -3,7 +3,6 @@
 //! What a person says comes first. Names and places of several columns are joined; for any other field two columns are an
 //! error, since one of them would be lost without a word. What has no place is left out, and told.
 
-use super::CsvArgs;
 use super::cells::Row;
 use super::fields::COLUMNS;
 use super::synonyms::{Part, Place, letters, place};
@@ -63,11 +62,8 @@ fn target(field: &str) -> Option<Place> {
 }
 
 /// How many columns of a header have a place: of several ways to take it apart, the one with the most is right.
-pub(super) fn known(header: &Row, args: &CsvArgs) -> usize {
-    header
-        .cells()
-        .filter(|name| place(name).is_some() || args.map.iter().any(|(column, _)| is_named(column, name)))
-        .count()
+pub(super) fn known(header: &Row, map: &[(String, String)]) -> usize {
+    header.cells().filter(|name| place(name).is_some() || map.iter().any(|(column, _)| is_named(column, name))).count()
 }
 
 fn is_named(column: &str, name: &str) -> bool {
@@ -76,9 +72,9 @@ fn is_named(column: &str, name: &str) -> bool {
 
 impl Columns {
     /// Those of a header; the error says what is wrong with it.
-    pub(super) fn new(header: &Row, args: &CsvArgs) -> Result<Self, String> {
+    pub(super) fn new(header: &Row, map: &[(String, String)], strict: bool) -> Result<Self, String> {
         let names: Vec<_> = header.cells().map(|name| cut(name, MOST_OF_A_NAME).to_owned()).collect();
-        let said = said(header, args, &names)?;
+        let said = said(header, map, &names)?;
         let places: Vec<_> = said
             .iter()
             .zip(header.cells())
@@ -124,7 +120,7 @@ impl Columns {
                 list(columns.names.iter().map(String::as_str))
             ));
         }
-        if args.strict && !columns.left_out.is_empty() {
+        if strict && !columns.left_out.is_empty() {
             return Err(format!("{}, and --strict is given", columns.told(&[])));
         }
         Ok(columns)
@@ -205,9 +201,9 @@ fn outdone(parts: &mut Vec<(Part, usize)>, is_unsaid: impl Fn(usize) -> bool) ->
 }
 
 /// What is said of each column.
-fn said(header: &Row, args: &CsvArgs, names: &[String]) -> Result<Vec<Said>, String> {
+fn said(header: &Row, map: &[(String, String)], names: &[String]) -> Result<Vec<Said>, String> {
     let mut said = vec![Said::Nothing; header.len()];
-    for (column, field) in &args.map {
+    for (column, field) in map {
         let mut found: Vec<_> = (0..header.len()).filter(|i| header.cell(*i) == column).collect();
         if found.is_empty() {
             found = (0..header.len()).filter(|i| is_named(column, header.cell(*i))).collect();

@@ -3,8 +3,8 @@
 use ego_tree::iter::Edge;
 use scraper::{ElementRef, Html, Node};
 
-use super::plain::tidy;
-use super::{LONGEST, MOST, PIECE_NODES, Reader, is_hidden, is_named, level, plain_host};
+use super::plain::{LONGEST, tidy};
+use super::{MOST, PIECE_NODES, Reader, is_hidden, is_named, level, plain_host};
 use crate::domain::text::cut;
 use crate::domain::website::{Link, Section};
 

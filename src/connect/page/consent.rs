@@ -7,7 +7,8 @@
 use ego_tree::{NodeId, NodeRef};
 use scraper::{ElementRef, Html, Node};
 
-use super::{LONGEST, PIECE_NODES, Reader, is_named};
+use super::plain::LONGEST;
+use super::{PIECE_NODES, Reader, is_named};
 use crate::domain::text::cut;
 use crate::domain::website::consent as words;
 

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::effort::Effort;
 use super::kinds;
-use super::plain::plain;
-use super::{LONGEST, MOST, absolute, plain_host};
+use super::plain::{LONGEST, plain};
+use super::{MOST, absolute, plain_host};
 use crate::domain::text::cut;
 use crate::domain::website::{Entity, Role};
 

@@ -3,8 +3,8 @@
 use scraper::{ElementRef, Html};
 use serde_json::Value;
 
-use super::plain::tidy;
-use super::{LONGEST, Reader, graph, json_ld, marks};
+use super::plain::{LONGEST, tidy};
+use super::{Reader, graph, json_ld, marks};
 use crate::domain::text::cut;
 use crate::domain::website::Entity;
 

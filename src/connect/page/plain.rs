@@ -6,8 +6,10 @@ use html5ever::TokenizerResult;
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::{BufferQueue, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 
-use super::LONGEST;
 use crate::domain::text::{self, cut};
+
+/// The longest piece of text, in characters.
+pub(super) const LONGEST: usize = 2_000;
 
 /// What is escaped once more than it should be, is found so twice at most: by a template and by whoever filled it.
 const UNESCAPES: usize = 2;

@@ -4,6 +4,8 @@
 //! their accents, and German umlauts as they are written where a keyboard has none; traditional Chinese characters as
 //! simplified ones. Only characters that stand in the phrase tables need their pair here.
 
+use crate::domain::text::is_chinese;
+
 /// Pairs of a traditional character and the simplified one.
 const TRADITIONAL: &str = "\
     請请閱阅發发郵邮係系繫系絡络別别勿勿訂订從从單单數数據据庫库刪删個个資资訊讯來来給给聯联騷骚擾扰煩烦寫写電电話话\
@@ -53,11 +55,6 @@ pub(super) fn fold(text: &str) -> String {
         }
     }
     out
-}
-
-/// Whether the character is a word by itself.
-pub(super) fn is_chinese(c: char) -> bool {
-    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}')
 }
 
 /// The full-width character as ASCII has it.

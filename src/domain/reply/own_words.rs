@@ -14,6 +14,7 @@ mod forms;
 
 use super::fold::fold;
 use super::ways_out;
+use crate::domain::text::is_chinese;
 use forms::{
     ATTRIBUTIONS, CLOSINGS, DEVICES, FIELDS, FIRST_PERSON, FOOTER_WORDS, FOOTERS, Field, LIGHT_CLOSINGS, LINKS,
     POSTSCRIPTS, TITLES, UNSUBSCRIBING,
@@ -355,7 +356,7 @@ impl<'a> Line<'a> {
     fn is_name(&self) -> bool {
         let words: Vec<_> = self.raw.split_whitespace().collect();
         let named = |word: &&str| word.starts_with(char::is_uppercase) || word.starts_with(['(', '|']);
-        let chinese = self.raw.trim().chars().count() <= 4 && self.raw.trim().chars().all(super::fold::is_chinese);
+        let chinese = self.raw.trim().chars().count() <= 4 && self.raw.trim().chars().all(is_chinese);
         chinese || words.len() <= 4 && words.iter().all(named) && !self.raw.contains(['.', '!', '?'])
     }
 }

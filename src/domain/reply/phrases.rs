@@ -17,7 +17,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-use super::fold::{fold, is_chinese};
+use super::fold::fold;
+use crate::domain::text::is_chinese;
 
 /// What a phrase says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,10 +5,9 @@
 
 use url::Url;
 
-use super::is_chinese;
 use super::page::{Entity, Page, Role};
 use super::sources::FoundIn;
-use crate::domain::text::cut;
+use crate::domain::text::{cut, is_chinese};
 
 /// In characters.
 const LONGEST: usize = 80;

@@ -1,7 +1,5 @@
 //! What one page says, before any judgement. Reading HTML is `connect`'s; this is what it reads a page into.
 
-use super::is_audience_heading;
-
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
     pub url: String,
@@ -122,4 +120,28 @@ impl Page {
             of_customers.is_none()
         })
     }
+}
+
+/// Whether what follows says whom the company serves.
+pub(super) fn is_audience_heading(heading: &str) -> bool {
+    const HEADINGS: [&str; 16] = [
+        "who it is for",
+        "who it's for",
+        "who is it for",
+        "who we serve",
+        "who we help",
+        "who we work with",
+        "built for",
+        "made for",
+        "designed for",
+        "industries",
+        "our customers",
+        "für wen",
+        "branchen",
+        "适用",
+        "面向",
+        "服务对象",
+    ];
+    let heading = heading.to_lowercase();
+    HEADINGS.iter().any(|h| heading.starts_with(h) || (!h.is_ascii() && heading.contains(h)))
 }

@@ -8,7 +8,7 @@ mod signs;
 
 use super::page::{Guard, Page, Section};
 use super::{consent, is_boilerplate};
-use crate::domain::text::cut;
+use crate::domain::text::{cut, is_chinese};
 use signs::{
     CHALLENGE_TEXTS, CHALLENGE_TITLES, COMING_SOON, DEFAULT_HEADINGS, DEFAULTS, ERROR_TEXTS, ERRORS, GUARDS, LISTINGS,
     MAINTENANCE, PARKED,
@@ -260,7 +260,7 @@ fn quote(text: &str) -> String {
 
 fn letters(text: &str) -> usize {
     // A character of Chinese says as much as a few letters.
-    text.chars().filter(|c| c.is_alphabetic()).map(|c| if super::is_chinese(c) { 3 } else { 1 }).sum()
+    text.chars().filter(|c| c.is_alphabetic()).map(|c| if is_chinese(c) { 3 } else { 1 }).sum()
 }
 
 fn letters_of_thing(description: &str) -> bool {
