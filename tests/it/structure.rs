@@ -1,5 +1,8 @@
 //! What holds for the code as a whole: every SQL text finds its rows through an index that begins with the tenant, every
-//! method has an access option, scopes are minted in the named places alone, modules import only from below.
+//! method has an access option, scopes are minted in the named places alone, modules import only from below, no files take
+//! from each other in a circle.
+
+mod circles;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,7 @@ use prost_reflect::DescriptorPool;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use crate::support::TestApp;
+use circles::Ties;
 
 #[tokio::test]
 async fn every_tenant_query_reaches_every_table_through_an_index_on_the_tenant() {
@@ -193,20 +197,23 @@ fn every_id_field_of_a_request_says_what_it_names() {
 #[test]
 fn scopes_are_minted_in_the_named_places_alone() {
     let mints: Vec<_> =
-        sources().into_iter().filter(|(_, text)| text.contains("Scope::mint(")).map(|(path, _)| path).collect();
+        sources("src").into_iter().filter(|(_, text)| text.contains("Scope::mint(")).map(|(path, _)| path).collect();
     assert_eq!(
         mints,
         ["src/auth/mod.rs", "src/engine/board.rs", "src/store/leases.rs"],
         "engine/board.rs: in its tests"
     );
-    let callers: Vec<_> =
-        sources().into_iter().filter(|(_, text)| text.contains("Caller::verified(")).map(|(path, _)| path).collect();
+    let callers: Vec<_> = sources("src")
+        .into_iter()
+        .filter(|(_, text)| text.contains("Caller::verified("))
+        .map(|(path, _)| path)
+        .collect();
     assert_eq!(callers, ["src/auth/mod.rs"]);
 }
 
 #[test]
 fn sql_stays_in_the_store_and_paths_in_files() {
-    for (path, text) in sources() {
+    for (path, text) in sources("src") {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         if !path.starts_with("src/store/") {
             assert!(!code.contains("SELECT "), "{path} has SQL");
@@ -258,30 +265,56 @@ const RANKS: &[&[&str]] = &[
     &["cli"],
 ];
 
+/// Modules without a rank: what unit tests share, and the roots of the library and the program.
+const UNRANKED: &[&str] = &["testing", "lib", "main"];
+
+/// Folders whose circles are not looked for.
+const CIRCLES_ALLOWED_IN: &[&str] = &["src/store/"];
+
 #[test]
 fn modules_import_only_from_ranks_below() {
     let rank: BTreeMap<_, _> =
         RANKS.iter().enumerate().flat_map(|(i, row)| row.iter().map(move |name| (*name, i))).collect();
-    for (path, text) in sources() {
+    let sources = sources("src");
+    let (_, root) = sources.iter().find(|(path, _)| path == "src/lib.rs").expect("the library's root");
+    let declared = root.lines().filter_map(|line| line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod "));
+    for module in declared.map(|name| name.trim_end_matches(';')) {
+        assert!(rank.contains_key(module) || UNRANKED.contains(&module), "src/lib.rs: give {module} a rank in RANKS");
+    }
+    for (path, text) in sources {
         let own = path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default().to_owned();
-        let Some(mine) = rank.get(own.as_str()) else { continue };
+        if UNRANKED.contains(&own.as_str()) {
+            continue;
+        }
+        let Some(mine) = rank.get(own.as_str()) else { panic!("{path}: give {own} a rank in RANKS") };
         let code: String =
             text.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
         for part in code.split("crate::").skip(1) {
             let used: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // What is no module is a macro.
             let Some(theirs) = rank.get(used.as_str()) else { continue };
             assert!(used == own || theirs < mine, "{path} imports crate::{used}, which does not stand below {own}");
         }
     }
 }
 
-/// The path, from the project's folder, and the text of every source file, sorted.
-pub fn sources() -> Vec<(String, String)> {
+#[test]
+fn no_files_take_from_each_other_in_a_circle() {
+    for (folder, root) in [("src", "src/lib.rs"), ("bench/src", "bench/src/main.rs")] {
+        let ties = Ties::read(root, &sources(folder));
+        assert!(ties.count() > 40, "{folder}: paths are followed to the files that they name");
+        let circles = ties.without(CIRCLES_ALLOWED_IN).circles();
+        assert!(circles.is_empty(), "move what ties them to where both can take it from:\n{}", circles.join("\n"));
+    }
+}
+
+/// The path, from the project's folder, and the text of every source file of a folder, sorted.
+pub fn sources(folder: &str) -> Vec<(String, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut out = Vec::new();
-    collect(&root, &root.join("src"), &mut out);
+    collect(&root, &root.join(folder), &mut out);
     out.sort();
-    assert!(out.len() > 40, "the sources are found");
+    assert!(out.len() > 10, "the sources are found");
     out
 }
 
