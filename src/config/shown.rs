@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use url::Url;
 
-use super::Secret;
+use super::secret::Secret;
 
 /// The URL with `***` in place of its user and password, and of what follows a question mark, where keys may stand too. What
 /// is no URL, or may have a part of a password behind its host, is shown as `***` whole.

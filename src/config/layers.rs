@@ -1,0 +1,438 @@
+//! The settings from all their sources: defaults, a TOML file, the environment and flags, of which each overrides the one before.
+//!
+//! `--config` or `HERALD_CONFIG` names the file. The environment variable of a setting is `HERALD_` and the setting's path in upper
+//! case, such as `HERALD_AUTH_HS256_SECRET` for `hs256_secret` in `[auth]`. Herald refuses unknown settings, so that a misspelt one
+//! is not silently the default. Of a file that it cannot read it tells the place alone: the line that is wrong may be the one with
+//! a secret in it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::links::is_service_link;
+use super::{Config, ConfigError};
+
+/// The settings before they are checked, each with where its value came from.
+pub struct Layers {
+    values: Value,
+    origins: BTreeMap<String, String>,
+    file_holds_secret: bool,
+    service_links: Vec<String>,
+}
+
+const REDIS_URL: &str = "REDIS_URL";
+const FILE: &str = "configuration file";
+
+/// Environment variables of ours that are not settings of the server.
+const NOT_SETTINGS: &[&str] = &[
+    "HERALD_CONFIG",
+    "HERALD_SERVER",
+    "HERALD_TOKEN",
+    "HERALD_USER",
+    "HERALD_CA",
+    "HERALD_CLIENT_CERTIFICATE",
+    "HERALD_CLIENT_KEY",
+    "HERALD_CRASH_AT",
+    "HERALD_CRASH_ON",
+    "HERALD_NEW_MASTER_KEY",
+];
+
+// === impl Config ===
+
+impl Config {
+    /// The settings of [`Layers::read`]. Call [`Config::validate`] before use.
+    pub fn load(
+        file: Option<&str>,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
+        Layers::read(file, env, flags)?.config()
+    }
+}
+
+// === impl Layers ===
+
+impl Layers {
+    /// Puts together the defaults, the text of a TOML file, the environment, and then `flags` (paths such as `data_dir`
+    /// with their values).
+    pub fn read(
+        file: Option<&str>,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
+        let defaults = serde_json::to_value(Config::default()).map_err(|e| ConfigError(e.to_string()))?;
+        let mut paths = BTreeMap::new();
+        list_paths(&defaults, "", &mut paths);
+        let origins = paths.values().map(|path| (path.clone(), "default".to_owned())).collect();
+        let mut layers = Self { values: defaults, origins, file_holds_secret: false, service_links: Vec::new() };
+        if let Some(text) = file {
+            let table: Value = toml::from_str(text).map_err(|error| misplaced(text, &error))?;
+            same_kinds(&layers.values, &table, "")?;
+            let mut set_there = BTreeMap::new();
+            list_paths(&table, "", &mut set_there);
+            layers.origins.extend(set_there.into_values().map(|path| (path, FILE.to_owned())));
+            merge(&mut layers.values, table);
+            layers.file_holds_secret = layers.holds_secret()?;
+        }
+        for (name, value) in env {
+            // The name that Redis has almost everywhere; ours comes before it.
+            if name == REDIS_URL {
+                if layers.origins.get("cache.url").is_none_or(|origin| origin != "HERALD_CACHE_URL") {
+                    set(&mut layers.values, "cache.url", &value, &name)?;
+                    layers.origins.insert("cache.url".to_owned(), name);
+                }
+                continue;
+            }
+            if !name.starts_with("HERALD_") || NOT_SETTINGS.contains(&name.as_str()) {
+                continue;
+            }
+            let Some(path) = paths.get(&name) else {
+                if is_service_link(&name, &value) {
+                    layers.service_links.push(name);
+                    continue;
+                }
+                return Err(ConfigError(format!(
+                    "{name} is no setting of Herald{}; see docs/configuration.md",
+                    instead(&name)
+                )));
+            };
+            set(&mut layers.values, path, &value, &name)?;
+            layers.origins.insert(path.clone(), name);
+        }
+        for (path, value) in flags {
+            let flag = format!("--{}", path.replace('_', "-"));
+            set(&mut layers.values, path, value, &flag)?;
+            layers.origins.insert((*path).to_owned(), flag);
+        }
+        Ok(layers)
+    }
+
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        serde_json::from_value(self.values.clone()).map_err(|error| {
+            let is_wrong = |path: &&String| self.alone(path).is_err();
+            let named = |path: &String| format!("{path} ({}): ", self.origins[path]);
+            let path = self.origins.keys().find(is_wrong).map(named).unwrap_or_default();
+            ConfigError(format!("{path}{error}"))
+        })
+    }
+
+    /// Whether the file sets something that is not shown, whatever came over it.
+    pub fn file_holds_secret(&self) -> bool {
+        self.file_holds_secret
+    }
+
+    /// The variables that look like settings and are an orchestrator's service links.
+    pub fn service_links(&self) -> &[String] {
+        &self.service_links
+    }
+
+    /// Whether anything that is set is not shown as it is.
+    fn holds_secret(&self) -> Result<bool, ConfigError> {
+        for path in self.origins.keys() {
+            let set = at(&self.values, path);
+            let Ok(config) = self.alone(path) else { continue };
+            let config = serde_json::to_value(config).map_err(|e| ConfigError(e.to_string()))?;
+            if at(&config, path) != set && at(&config, path).to_string().contains("***") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The defaults but for the setting at this path.
+    fn alone(&self, path: &str) -> serde_json::Result<Config> {
+        let mut values = serde_json::to_value(Config::default())?;
+        let place = path.split('.').try_fold(&mut values, |place, key| place.get_mut(key));
+        if let Some(place) = place {
+            *place = at(&self.values, path).clone();
+        }
+        serde_json::from_value(values)
+    }
+
+    /// Every setting by its path, with its value and where that came from. Secrets are hidden.
+    pub fn entries(&self) -> Result<Vec<(&str, Value, &str)>, ConfigError> {
+        let values = serde_json::to_value(self.config()?).map_err(|e| ConfigError(e.to_string()))?;
+        let entry = |(path, origin)| (String::as_str(path), at(&values, path).clone(), String::as_str(origin));
+        Ok(self.origins.iter().map(entry).collect())
+    }
+
+    /// The same, each as a line of TOML with where it came from as a comment.
+    pub fn describe(&self) -> Result<String, ConfigError> {
+        let lines = self.entries()?.into_iter().map(|(path, value, origin)| format!("{path} = {value} # {origin}\n"));
+        Ok(lines.collect())
+    }
+}
+
+/// What is there at the path; null if nothing is.
+fn at<'a>(values: &'a Value, path: &str) -> &'a Value {
+    path.split('.').try_fold(values, |at, key| at.get(key)).unwrap_or(&Value::Null)
+}
+
+/// What is set in place of a variable that people try first.
+fn instead(name: &str) -> &'static str {
+    match name {
+        "HERALD_PORT" | "HERALD_HOST" | "HERALD_ADDRESS" => ", the address and port are HERALD_LISTEN",
+        _ => "",
+    }
+}
+
+/// Where in the file the error is, and which. As toml writes it the line would be shown as well.
+fn misplaced(text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    ConfigError(format!("the configuration file, line {line}, column {column}: {}", error.message()))
+}
+
+/// Refuses what in a file is of another kind than the setting, without repeating it.
+fn same_kinds(defaults: &Value, table: &Value, path: &str) -> Result<(), ConfigError> {
+    let kind = match (defaults, table) {
+        (Value::Object(known), Value::Object(found)) => {
+            // What is not known is refused later, by its name.
+            let known = found.iter().filter_map(|(key, value)| Some((key, known.get(key)?, value)));
+            for (key, default, value) in known {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                same_kinds(default, value, &path)?;
+            }
+            return Ok(());
+        }
+        (Value::Array(_), Value::Array(found)) if found.iter().all(Value::is_string) => return Ok(()),
+        (Value::String(_), Value::String(_)) | (Value::Bool(_), Value::Bool(_)) => return Ok(()),
+        (Value::Number(_), Value::Number(number)) if !number.is_f64() => return Ok(()),
+        (Value::Object(_), _) => "a table, as in [table]",
+        (Value::Array(_), _) => "a list of texts",
+        (Value::Bool(_), _) => "true or false",
+        (Value::Number(_), _) => "a whole number",
+        _ => "a text, in quotes",
+    };
+    Err(ConfigError(format!("the configuration file: {path} must be {kind}")))
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// The environment variable of every setting, with the setting's path.
+fn list_paths(values: &Value, prefix: &str, out: &mut BTreeMap<String, String>) {
+    if let Value::Object(map) = values {
+        for (key, value) in map {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            list_paths(value, &path, out);
+        }
+    } else {
+        out.insert(format!("HERALD_{}", prefix.to_uppercase().replace('.', "_")), prefix.to_owned());
+    }
+}
+
+/// Sets the value at `path` from a text, read as what is there now. The error names the setting and where the text is from.
+fn set(values: &mut Value, path: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    let refuse = |what: String| ConfigError(format!("{path} ({origin}): {what}"));
+    let mut place = values;
+    for key in path.split('.') {
+        place = place.get_mut(key).ok_or_else(|| refuse("is no setting".to_owned()))?;
+    }
+    *place = match place {
+        Value::Bool(_) => match text {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" | "" => Value::Bool(false),
+            _ => return Err(refuse(format!("{text:?} is neither true nor false"))),
+        },
+        Value::Number(_) => text.parse::<u64>().map_err(|_| refuse(format!("{text:?} is no whole number")))?.into(),
+        Value::Array(_) => text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(Value::from).collect(),
+        _ => Value::from(text),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn load(file: Option<&str>, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let flags: Vec<_> = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        Config::load(file, env, &flags)
+    }
+
+    #[test]
+    fn flags_come_before_environment_before_file_before_defaults() {
+        let file = "data_dir = 'file'\nlisten = '127.0.0.1:1'\n[fetch]\nmax_pages = 2\n";
+        let env = [("HERALD_DATA_DIR", "env"), ("HERALD_LISTEN", "127.0.0.1:2"), ("PATH", "/bin")];
+        let config = load(Some(file), &env, &[("listen", "127.0.0.1:3")]).expect("valid");
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.data_dir, PathBuf::from("env"));
+        assert_eq!(config.fetch.max_pages, 2);
+        assert_eq!(config.engine.workers, 16);
+    }
+
+    #[test]
+    fn values_of_every_kind_are_read_from_the_environment() {
+        let env = [
+            ("HERALD_DEV", "true"),
+            ("HERALD_SERVER_CORS_ORIGINS", "https://a.example, https://b.example"),
+            ("HERALD_AUTH_HS256_SECRET", "s"),
+            ("HERALD_ENGINE_WORKERS", "3"),
+        ];
+        let config = load(None, &env, &[]).expect("valid");
+        assert!(config.dev);
+        assert_eq!(config.server.cors_origins, ["https://a.example", "https://b.example"]);
+        assert_eq!((config.auth.hs256_secret.expose(), config.engine.workers), ("s", 3));
+        assert!(!format!("{config:?}").contains("\"s\""), "secrets are not printed");
+    }
+
+    #[test]
+    fn the_settings_in_force_are_described_with_where_they_came_from_and_without_secrets() {
+        let env = [("HERALD_AUTH_HS256_SECRET", "s3cret"), ("HERALD_ENGINE_WORKERS", "3")];
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let flags = [("listen", "127.0.0.1:3".to_owned())];
+        let layers = Layers::read(Some("[fetch]\nmax_pages = 2\n"), env, &flags).expect("valid");
+        let text = layers.describe().expect("valid");
+        for line in [
+            "auth.hs256_secret = \"***\" # HERALD_AUTH_HS256_SECRET",
+            "engine.workers = 3 # HERALD_ENGINE_WORKERS",
+            "fetch.max_pages = 2 # configuration file",
+            "listen = \"127.0.0.1:3\" # --listen",
+            "master_key = \"\" # default",
+            "auth.admin_roles = [\"admin\",\"org:admin\"] # default",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in:\n{text}");
+        }
+        assert!(!text.contains("s3cret"));
+        let read_back: Value = toml::from_str(&text).expect("it is TOML");
+        assert_eq!(read_back["engine"]["workers"], 3);
+    }
+
+    #[test]
+    fn urls_are_described_without_their_user_and_with_their_host() {
+        let shown = |name: &str, url: &str| {
+            let layers = Layers::read(None, [(name.to_owned(), url.to_owned())], &[]).expect("valid");
+            layers.describe().expect("valid")
+        };
+        for (url, told) in [
+            ("redis://redis:6379", "redis://redis:6379"),
+            ("redis://herald:s3cret@redis:6379/2", "redis://***@redis:6379/2"),
+            ("rediss://:s3cret@redis.example", "rediss://***@redis.example"),
+            ("redis-cluster://herald@a:1?node=b:2&x=s3cret", "redis-cluster://***@a:1?***"),
+            // Where the password has what parts a URL, nobody knows where it ends.
+            ("redis://u:12/s3cret@redis", "***"),
+            ("redis://u:12#s3cret@redis", "***"),
+            ("redis://:s3cret/x@redis", "***"),
+            ("s3cret", "***"),
+        ] {
+            let text = shown("HERALD_CACHE_URL", url);
+            assert!(text.contains(&format!("cache.url = \"{told}\" # HERALD_CACHE_URL")), "{url}: {text}");
+            assert!(!text.contains("s3cret"));
+        }
+        let text = shown("HERALD_AUTH_JWKS_URL", "https://herald:s3cret@keys.example/jwks.json");
+        assert!(text.contains("auth.jwks_url = \"https://***@keys.example/jwks.json\""), "{text}");
+        let text = shown("HERALD_FILES_ENDPOINT", "https://herald:s3cret@s3.example:9000");
+        assert!(text.contains("files.endpoint = \"https://***@s3.example:9000\""), "{text}");
+        let text = shown("HERALD_FILES_URL", "s3://id:s3cret@bucket/prefix");
+        assert!(text.contains("files.url = \"s3://***@bucket/prefix\""), "{text}");
+        let text = shown("HERALD_SERVER_CORS_ORIGINS", "https://a.example,https://u:s3cret@b.example");
+        assert!(text.contains("[\"https://a.example\",\"https://***@b.example\"]"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_told_by_its_place_and_never_by_its_text() {
+        let told = |text: &str| load(Some(text), &[], &[]).expect_err(text).0;
+        let at = told("listen = '127.0.0.1:1'\n[auth]\nhs256_secret = \"s3cret\" x\n");
+        assert!(at.contains("line 3, column 25"), "{at}");
+        for (text, part) in [
+            ("[auth]\nhs256_secret = s3cret\n", "line 2"),
+            ("[auth]\nhs256_secret = \"s3cret\n", "line 2"),
+            ("[auth]\nhs256_secret \"s3cret\"\n", "line 2"),
+            ("[auth]\nhs256_secret = 's3cret\\'x'\n", "line 2"),
+            ("[auth]\nhs256_secret = \"s3\\cret\"\n", "line 2"),
+            ("[auth]\nhs256_secret = ''\nhs256_secret = 's3cret'\n", "line 3"),
+            ("[auth]\nhs256_secret = ['s3cret']\n", "auth.hs256_secret must be a text"),
+            ("[auth.hs256_secret]\ns3cret = 1\n", "auth.hs256_secret must be a text"),
+            ("auth = 's3cret'\n", "auth must be a table"),
+            ("[[auth]]\nhs256_secret = 's3cret'\n", "auth must be a table"),
+            ("[engine]\nworkers = 's3cret'\n", "engine.workers must be a whole number"),
+            ("[engine]\nworkers = 1.5\n", "engine.workers must be a whole number"),
+            ("dev = 's3cret'\n", "dev must be true or false"),
+            ("[auth]\nadmin_roles = 's3cret'\n", "auth.admin_roles must be a list of texts"),
+            ("[auth]\nadmin_roles = [['s3cret']]\n", "auth.admin_roles must be a list of texts"),
+        ] {
+            let error = told(text);
+            assert!(error.contains(part) && !error.contains("s3"), "{text}: {error}");
+        }
+        // Wherever a line with a secret breaks, it is not shown.
+        let line = "hs256_secret = \"s3cret-s3cret-s3cret\"";
+        for place in 0..line.len() {
+            for broken in ["\"", "'", "=", "[", "{", "\\", "\n", "#", "\u{1}", "]", ",", "."] {
+                let text = format!("[auth]\n{}{broken}{}\n", &line[..place], &line[place..]);
+                if let Err(error) = load(Some(&text), &[], &[]) {
+                    assert!(!error.0.contains("cret-"), "{text}: {error}");
+                }
+            }
+        }
+        for number in ["12345678", "-12345678", "1.2345678", "2345-06-07", "true"] {
+            let error = told(&format!("master_key = {number}\n"));
+            assert!(error.contains("master_key must be a text") && !error.contains("2345"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_told_with_its_setting_and_where_it_came_from() {
+        let error = load(None, &[("HERALD_ENGINE_TRIES", "99999999999")], &[]).expect_err("too large");
+        assert!(error.0.contains("engine.tries (HERALD_ENGINE_TRIES)"), "{error}");
+        let error = load(Some("log_format = 'xml'"), &[], &[]).expect_err("no such format");
+        assert!(error.0.contains("log_format (configuration file)"), "{error}");
+        let error = load(None, &[("HERALD_AUTH_TRUSTED_PEERS", "10.0.0.0/99")], &[]).expect_err("no network");
+        assert!(error.0.contains("auth.trusted_peers (HERALD_AUTH_TRUSTED_PEERS)"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_known_to_hold_a_secret_whatever_comes_over_it() {
+        let holds = |file: &str, env: &[(&str, &str)]| {
+            let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            Layers::read(Some(file), env, &[]).expect("valid").file_holds_secret()
+        };
+        for file in [
+            "master_key = 'k'",
+            "[auth]\nhs256_secret = 's'",
+            "[auth]\njwks_url = 'https://u:p@keys.example/'",
+            "[cache]\nurl = 'redis://:p@redis'",
+            "[files]\nsecret_access_key = 's'",
+            "[files]\naccess_key_id = 's'",
+            "listen = 'nowhere'\nmaster_key = 'k'",
+        ] {
+            let over = [("HERALD_MASTER_KEY", "x"), ("HERALD_LISTEN", "127.0.0.1:1"), ("HERALD_CACHE_URL", "")];
+            assert!(holds(file, &over), "{file}");
+        }
+        let none =
+            "listen = '127.0.0.1:1'\nmaster_key = ''\n[cache]\nurl = 'redis://redis:6379'\n[engine]\nworkers = 3";
+        assert!(!holds(none, &[("HERALD_MASTER_KEY", "x")]));
+    }
+
+    #[test]
+    fn the_usual_name_of_redis_is_taken_after_ours() {
+        let url = |env: &[(&str, &str)]| load(None, env, &[]).expect("valid").cache.url.expose().to_owned();
+        let (ours, usual) = (("HERALD_CACHE_URL", "redis://ours"), ("REDIS_URL", "redis://usual"));
+        assert_eq!(url(&[usual]), "redis://usual");
+        assert_eq!((url(&[ours, usual]), url(&[usual, ours])), ("redis://ours".to_owned(), "redis://ours".to_owned()));
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused_by_name() {
+        let error = load(None, &[("HERALD_DATADIR", "x")], &[]).expect_err("no such setting");
+        assert!(error.0.contains("HERALD_DATADIR"), "{error}");
+        let error = load(Some("[fetch]\nmax_page = 2"), &[], &[]).expect_err("no such setting");
+        assert!(error.0.contains("max_page"), "{error}");
+        let error = load(None, &[("HERALD_ENGINE_WORKERS", "many")], &[]).expect_err("no number");
+        assert!(error.0.contains("whole number"), "{error}");
+        let error = load(None, &[], &[("listen", "nowhere")]).expect_err("no address");
+        assert!(error.0.contains("socket address"), "{error}");
+    }
+}
