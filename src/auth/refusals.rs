@@ -9,41 +9,43 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::named_enum::named_enum;
 use crate::metrics::metrics;
 use crate::telemetry::CallId;
 
-/// What is wrong with credentials. The words are those of the log and of the metric's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// There are none.
-    Missing,
-    /// The header is there twice, is no text, or holds no token in three parts.
-    Malformed,
-    /// Another scheme than Bearer.
-    Scheme,
-    /// A token, where none are configured.
-    Unconfigured,
-    /// The header's `typ` is that of something else than a token for calls.
-    Type,
-    /// The header asks for an extension to be understood.
-    Critical,
-    /// Another algorithm than the key's.
-    Algorithm,
-    /// No key has the id that the header names.
-    Key,
-    Signature,
-    /// A claim is missing, is there twice, or is of the wrong type.
-    Claims,
-    Issuer,
-    Audience,
-    /// The authorized party, `azp`.
-    Party,
-    /// The session's tasks are not done.
-    Pending,
-    Expired,
-    NotYet,
-    /// The tenant that it names cannot be.
-    Tenant,
+named_enum! {
+    /// What is wrong with credentials. The words are those of the log and of the metric's label.
+    pub enum Cause {
+        /// There are none.
+        Missing = "missing",
+        /// The header is there twice, is no text, or holds no token in three parts.
+        Malformed = "malformed",
+        /// Another scheme than Bearer.
+        Scheme = "scheme",
+        /// A token, where none are configured.
+        Unconfigured = "unconfigured",
+        /// The header's `typ` is that of something else than a token for calls.
+        Type = "type",
+        /// The header asks for an extension to be understood.
+        Critical = "critical",
+        /// Another algorithm than the key's.
+        Algorithm = "algorithm",
+        /// No key has the id that the header names.
+        Key = "key",
+        Signature = "signature",
+        /// A claim is missing, is there twice, or is of the wrong type.
+        Claims = "claims",
+        Issuer = "issuer",
+        Audience = "audience",
+        /// The authorized party, `azp`.
+        Party = "party",
+        /// The session's tasks are not done.
+        Pending = "pending",
+        Expired = "expired",
+        NotYet = "not_yet",
+        /// The tenant that it names cannot be.
+        Tenant = "tenant",
+    }
 }
 
 /// Tells and counts what was refused.
@@ -64,52 +66,6 @@ struct Rate {
 
 /// The lines of one cause within a second, at most.
 const LINES: usize = 10;
-
-// === impl Cause ===
-
-impl Cause {
-    pub const ALL: [Self; 17] = [
-        Self::Missing,
-        Self::Malformed,
-        Self::Scheme,
-        Self::Unconfigured,
-        Self::Type,
-        Self::Critical,
-        Self::Algorithm,
-        Self::Key,
-        Self::Signature,
-        Self::Claims,
-        Self::Issuer,
-        Self::Audience,
-        Self::Party,
-        Self::Pending,
-        Self::Expired,
-        Self::NotYet,
-        Self::Tenant,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::Scheme => "scheme",
-            Self::Unconfigured => "unconfigured",
-            Self::Type => "type",
-            Self::Critical => "critical",
-            Self::Algorithm => "algorithm",
-            Self::Key => "key",
-            Self::Signature => "signature",
-            Self::Claims => "claims",
-            Self::Issuer => "issuer",
-            Self::Audience => "audience",
-            Self::Party => "party",
-            Self::Pending => "pending",
-            Self::Expired => "expired",
-            Self::NotYet => "not_yet",
-            Self::Tenant => "tenant",
-        }
-    }
-}
 
 // === impl Refusals ===
 

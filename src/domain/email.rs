@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{CampaignId, EmailId, ProspectId, TemplateId};
+use super::named_enum::named_enum;
 use super::paging::RowCursor;
 use super::reply::Intent;
 
@@ -14,22 +15,22 @@ pub const MAX_BODY: usize = 20_000;
 /// The longest Message-ID, in characters (RFC 5322, 2.1.1, of a line).
 pub const MAX_MESSAGE_ID: usize = 998;
 
-/// Where an e-mail stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EmailStatus {
-    AwaitingApproval,
-    Approved,
-    Rejected,
-    /// Handed to the mail connector, whose answer is not known yet.
-    Sending,
-    Sent,
-    Failed,
-    Skipped,
-    /// The process died in the middle of sending and the connector cannot tell what became of it.
-    Unknown,
-    /// Came from the prospect.
-    Received,
+named_enum! {
+    /// Where an e-mail stands.
+    pub enum EmailStatus {
+        AwaitingApproval = "awaiting_approval",
+        Approved = "approved",
+        Rejected = "rejected",
+        /// Handed to the mail connector, whose answer is not known yet.
+        Sending = "sending",
+        Sent = "sent",
+        Failed = "failed",
+        Skipped = "skipped",
+        /// The process died in the middle of sending and the connector cannot tell what became of it.
+        Unknown = "unknown",
+        /// Came from the prospect.
+        Received = "received",
+    }
 }
 
 /// An e-mail to a prospect, or from one.
@@ -102,40 +103,6 @@ impl Email {
     /// Where it stands among its prospect's, the newest first.
     pub fn place(&self) -> RowCursor {
         RowCursor { at: self.create_time.0, id: self.id.to_string() }
-    }
-}
-
-// === impl EmailStatus ===
-
-impl EmailStatus {
-    pub const ALL: [Self; 9] = [
-        Self::AwaitingApproval,
-        Self::Approved,
-        Self::Rejected,
-        Self::Sending,
-        Self::Sent,
-        Self::Failed,
-        Self::Skipped,
-        Self::Unknown,
-        Self::Received,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Unknown => "unknown",
-            Self::Received => "received",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod finding;
 pub mod id;
 pub mod json;
 pub mod mask;
+pub mod named_enum;
 pub mod names;
 pub mod paging;
 pub mod prospect;

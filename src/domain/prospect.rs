@@ -1,13 +1,12 @@
 //! Prospects: people at companies who may be written to.
 
-use serde::{Deserialize, Serialize};
-
 use super::address;
 use super::clock::Timestamp;
 use super::digest;
 use super::error::Violations;
 use super::id::{CampaignId, ProspectId};
 use super::mask::Mask;
+use super::named_enum::named_enum;
 use super::names;
 use super::paging::RowCursor;
 use super::reply::{Engagement, Intent};
@@ -17,15 +16,16 @@ use super::text;
 /// The most rows of one batch.
 pub const MAX_BATCH: usize = 1_000;
 
-/// How far things have gone with a prospect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProspectStatus {
-    #[default]
-    Discovered,
-    Contacted,
-    Replied,
-    Converted,
+named_enum! {
+    /// How far things have gone with a prospect.
+    #[derive(Default)]
+    pub enum ProspectStatus {
+        #[default]
+        Discovered = "discovered",
+        Contacted = "contacted",
+        Replied = "replied",
+        Converted = "converted",
+    }
 }
 
 /// What a tenant may write about a prospect.
@@ -326,25 +326,6 @@ impl ProspectOrder {
             ["priority_score", "desc"] => Ok(Self::MostUrgent),
             _ => Err("must be `create_time desc` or `priority_score desc`"),
         }
-    }
-}
-
-// === impl ProspectStatus ===
-
-impl ProspectStatus {
-    pub const ALL: [Self; 4] = [Self::Discovered, Self::Contacted, Self::Replied, Self::Converted];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Discovered => "discovered",
-            Self::Contacted => "contacted",
-            Self::Replied => "replied",
-            Self::Converted => "converted",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 }
 

@@ -13,53 +13,36 @@ mod ways_out;
 
 pub use judge::judge;
 
-use serde::{Deserialize, Serialize};
+use super::named_enum::named_enum;
 
-/// What the writer of a reply wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Intent {
-    Interested,
-    NotInterested,
-    /// Never to be written to again.
-    Unsubscribe,
-    Question,
-    /// A machine answered.
-    Away,
-    Other,
+named_enum! {
+    /// What the writer of a reply wants.
+    pub enum Intent {
+        Interested = "interested",
+        NotInterested = "not_interested",
+        /// Never to be written to again.
+        Unsubscribe = "unsubscribe",
+        Question = "question",
+        /// A machine answered.
+        Away = "away",
+        Other = "other",
+    }
 }
 
-/// How a prospect has taken to being written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Engagement {
-    None,
-    Awaiting,
-    Engaged,
-    Interested,
-    NotInterested,
+named_enum! {
+    /// How a prospect has taken to being written to.
+    pub enum Engagement {
+        None = "none",
+        Awaiting = "awaiting",
+        Engaged = "engaged",
+        Interested = "interested",
+        NotInterested = "not_interested",
+    }
 }
 
 // === impl Intent ===
 
 impl Intent {
-    pub const ALL: [Self; 6] =
-        [Self::Interested, Self::NotInterested, Self::Unsubscribe, Self::Question, Self::Away, Self::Other];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Interested => "interested",
-            Self::NotInterested => "not_interested",
-            Self::Unsubscribe => "unsubscribe",
-            Self::Question => "question",
-            Self::Away => "away",
-            Self::Other => "other",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|intent| intent.as_str() == name)
-    }
-
     /// Whether a person wrote it.
     pub fn is_personal(self) -> bool {
         self != Self::Away
@@ -69,18 +52,6 @@ impl Intent {
 // === impl Engagement ===
 
 impl Engagement {
-    pub const ALL: [Self; 5] = [Self::None, Self::Awaiting, Self::Engaged, Self::Interested, Self::NotInterested];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Awaiting => "awaiting",
-            Self::Engaged => "engaged",
-            Self::Interested => "interested",
-            Self::NotInterested => "not_interested",
-        }
-    }
-
     /// Follows from whether anything was sent, how many replies people wrote, and the last of them that says whether its
     /// writer wants more or not.
     pub fn of(sent: u32, replies: u32, decided: Option<Intent>) -> Self {

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A transition takes the state and may refuse, and then names what is allowed.
-use serde::{Deserialize, Serialize};
+
+use super::named_enum::named_enum;
 
 /// Where a campaign stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,49 +37,52 @@ pub enum Active {
     WaitingApproval,
 }
 
-/// What a caller can do with a campaign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
-    Pause,
-    Resume,
-    Cancel,
-    SelectTemplate,
-    ReviewEmails,
+named_enum! {
+    /// What a caller can do with a campaign.
+    pub enum Action {
+        Pause = "PAUSE",
+        Resume = "RESUME",
+        Cancel = "CANCEL",
+        SelectTemplate = "SELECT_TEMPLATE",
+        ReviewEmails = "REVIEW_EMAILS",
+    }
 }
 
-/// The six steps, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepId {
-    WebsiteAnalysis,
-    SearchStrategy,
-    ProspectSearch,
-    EmailGeneration,
-    EmailReview,
-    EmailSending,
+named_enum! {
+    /// The six steps, in order.
+    #[derive(PartialOrd, Ord)]
+    pub enum StepId {
+        WebsiteAnalysis = "website_analysis",
+        SearchStrategy = "search_strategy",
+        ProspectSearch = "prospect_search",
+        EmailGeneration = "email_generation",
+        EmailReview = "email_review",
+        EmailSending = "email_sending",
+    }
 }
 
-/// Where a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepStatus {
-    Pending,
-    InProgress,
-    Completed,
-    Failed,
-    Skipped,
-    /// Its campaign was cancelled while it was being worked on.
-    Cancelled,
+named_enum! {
+    /// Where a step stands.
+    pub enum StepStatus {
+        Pending = "pending",
+        InProgress = "in_progress",
+        Completed = "completed",
+        Failed = "failed",
+        Skipped = "skipped",
+        /// Its campaign was cancelled while it was being worked on.
+        Cancelled = "cancelled",
+    }
 }
 
-/// What a campaign is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Goal {
-    #[default]
-    Partnerships,
-    Customers,
-    Press,
+named_enum! {
+    /// What a campaign is for.
+    #[derive(Default)]
+    pub enum Goal {
+        #[default]
+        Partnerships = "partnerships",
+        Customers = "customers",
+        Press = "press",
+    }
 }
 
 /// A transition that a state does not allow.
@@ -203,90 +207,12 @@ impl From<Active> for CampaignState {
     }
 }
 
-// === impl Action ===
-
-impl Action {
-    pub const ALL: [Self; 5] = [Self::Pause, Self::Resume, Self::Cancel, Self::SelectTemplate, Self::ReviewEmails];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pause => "PAUSE",
-            Self::Resume => "RESUME",
-            Self::Cancel => "CANCEL",
-            Self::SelectTemplate => "SELECT_TEMPLATE",
-            Self::ReviewEmails => "REVIEW_EMAILS",
-        }
-    }
-}
-
 // === impl StepId ===
 
 impl StepId {
-    pub const ALL: [Self; 6] = [
-        Self::WebsiteAnalysis,
-        Self::SearchStrategy,
-        Self::ProspectSearch,
-        Self::EmailGeneration,
-        Self::EmailReview,
-        Self::EmailSending,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WebsiteAnalysis => "website_analysis",
-            Self::SearchStrategy => "search_strategy",
-            Self::ProspectSearch => "prospect_search",
-            Self::EmailGeneration => "email_generation",
-            Self::EmailReview => "email_review",
-            Self::EmailSending => "email_sending",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.as_str() == name)
-    }
-
     /// The step after this one; None after the last.
     pub fn next(self) -> Option<Self> {
         Self::ALL.into_iter().find(|step| *step > self)
-    }
-}
-
-// === impl StepStatus ===
-
-impl StepStatus {
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::InProgress, Self::Completed, Self::Failed, Self::Skipped, Self::Cancelled];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::InProgress => "in_progress",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-}
-
-// === impl Goal ===
-
-impl Goal {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Partnerships => "partnerships",
-            Self::Customers => "customers",
-            Self::Press => "press",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Partnerships, Self::Customers, Self::Press].into_iter().find(|goal| goal.as_str() == name)
     }
 }
 

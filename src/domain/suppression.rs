@@ -3,20 +3,22 @@
 use super::address;
 use super::clock::Timestamp;
 use super::error::Violations;
+use super::named_enum::named_enum;
 use super::text;
 
 /// The most entries of one batch.
 pub const MAX_BATCH: usize = 1_000;
 
-/// Why an address is not written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SuppressionReason {
-    Manual,
-    Unsubscribed,
-    Bounced,
-    Complained,
-    /// Answered that it wants no more, and was then deleted.
-    Refused,
+named_enum! {
+    /// Why an address is not written to.
+    pub enum SuppressionReason {
+        Manual = "manual",
+        Unsubscribed = "unsubscribed",
+        Bounced = "bounced",
+        Complained = "complained",
+        /// Answered that it wants no more, and was then deleted.
+        Refused = "refused",
+    }
 }
 
 /// An address that is not written to.
@@ -43,22 +45,6 @@ impl Suppression {
 // === impl SuppressionReason ===
 
 impl SuppressionReason {
-    pub const ALL: [Self; 5] = [Self::Manual, Self::Unsubscribed, Self::Bounced, Self::Complained, Self::Refused];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Manual => "manual",
-            Self::Unsubscribed => "unsubscribed",
-            Self::Bounced => "bounced",
-            Self::Complained => "complained",
-            Self::Refused => "refused",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
-    }
-
     /// In words, for a note.
     pub fn in_words(self) -> &'static str {
         match self {

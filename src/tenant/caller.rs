@@ -2,13 +2,16 @@
 
 use super::{Scope, TenantId};
 use crate::domain::clock::Timestamp;
+use crate::domain::named_enum::named_enum;
 
-/// What a caller may do inside its tenant. Each role includes the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    Viewer,
-    Editor,
-    Admin,
+named_enum! {
+    /// What a caller may do inside its tenant. Each role includes the ones before it.
+    #[derive(PartialOrd, Ord)]
+    pub enum Role {
+        Viewer = "viewer",
+        Editor = "editor",
+        Admin = "admin",
+    }
 }
 
 /// How the caller proved who it is.
@@ -63,21 +66,5 @@ impl Caller {
     /// When the credential stops being valid; None if it does not.
     pub fn expiry(&self) -> Option<Timestamp> {
         self.expiry
-    }
-}
-
-// === impl Role ===
-
-impl Role {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Editor => "editor",
-            Self::Admin => "admin",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Viewer, Self::Editor, Self::Admin].into_iter().find(|role| role.as_str() == name)
     }
 }

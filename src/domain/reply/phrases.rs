@@ -18,59 +18,61 @@ use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::fold::fold;
+use crate::domain::named_enum::named_enum;
 use crate::domain::text::is_chinese;
 
-/// What a phrase says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    /// Asks never to be written to again, or to be forgotten.
-    Unsubscribe,
-    /// The same; but notes of people who are away say it as well.
-    Begone,
-    /// A reply that says nothing else asks for it.
-    Stop,
-    /// Speaks of unsubscribing, and asks for it unless the sentence is about something else.
-    Mention,
-    /// Refuses.
-    Refuses,
-    /// Refuses, for now or by the way; not beside a wish for more.
-    Declines,
-    /// A sentence that is nothing else refuses.
-    No,
-    /// Wants to talk, to read, to meet.
-    Wants,
-    /// Speaks of interest, which words around it may negate.
-    Interest,
-    /// Names interest and says nothing of it, unless a negation does.
-    Topic,
-    /// Wants more in words that look like a negation.
-    Gladly,
-    /// A sentence that is nothing else agrees.
-    Yes,
-    /// Says nothing, whatever its words say elsewhere.
-    Nothing,
-    Negations,
-    /// Takes the refusal back that follows.
-    Softens,
-    Conditions,
-    /// Leaves the whole sentence open.
-    Hedges,
-    /// Leaves open what follows.
-    Maybes,
-    /// What follows is set against what stands before.
-    Turns,
-    Joins,
-    /// Nobody is there to read.
-    Away,
-    /// The same, as people say it too who then answer.
-    Leave,
-    /// A machine writes.
-    Machine,
-    /// A mail server writes.
-    Bounce,
-    /// Begins the subject of what a machine writes.
-    Subject,
-    Asks,
+named_enum! {
+    /// What a phrase says.
+    pub(super) enum Kind {
+        /// Asks never to be written to again, or to be forgotten.
+        Unsubscribe = "unsubscribe",
+        /// The same; but notes of people who are away say it as well.
+        Begone = "begone",
+        /// A reply that says nothing else asks for it.
+        Stop = "stop",
+        /// Speaks of unsubscribing, and asks for it unless the sentence is about something else.
+        Mention = "mention",
+        /// Refuses.
+        Refuses = "refuses",
+        /// Refuses, for now or by the way; not beside a wish for more.
+        Declines = "declines",
+        /// A sentence that is nothing else refuses.
+        No = "no",
+        /// Wants to talk, to read, to meet.
+        Wants = "wants",
+        /// Speaks of interest, which words around it may negate.
+        Interest = "interest",
+        /// Names interest and says nothing of it, unless a negation does.
+        Topic = "topic",
+        /// Wants more in words that look like a negation.
+        Gladly = "gladly",
+        /// A sentence that is nothing else agrees.
+        Yes = "yes",
+        /// Says nothing, whatever its words say elsewhere.
+        Nothing = "nothing",
+        Negations = "negations",
+        /// Takes the refusal back that follows.
+        Softens = "softens",
+        Conditions = "conditions",
+        /// Leaves the whole sentence open.
+        Hedges = "hedges",
+        /// Leaves open what follows.
+        Maybes = "maybes",
+        /// What follows is set against what stands before.
+        Turns = "turns",
+        Joins = "joins",
+        /// Nobody is there to read.
+        Away = "away",
+        /// The same, as people say it too who then answer.
+        Leave = "leave",
+        /// A machine writes.
+        Machine = "machine",
+        /// A mail server writes.
+        Bounce = "bounce",
+        /// Begins the subject of what a machine writes.
+        Subject = "subject",
+        Asks = "asks",
+    }
 }
 
 /// A phrase in a sentence, by the places of its words.
@@ -309,42 +311,6 @@ fn parts(line: &str) -> Vec<Part> {
         }
     }
     out
-}
-
-// === impl Kind ===
-
-impl Kind {
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "unsubscribe" => Self::Unsubscribe,
-            "begone" => Self::Begone,
-            "stop" => Self::Stop,
-            "mention" => Self::Mention,
-            "refuses" => Self::Refuses,
-            "declines" => Self::Declines,
-            "no" => Self::No,
-            "wants" => Self::Wants,
-            "interest" => Self::Interest,
-            "topic" => Self::Topic,
-            "gladly" => Self::Gladly,
-            "yes" => Self::Yes,
-            "nothing" => Self::Nothing,
-            "negations" => Self::Negations,
-            "softens" => Self::Softens,
-            "conditions" => Self::Conditions,
-            "hedges" => Self::Hedges,
-            "maybes" => Self::Maybes,
-            "turns" => Self::Turns,
-            "joins" => Self::Joins,
-            "away" => Self::Away,
-            "leave" => Self::Leave,
-            "machine" => Self::Machine,
-            "bounce" => Self::Bounce,
-            "subject" => Self::Subject,
-            "asks" => Self::Asks,
-            _ => return None,
-        })
-    }
 }
 
 #[cfg(test)]

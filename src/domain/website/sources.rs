@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::named_enum::named_enum;
+
 /// A field of the analysis, and what says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldSource {
@@ -11,27 +13,9 @@ pub struct FieldSource {
     pub found_in: FoundIn,
 }
 
-macro_rules! words {
-    ($(#[$about:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
-        $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum $name {
-            $(#[serde(rename = $text)] $variant,)*
-        }
-
-        impl $name {
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
-    };
-}
-
-words! {
+named_enum! {
     /// As the API names it.
-    Field {
+    pub enum Field {
         BusinessName = "business_name",
         LogoUrl = "logo_url",
         Introduction = "introduction",
@@ -44,9 +28,9 @@ words! {
     }
 }
 
-words! {
+named_enum! {
     /// What of a page says it, in words for people.
-    FoundIn {
+    pub enum FoundIn {
         Stated = "stated in the configuration",
         Publisher = "JSON-LD: the publisher of the site",
         Organization = "JSON-LD: the organization",
