@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::refusals::Cause;
 use crate::config;
 use crate::domain::clock::Timestamp;
+use crate::domain::number::saturating_i64;
 use crate::tenant::Role;
 
 /// What a token must say, and what its claims mean.
@@ -185,7 +186,7 @@ impl Rules {
     }
 
     fn leeway(&self) -> i64 {
-        i64::try_from(self.leeway_seconds).unwrap_or(i64::MAX)
+        saturating_i64(self.leeway_seconds)
     }
 }
 

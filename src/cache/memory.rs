@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::error::{CacheError, MAX_LIST, Result};
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::number::saturating_i64;
 use crate::domain::paging::Page;
 
 pub(super) struct Memory {
@@ -204,7 +205,7 @@ impl Memory {
     }
 
     fn end(&self, ttl: Duration) -> Timestamp {
-        let micros = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
+        let micros = saturating_i64(ttl.as_micros());
         Timestamp(self.clock.now().0.saturating_add(micros))
     }
 

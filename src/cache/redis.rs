@@ -30,6 +30,7 @@ use super::error::{CacheError, MAX_LIST, Result};
 use super::names::Names;
 use super::stored::Stored;
 use crate::config;
+use crate::domain::number::saturating_i64;
 use crate::domain::paging::Page;
 use crate::metrics::{CacheOutcome, metrics};
 
@@ -124,7 +125,7 @@ impl Redis {
     }
 
     pub(super) async fn set(&self, names: &Names, pairs: Vec<(String, Stored)>, ttl: Duration) -> Result<()> {
-        let millis = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1);
+        let millis = saturating_i64(ttl.as_millis()).max(1);
         self.guard(async {
             let pipeline = self.client.pipeline();
             self.list_first(&pipeline, names, pairs.iter().map(|(key, _)| key.clone()).collect()).await?;
@@ -256,7 +257,7 @@ impl Redis {
         if length <= MAX_LIST {
             return Ok(length);
         }
-        let last = i64::try_from(MAX_LIST).unwrap_or(i64::MAX) - 1;
+        let last = saturating_i64(MAX_LIST) - 1;
         self.guard(self.client.ltrim::<(), _>(names.key(key), 0, last)).await?;
         Err(CacheError::ListFull)
     }
@@ -389,11 +390,11 @@ fn answer<T>(mut answers: Vec<Result<T, Error>>, at: usize) -> Result<T, Error> 
 
 /// A number for a script, in which all are doubles.
 fn number(number: usize) -> i64 {
-    i64::try_from(number.min(EXACT)).unwrap_or(i64::MAX)
+    saturating_i64(number.min(EXACT))
 }
 
 fn seconds(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX).max(1)
+    saturating_i64(ttl.as_secs()).max(1)
 }
 
 /// TLS as the settings say: the authorities in a file, or the public ones.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::number::saturating_i64;
+
 /// Microseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
@@ -68,7 +70,7 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one home of the real clock")]
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        Timestamp(saturating_i64(since.as_micros()))
     }
 }
 

@@ -18,6 +18,7 @@ pub mod json;
 pub mod mask;
 pub mod named_enum;
 pub mod names;
+pub mod number;
 pub mod paging;
 pub mod prospect;
 pub mod ranking;

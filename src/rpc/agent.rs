@@ -16,6 +16,7 @@ use crate::domain::campaign::Goal;
 use crate::domain::email::Email;
 use crate::domain::error::Error;
 use crate::domain::id::{EmailId, ProspectId, StrategyId};
+use crate::domain::number::saturating_i32;
 use crate::domain::paging::{Page, PageRequest, QueryShape};
 use crate::domain::prospect::Prospect;
 use crate::domain::template;
@@ -105,13 +106,12 @@ impl AgentService for Agent {
         {
             tracing::warn!(%error, "the cache of a tenant was not emptied");
         }
-        let count = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Response::new(pb::ResetAgentResponse {
             configuration: removed.configuration,
-            prospects: count(removed.prospects),
-            emails: count(removed.emails),
-            campaigns: count(removed.campaigns),
-            marketing_strategies: count(removed.strategies),
+            prospects: saturating_i32(removed.prospects),
+            emails: saturating_i32(removed.emails),
+            campaigns: saturating_i32(removed.campaigns),
+            marketing_strategies: saturating_i32(removed.strategies),
         }))
     }
 
@@ -178,7 +178,7 @@ impl AgentService for Agent {
                 .into_iter()
                 .map(|c| pb::BatchCreateProspectsResult { prospect_id: c.id.to_string(), duplicate: c.duplicate })
                 .collect(),
-            created_count: i32::try_from(count).unwrap_or(i32::MAX),
+            created_count: saturating_i32(count),
         }))
     }
 
@@ -349,7 +349,7 @@ impl AgentService for Agent {
         let request_id = convert::request_id("AddSuppressions", &name, &request)?;
         let suppressions = convert::suppression::batch(request.suppressions)?;
         let added = self.store.scope(caller.scope()).write(AddSuppressions { suppressions, request_id }).await?;
-        Ok(Response::new(pb::AddSuppressionsResponse { added_count: i32::try_from(added).unwrap_or(i32::MAX) }))
+        Ok(Response::new(pb::AddSuppressionsResponse { added_count: saturating_i32(added) }))
     }
 
     async fn remove_suppression(

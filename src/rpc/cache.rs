@@ -12,6 +12,7 @@ use super::answers::{Answers, made};
 use super::{caller, convert};
 use crate::cache::{CacheError, MAX_KEY, MAX_LIST, Stored, TenantCache};
 use crate::domain::error::{Error, Violations};
+use crate::domain::number::{saturating_i32, saturating_i64};
 use crate::domain::paging::QueryShape;
 use crate::heavy::{HEAVY, heavy};
 use crate::pb;
@@ -103,7 +104,7 @@ impl CacheService for Cache {
     ) -> Result<Response<pb::DeleteAllCacheEntriesResponse>, Status> {
         let caller = caller(&request)?;
         let deleted = self.cache.scope(caller.scope()).delete_all().await?;
-        let deleted_count = i64::try_from(deleted).unwrap_or(i64::MAX);
+        let deleted_count = saturating_i64(deleted);
         Ok(Response::new(pb::DeleteAllCacheEntriesResponse { deleted_count }))
     }
 
@@ -134,7 +135,7 @@ impl CacheService for Cache {
         let request = request.into_inner();
         let value = value_in(request.value).map_err(|error| Error::field("value", error))?;
         let length = self.cache.scope(caller.scope()).append(&request.key, value).await?;
-        Ok(Response::new(pb::PushCacheListResponse { length: i32::try_from(length).unwrap_or(i32::MAX) }))
+        Ok(Response::new(pb::PushCacheListResponse { length: saturating_i32(length) }))
     }
 
     async fn get_cache_list(

@@ -5,6 +5,7 @@ use tonic::Status;
 use super::convert;
 use crate::domain::campaign::RankedProspect;
 use crate::domain::clock::Timestamp;
+use crate::domain::number::saturating_i32;
 use crate::domain::prospect::Prospect;
 use crate::domain::recipients::RecipientRules;
 use crate::pb;
@@ -31,11 +32,10 @@ pub(super) async fn preview(
 ) -> Result<pb::PreviewRecipientsResponse, StoreError> {
     let rules = RecipientRules { min_score: 0, ..rules.clone() };
     let (chosen, counts) = store.choose(&rules, most, now, unranked).await?;
-    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     Ok(pb::PreviewRecipientsResponse {
-        prospect_count: count(counts.seen),
-        fitting_count: count(counts.fitting()),
-        recipient_count: count(chosen.len()),
+        prospect_count: saturating_i32(counts.seen),
+        fitting_count: saturating_i32(counts.fitting()),
+        recipient_count: saturating_i32(chosen.len()),
         left_out: counts.left_out().into_iter().map(convert::recipients::left_out).collect(),
         notes: notes(&rules),
     })

@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller;
 use super::snapshot::write_snapshot;
+use crate::domain::number::saturating_i64;
 use crate::files::{Files, Snapshot};
 use crate::pb;
 use crate::pb::tenant_service_server::TenantService;
@@ -59,7 +60,7 @@ impl TenantService for Tenant {
         let written = write_snapshot(&self.store, &self.files, caller.scope()).await?;
         let file = |(file, size): (Snapshot, u64)| pb::SnapshotFile {
             name: file.name().to_owned(),
-            size_bytes: i64::try_from(size).unwrap_or(i64::MAX),
+            size_bytes: saturating_i64(size),
         };
         Ok(Response::new(pb::WriteSnapshotResponse { files: written.into_iter().map(file).collect() }))
     }

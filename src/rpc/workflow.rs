@@ -15,6 +15,7 @@ use crate::domain::campaign::{Action, Campaign, Settings};
 use crate::domain::email::Email;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{CampaignId, TemplateId};
+use crate::domain::number::saturating_i32;
 use crate::domain::paging::QueryShape;
 use crate::domain::{template, text};
 use crate::engine::Engine;
@@ -318,9 +319,9 @@ impl WorkflowService for Workflow {
         self.engine.wake();
         Ok(Response::new(pb::ReviewEmailsResponse {
             campaign: Some(self.out(caller.tenant(), reviewed.campaign)),
-            approved_count: i32::try_from(reviewed.approved).unwrap_or(i32::MAX),
-            rejected_count: i32::try_from(reviewed.rejected).unwrap_or(i32::MAX),
-            reconsidered_count: i32::try_from(reviewed.reconsidered).unwrap_or(i32::MAX),
+            approved_count: saturating_i32(reviewed.approved),
+            rejected_count: saturating_i32(reviewed.rejected),
+            reconsidered_count: saturating_i32(reviewed.reconsidered),
         }))
     }
 

@@ -16,6 +16,7 @@ use fred::interfaces::{KeysInterface as _, SortedSetsInterface as _};
 use super::super::error::Result;
 use super::super::names::{INDEX, Names, PREFIX};
 use super::{Redis, unless_refused};
+use crate::domain::number::saturating_i64;
 use crate::domain::paging::Page;
 
 /// The entries of an index that are looked at in one step, and at least.
@@ -91,7 +92,7 @@ impl Redis {
     ) -> Result<(Vec<String>, bool), Error> {
         // The client takes a bound that begins with a bracket as it is, whatever the key begins with.
         let from = after.map_or_else(|| format!("[{prefix}"), |after| format!("({after}"));
-        let limit = Some((0, i64::try_from(most).unwrap_or(i64::MAX)));
+        let limit = Some((0, saturating_i64(most)));
         let found: Vec<Bytes> = self.client.zrangebylex(&names.index, from, "+", limit).await?;
         let is_end = found.len() < most;
         let entries = found.into_iter().map_while(|entry| String::from_utf8(entry.into()).ok());

@@ -6,6 +6,7 @@ use super::recipients;
 use crate::domain::campaign::{Action, Campaign, CampaignState, Goal, MAX_PROSPECTS, Step, StepId, StepStatus};
 use crate::domain::error::Error;
 use crate::domain::event::{Event, EventKind};
+use crate::domain::number::saturating_i32;
 use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
 use crate::domain::template::Template;
 use crate::domain::text;
@@ -14,7 +15,6 @@ use crate::pb;
 
 /// `hold` is why the campaign stands still although it is running; empty otherwise.
 pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
-    let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let emails = campaign.emails;
     pb::Campaign {
         id: campaign.id.to_string(),
@@ -24,22 +24,22 @@ pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
             goal: goal(campaign.settings.goal).into(),
             goal_detail: campaign.settings.goal_detail,
             template_id: campaign.settings.template_id.map(|t| t.to_string()).unwrap_or_default(),
-            max_prospects: count(campaign.settings.max_prospects),
+            max_prospects: saturating_i32(campaign.settings.max_prospects),
             recipients: Some(recipients::rules_out(campaign.settings.recipients)),
         }),
         steps: campaign.steps.into_iter().map(step_out).collect(),
         current_step: step(campaign.current_step).into(),
         emails: Some(pb::EmailCounts {
-            generated: count(emails.generated()),
-            awaiting_approval: count(emails.awaiting_approval),
-            approved: count(emails.approved + emails.sending),
-            rejected: count(emails.rejected),
-            sent: count(emails.sent),
-            failed: count(emails.failed),
-            skipped: count(emails.skipped),
-            unknown: count(emails.unknown),
+            generated: saturating_i32(emails.generated()),
+            awaiting_approval: saturating_i32(emails.awaiting_approval),
+            approved: saturating_i32(emails.approved + emails.sending),
+            rejected: saturating_i32(emails.rejected),
+            sent: saturating_i32(emails.sent),
+            failed: saturating_i32(emails.failed),
+            skipped: saturating_i32(emails.skipped),
+            unknown: saturating_i32(emails.unknown),
         }),
-        prospect_count: count(campaign.prospect_count),
+        prospect_count: saturating_i32(campaign.prospect_count),
         last_seq: campaign.seq,
         hold,
         failure: campaign.failure,

@@ -9,6 +9,7 @@ use crate::domain::agent_config::{
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::TemplateId;
 use crate::domain::mask::Mask;
+use crate::domain::number::saturating_i32;
 use crate::pb;
 use crate::tenant::TenantId;
 
@@ -53,7 +54,7 @@ pub(in crate::rpc) fn out(config: AgentConfig, tenant: &TenantId) -> pb::AgentCo
         controls: Some(pb::Controls {
             auto_reply: settings.controls.auto_reply,
             pause_on_error: settings.controls.pause_on_error,
-            max_emails_per_hour: i32::try_from(settings.controls.max_emails_per_hour).unwrap_or(i32::MAX),
+            max_emails_per_hour: saturating_i32(settings.controls.max_emails_per_hour),
             working_hours: settings.controls.working_hours.map(|hours| pb::WorkingHours {
                 start: Some(time_of_day(hours.start)),
                 end: Some(time_of_day(hours.end)),

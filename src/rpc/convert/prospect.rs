@@ -4,6 +4,7 @@ use super::{enumeration, id};
 use crate::domain::error::{Error, Violation, Violations};
 use crate::domain::id::CampaignId;
 use crate::domain::mask::Mask;
+use crate::domain::number::saturating_i32;
 use crate::domain::prospect::{
     FIELDS, MAX_BATCH, Prospect, ProspectFields, ProspectFilter, ProspectOrder, ProspectStatus,
 };
@@ -32,7 +33,7 @@ pub(in crate::rpc) fn out(prospect: Prospect, tenant: &TenantId) -> pb::Prospect
         tags: fields.tags,
         language: fields.language,
         status: status(fields.status).into(),
-        emails_sent: i32::try_from(prospect.emails_sent).unwrap_or(i32::MAX),
+        emails_sent: saturating_i32(prospect.emails_sent),
         last_contact_time: prospect.last_contact_time.map(Into::into),
         create_time: Some(prospect.create_time.into()),
         update_time: Some(prospect.update_time.into()),
@@ -44,7 +45,7 @@ pub(in crate::rpc) fn out(prospect: Prospect, tenant: &TenantId) -> pb::Prospect
         discovery_context: fields.discovery_context,
         manual_intervention: fields.manual_intervention,
         auto_reply_enabled: Some(fields.auto_reply_enabled),
-        replies_received: i32::try_from(prospect.replies.received).unwrap_or(i32::MAX),
+        replies_received: saturating_i32(prospect.replies.received),
         last_reply: prospect.replies.last,
         last_reply_time: prospect.replies.last_time.map(Into::into),
         engagement: engagement.into(),

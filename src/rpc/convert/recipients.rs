@@ -4,6 +4,7 @@ use super::{email, prospect};
 use crate::domain::campaign::RankedProspect;
 use crate::domain::error::Violations;
 use crate::domain::id::ProspectId;
+use crate::domain::number::saturating_i32;
 use crate::domain::prospect::ProspectStatus;
 use crate::domain::recipients::{
     LeftOut, LeftOutOf, MAX_IDS, MAX_NOT_AGAIN_DAYS, NOT_AGAIN_DAYS, Recipient, RecipientRules,
@@ -62,7 +63,6 @@ pub(in crate::rpc) fn rules(rules: Option<pb::RecipientRules>, v: &mut Violation
 }
 
 pub(super) fn rules_out(rules: RecipientRules) -> pb::RecipientRules {
-    let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     pb::RecipientRules {
         tags: rules.tags,
         statuses: rules.statuses.into_iter().map(|status| prospect::status(status).into()).collect(),
@@ -71,8 +71,8 @@ pub(super) fn rules_out(rules: RecipientRules) -> pb::RecipientRules {
         sources: rules.sources,
         languages: rules.languages,
         min_score: rules.min_score.into(),
-        max_per_company: count(rules.max_per_company),
-        not_again_days: Some(count(rules.not_again_days)),
+        max_per_company: saturating_i32(rules.max_per_company),
+        not_again_days: Some(saturating_i32(rules.not_again_days)),
     }
 }
 
@@ -99,11 +99,7 @@ pub(in crate::rpc) fn left_out(left_out: LeftOutOf) -> pb::LeftOut {
         LeftOut::CompanyFull => pb::LeftOutReason::CompanyFull,
         LeftOut::BeyondMaximum => pb::LeftOutReason::BeyondMaximum,
     };
-    pb::LeftOut {
-        reason: reason.into(),
-        count: i32::try_from(left_out.count).unwrap_or(i32::MAX),
-        examples: left_out.examples,
-    }
+    pb::LeftOut { reason: reason.into(), count: saturating_i32(left_out.count), examples: left_out.examples }
 }
 
 pub(in crate::rpc) fn out(recipient: Recipient) -> pb::Recipient {
@@ -111,7 +107,7 @@ pub(in crate::rpc) fn out(recipient: Recipient) -> pb::Recipient {
         recipient.email.map(|(id, status)| (id.to_string(), email::status(status))).unwrap_or_default();
     pb::Recipient {
         prospect: Some(ranked(recipient.prospect)),
-        position: i32::try_from(recipient.position).unwrap_or(i32::MAX),
+        position: saturating_i32(recipient.position),
         email_id,
         email_status: status.into(),
     }
