@@ -20,7 +20,7 @@ use url::Url;
 
 use super::key::{Key, KeyError, MIN_RSA_BITS, rsa_bits};
 use crate::config;
-use crate::connect::http;
+use crate::connect::http::{self, BoundedBody};
 use crate::domain::finding::told;
 
 /// The keys of one issuer.
@@ -152,17 +152,17 @@ impl Jwks {
         // An error of reqwest's names the address, with whatever stands in it.
         let told = |error: reqwest::Error| told(&error.without_url());
         let sent = self.client.get(self.url.clone()).header(ACCEPT, "application/json").send().await;
-        let mut response = sent.map_err(told)?;
+        let response = sent.map_err(told)?;
         if !response.status().is_success() {
             return Err(format!("it answers {}", response.status()));
         }
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(told)? {
-            if bytes.len() + chunk.len() > MAX_BYTES {
-                return Err("it answers more than 1 MiB".to_owned());
-            }
-            bytes.extend_from_slice(&chunk);
+        let (mut body, mut bytes) = (BoundedBody::new(response, MAX_BYTES), Vec::new());
+        while let Some(piece) = body.next().await.map_err(told)? {
+            bytes.extend_from_slice(&piece);
+        }
+        if body.is_cut() {
+            return Err("it answers more than 1 MiB".to_owned());
         }
         let set: Value = serde_json::from_slice(&bytes).map_err(|_| "it answers no JSON".to_owned())?;
         let keys = self.usable(set["keys"].as_array().map_or(&[], Vec::as_slice));

@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
 
 use super::address::is_allowed;
+use super::http::{self, BoundedBody};
 use super::{ConnectError, Fetch, Fetched};
 use crate::budget;
 use crate::config;
@@ -74,7 +75,7 @@ const UNIT: usize = 64 * 1024;
 
 impl WebFetch {
     pub fn new(settings: &config::Fetch) -> reqwest::Result<Self> {
-        let client = super::http::client(|builder| {
+        let client = http::client(|builder| {
             let builder = builder
                 .user_agent(USER_AGENT)
                 .redirect(reqwest::redirect::Policy::none())
@@ -131,7 +132,7 @@ impl WebFetch {
         }
     }
 
-    async fn read(&self, url: Url, mut response: Response) -> Result<Given, ConnectError> {
+    async fn read(&self, url: Url, response: Response) -> Result<Given, ConnectError> {
         let status = response.status();
         let guard = guard(response.headers());
         if !status.is_success() || guard.is_some() {
@@ -150,25 +151,19 @@ impl WebFetch {
             return Err(ConnectError::Final(text));
         }
         let told = response.headers().get(REFRESH).and_then(|value| refresh::parse(&lossy(value.as_bytes())));
-        let mut bytes = Vec::new();
-        let mut cut = false;
+        let (mut body, mut bytes) = (BoundedBody::new(response, self.max_bytes), Vec::new());
         let mut room = self.take_room(UNIT).await;
-        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&url, &error))? {
-            let left = self.max_bytes - bytes.len();
-            let taken = &chunk[..chunk.len().min(left)];
+        while let Some(piece) = body.next().await.map_err(|error| failure(&url, &error))? {
             let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * UNIT;
-            if bytes.len() + taken.len() > held
-                && let (Some(room), Some(more)) = (&mut room, self.take_room(bytes.len() + taken.len() - held).await)
+            let needed = bytes.len() + piece.len();
+            if needed > held
+                && let (Some(room), Some(more)) = (&mut room, self.take_room(needed - held).await)
             {
                 room.merge(more);
             }
-            bytes.extend_from_slice(taken);
-            if chunk.len() > left {
-                cut = true;
-                break;
-            }
+            bytes.extend_from_slice(&piece);
         }
-        let size = bytes.len();
+        let (size, cut) = (bytes.len(), body.is_cut());
         let host = url.host_str().unwrap_or_default();
         let (html, encoding, head) = heavy(size, || charset::decode(&bytes, media.charset, host, cut));
         if encoding == REPLACEMENT {
