@@ -40,12 +40,6 @@ impl Ties {
         Crate::read(root, files).ties()
     }
 
-    /// Those of the files that stand in none of the folders.
-    pub(crate) fn without(mut self, folders: &[&str]) -> Self {
-        self.0.retain(|file, _| !folders.iter().any(|folder| file.starts_with(folder)));
-        self
-    }
-
     pub(crate) fn count(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()
     }
