@@ -115,6 +115,8 @@ impl Connection {
             .timeout(Duration::from_secs(self.timeout))
             .tcp_nodelay(true);
         if server.starts_with("https://") {
+            // What is wrong with the files is told in our words.
+            self.tls.client()?;
             endpoint = endpoint.tls_config(self.tls.config()?).context("--ca, --client-certificate, --client-key")?;
         }
         match endpoint.connect().await {
@@ -198,8 +200,12 @@ impl Tls {
                 let chain = chain.with_context(|| format!("--client-certificate {}", certificate.display()))?;
                 let key =
                     PrivateKeyDer::from_pem_file(key).with_context(|| format!("--client-key {}", key.display()))?;
-                let config = builder.with_client_auth_cert(chain, key);
-                config.context("--client-certificate and --client-key do not fit each other")?
+                builder.with_client_auth_cert(chain, key).map_err(|error| match error {
+                    rustls::Error::InconsistentKeys(_) => {
+                        anyhow!("--client-certificate and --client-key do not fit each other")
+                    }
+                    other => anyhow!("--client-certificate and --client-key cannot be used: {other}"),
+                })?
             }
             _ => builder.with_no_client_auth(),
         };

@@ -5,7 +5,7 @@
 //! what is said over HTTP.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,12 @@ pub(super) enum Met {
         "the server's certificate is not trusted, since its authority is not known: name a file with the authority by --ca"
     )]
     Untrusted,
+    /// A certificate that no client accepts, whichever authority it trusts: what the server shows, and the name it is asked by.
+    #[error(
+        "the server shows {what}, which no client takes: have its authority issue another, and name that authority by --ca:\n  {}",
+        openssl(name)
+    )]
+    Misissued { what: &'static str, name: String },
     #[error("the server's certificate is for another name than {0}: use the name that it is for")]
     OtherName(String),
     #[error("the server's certificate has expired: it must be renewed there")]
@@ -56,7 +62,7 @@ pub(super) enum Met {
     #[error("the server wants a client certificate: give --client-certificate and --client-key")]
     WantsCertificate,
     #[error("the server does not accept the client certificate ({0}): give one of an authority that it trusts")]
-    RefusesCertificate(String),
+    RefusesCertificate(&'static str),
     #[error("TLS fails: {0}")]
     TlsFails(String),
     #[error("a proxy is there that does not reach Herald (HTTP {0}): is `herald serve` running behind it?")]
@@ -252,6 +258,7 @@ fn of_tls(place: &Place<'_>, error: &io::Error) -> Met {
             _ => Met::TlsFails(error.to_string()),
         };
     };
+    let misissued = |what| Met::Misissued { what, name: bare(place.host).to_owned() };
     match tls {
         Tls::InvalidMessage(_) => Met::Plain,
         Tls::InvalidCertificate(why) => match why {
@@ -262,15 +269,42 @@ fn of_tls(place: &Place<'_>, error: &io::Error) -> Met {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Met::OtherName(place.host.to_owned())
             }
-            // How webpki calls a certificate that has signed itself.
-            CertificateError::Other(_) => Met::Untrusted,
+            // What only webpki has a word for, it says itself.
+            CertificateError::Other(other) => match other.to_string().as_str() {
+                "CaUsedAsEndEntity" => misissued("an authority's certificate as its own"),
+                "UnsupportedCertVersion" => misissued("a certificate of X.509 version 1, which says no host"),
+                other => Met::Certificate(other.to_owned()),
+            },
             other => Met::Certificate(other.to_string()),
         },
         Tls::AlertReceived(Alert::CertificateRequired) => Met::WantsCertificate,
         Tls::AlertReceived(Alert::HandshakeFailure | Alert::BadCertificate) if !place.shows_certificate => {
             Met::WantsCertificate
         }
-        Tls::AlertReceived(alert) if place.shows_certificate => Met::RefusesCertificate(format!("{alert:?}")),
+        Tls::AlertReceived(alert) if place.shows_certificate => Met::RefusesCertificate(why_refused(*alert)),
         other => Met::TlsFails(other.to_string()),
     }
+}
+
+/// What a server has against a client certificate, by the alert that it ends the connection with.
+fn why_refused(alert: AlertDescription) -> &'static str {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::UnknownCA => "its authority is not known there",
+        Alert::CertificateExpired => "it has expired",
+        Alert::CertificateRevoked => "it is revoked",
+        Alert::DecryptError => "its authority has not signed it",
+        Alert::AccessDenied => "it may not come in",
+        _ => "the server does not say why",
+    }
+}
+
+/// How an authority issues a certificate to the host of that name or address.
+fn openssl(name: &str) -> String {
+    let kind = if name.parse::<IpAddr>().is_ok() { "IP" } else { "DNS" };
+    format!(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 365 -CA ca.pem -CAkey ca.key \
+         -subj /CN={name} -addext subjectAltName={kind}:{name} -addext basicConstraints=critical,CA:FALSE \
+         -keyout server.key -out server.pem"
+    )
 }

@@ -17,16 +17,20 @@ use crate::support::{TestApp, folder};
 
 /// `herald campaign status` at that address: what it says, without an exit code of success.
 async fn told(server: &str, args: &[&str]) -> String {
-    let mut command = herald();
-    command.args(["campaign", "status", "--user", "user_a", "--timeout", "2", "--server", server]).args(args);
-    let output = output(command).await;
-    assert_eq!(output.status.code(), Some(1), "{server}");
-    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    let told = told_by(server, args).await;
     assert!(told.starts_with(&format!("error: cannot reach Herald at {server}: ")), "{told}");
     for layer in ["transport error", "tcp connect", "os error", "status:", "Status {", "h2 protocol"] {
         assert!(!told.contains(layer), "{layer} in: {told}");
     }
     told
+}
+
+async fn told_by(server: &str, args: &[&str]) -> String {
+    let mut command = herald();
+    command.args(["campaign", "status", "--user", "user_a", "--timeout", "2", "--server", server]).args(args);
+    let output = output(command).await;
+    assert_eq!(output.status.code(), Some(1), "{server}");
+    String::from_utf8(output.stderr).expect("UTF-8")
 }
 
 async fn output(mut command: Command) -> Output {
@@ -125,13 +129,29 @@ async fn what_is_wrong_with_a_certificate_is_told_with_the_flag_for_it() {
         says(&told(&format!("https://localhost:{port}"), &["--ca", &files.file("ca.pem")]).await, &[words]);
     }
 
+    // Made good by the command that the message ends with.
+    let port = speaking_tls(&files, "ca");
+    let told_of = told(&format!("https://localhost:{port}"), &["--ca", &ca]).await;
+    says(&told_of, &["shows an authority's certificate as its own", "issue another"]);
+    assert!(!told_of.contains("is not known"), "{told_of}");
+    let openssl = told_of.lines().find(|line| line.trim_start().starts_with("openssl ")).expect("a command").to_owned();
+    let issued = Command::new("sh").args(["-c", &openssl]).current_dir(files.path("")).output().expect("sh");
+    assert!(issued.status.success(), "{issued:?}");
+    let app = TestApp::over_tls(&files, false).await;
+    let reached = told_by(&format!("https://localhost:{}", app.address.port()), &["--ca", &ca]).await;
+    assert!(reached.contains("NO_CAMPAIGN"), "{reached}");
+
     let app = TestApp::over_tls(&files, true).await;
     let server = format!("https://localhost:{}", app.address.port());
     let wanted = told(&server, &["--ca", &ca]).await;
     says(&wanted, &["wants a client certificate", "--client-certificate and --client-key"]);
     let (certificate, key) = (others.file("client.pem"), others.file("client.key"));
     let shown = ["--ca", &ca, "--client-certificate", &certificate, "--client-key", &key];
-    says(&told(&server, &shown).await, &["does not accept the client certificate"]);
+    says(&told(&server, &shown).await, &["does not accept the client certificate (its authority"]);
+    let shown = ["--ca", &ca, "--client-certificate", &certificate, "--client-key", &files.file("client.key")];
+    let unfit = told_by(&server, &shown).await;
+    says(&unfit, &["--client-certificate and --client-key do not fit each other"]);
+    assert!(!unfit.contains("KeyMismatch"), "{unfit}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -130,6 +130,7 @@ impl Authority {
             CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
         let write = |name: &str, text: String| private_file(&folder.path().join(name), &text);
         write("ca.pem", authority.pem());
+        write("ca.key", authority.key().serialize_pem());
         for (name, subject) in [("server", "localhost"), ("client", "client.example")] {
             let key = KeyPair::generate().expect("a key");
             let mut params = CertificateParams::new(vec![subject.to_owned()]).expect("parameters");
