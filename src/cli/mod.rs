@@ -38,6 +38,7 @@ pub use prospects_csv::CsvArgs;
 pub use recipients::Rules;
 pub use render::Progress;
 
+use crate::domain::finding::told;
 use crate::terminal::{say, tell};
 
 /// Runs outreach campaigns for many tenants: reads a website, ranks prospects, writes an e-mail to each, has them
@@ -115,7 +116,7 @@ pub fn main() -> ExitCode {
         }
     };
     result.unwrap_or_else(|error| {
-        tell!("error: {}", output::causes(&error));
+        tell!("error: {}", told(error.as_ref()));
         ExitCode::FAILURE
     })
 }

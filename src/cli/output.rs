@@ -48,18 +48,6 @@ pub(super) fn to_value<M: Message + Name>(message: &M) -> anyhow::Result<serde_j
     pb::json(&M::full_name(), message).with_context(|| format!("no message {}", M::full_name()))
 }
 
-/// An error and its causes, each once: many a cause is told by what it has caused.
-pub(super) fn causes(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !told.contains(&cause) {
-            told.push_str(if told.is_empty() { "" } else { ": " });
-            told.push_str(&cause);
-        }
-    }
-    told
-}
-
 /// Columns as wide as they need to be, two spaces apart; cells that are too long are cut, and each is one line. Where the
 /// terminal is narrower than that, each row is a block of lines, and no cell is cut.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
@@ -120,11 +108,5 @@ mod tests {
         let rows = [["a".to_owned(), "x".repeat(50)], ["longer".to_owned(), String::new()]];
         let expected = format!("id: a\nname: {}\n\nid: longer", "x".repeat(50));
         assert_eq!(columns(["id", "name"], &rows, 40), expected);
-    }
-
-    #[test]
-    fn a_cause_that_was_told_is_not_told_again() {
-        let error = anyhow::anyhow!("refused").context("connect error: refused").context("cannot reach it");
-        assert_eq!(causes(&error), "cannot reach it: connect error: refused");
     }
 }

@@ -31,8 +31,19 @@ impl Finding {
     }
 }
 
-/// The error and its causes, as one sentence.
+/// The error and its causes, as one sentence, each once: many a cause is told by what it has caused.
 pub fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+    let causes = std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let error = anyhow::anyhow!("refused").context("connect error: refused").context("cannot reach it");
+        assert_eq!(told(error.as_ref()), "cannot reach it: connect error: refused");
+    }
 }

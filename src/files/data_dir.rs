@@ -245,7 +245,10 @@ fn refuse_link(root: &Path, path: &Path) -> io::Result<()> {
 
 pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), "it is a file, and no folder"),
+        _ => error,
+    })
 }
 
 fn private() -> OpenOptions {

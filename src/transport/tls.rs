@@ -17,7 +17,9 @@ pub enum TlsError {
     #[error("{setting} {path}: no {what} in PEM can be read")]
     Pem { setting: &'static str, path: String, what: &'static str, source: pem::Error },
     #[error("tls.certificate_file and tls.key_file do not fit each other")]
-    Pair(#[source] rustls::Error),
+    Pair,
+    #[error("tls.certificate_file and tls.key_file cannot be used")]
+    Unusable(#[source] rustls::Error),
     #[error("tls.client_ca_file {path}: no client can be verified with it")]
     Authority { path: String, source: VerifierBuilderError },
 }
@@ -41,7 +43,10 @@ pub fn tls(settings: &config::Tls) -> Result<Option<TlsAcceptor>, TlsError> {
         let verifier = verifier.map_err(|source| TlsError::Authority { path: path.clone(), source })?;
         builder.with_client_cert_verifier(verifier)
     };
-    let mut config = builder.with_single_cert(certificates, key).map_err(TlsError::Pair)?;
+    let mut config = builder.with_single_cert(certificates, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Pair,
+        other => TlsError::Unusable(other),
+    })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

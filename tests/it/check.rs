@@ -198,6 +198,12 @@ impl Fault {
         assert!(line.is_some() && output.status.code() == Some(1), "{}: {:?} in\n{text}", self.name, self.found);
         assert!(text.lines().any(|line| line.starts_with("   do: ")), "{}: {text}", self.name);
         assert!(!text.contains("s3cret"), "{}: {text}", self.name);
+        // For people: nothing twice, and nothing as programmers print it.
+        let parts: Vec<_> = line.unwrap_or_default().split(": ").collect();
+        assert!(parts.windows(2).all(|two| two[0] != two[1]), "{}: {text}", self.name);
+        for word in ["KeyMismatch"] {
+            assert!(!text.contains(word), "{}: {word} in {text}", self.name);
+        }
         let mut child = self.command("serve", data);
         let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
         let mut ready = String::new();
@@ -434,7 +440,7 @@ async fn each_fault_of_the_data_folder_is_found_as_serve_would_tell_it() {
     let around = folder();
     let path = around.path().join("file");
     std::fs::write(&path, "no folder").expect("written");
-    fault("a file as folder", &[], "cannot use the data folder", Refuses).is_found(&path);
+    fault("a file as folder", &[], "it is a file, and no folder", Refuses).is_found(&path);
 
     let data = deployment().await;
     let at = |name: &str| data.path().join(name);
