@@ -184,6 +184,8 @@ pub async fn run(
     if seams.run_engine {
         engine.start();
         publisher = Some(tokio::spawn(publish_states(places, publish_until.clone())));
+        let asked = cache.clone();
+        tokio::spawn(async move { asked.tell_if_away().await });
         let (swept, until) = (cache.clone(), publish_until.clone());
         tokio::spawn(async move { swept.sweep_forever(SWEEP, until).await });
         tokio::task::spawn_blocking(move || sweep(&data, begun));

@@ -86,6 +86,14 @@ impl TenantCache {
         redis.strangers().await
     }
 
+    /// Tells the log if Redis is not there. Calls tell it only once they want something of it.
+    pub async fn tell_if_away(&self) {
+        let Backing::Redis(redis) = &self.backing else { return };
+        if let Err(why) = redis.reach().await {
+            tracing::warn!(why, "cache.unavailable");
+        }
+    }
+
     /// Whether Redis is there and does each thing that it is asked for; why not. Changes nothing.
     pub async fn probe(&self) -> Result<(), String> {
         let Backing::Redis(redis) = &self.backing else { return Ok(()) };

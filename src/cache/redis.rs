@@ -299,7 +299,7 @@ impl Redis {
                 self.circuit.close();
                 Ok(done)
             }
-            Ok(Err(error)) => Err(self.answered(&error).unwrap_or_else(|| self.failed(&error.to_string()))),
+            Ok(Err(error)) => Err(self.answered(&error).unwrap_or_else(|| self.failed(&plainly(&error)))),
             Err(_) => Err(self.failed("no answer in time")),
         }
     }
@@ -355,6 +355,29 @@ fn reply_code(error: &Error) -> Option<&str> {
     let code = error.details().split(' ').next().filter(|_| is_of_reply)?;
     let is_code = code.len() > 1 && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     is_code.then_some(code)
+}
+
+/// What the client says of itself, in words. Of an error of the system or of TLS it keeps what a programmer prints of it, such as
+/// `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
+fn plainly(error: &Error) -> String {
+    let details = error.details();
+    let known = [
+        ("ConnectionRefused", "nothing listens there"),
+        ("UnknownIssuer", "its certificate is not trusted; cache.ca_file names its authority"),
+        ("CaUsedAsEndEntity", "it shows an authority's certificate as its own"),
+        ("NotValidForName", "its certificate is for another name"),
+        ("Expired", "its certificate has expired"),
+        ("InvalidData", "TLS cannot be spoken with it"),
+    ];
+    let is_printed = matches!(error.kind(), ErrorKind::IO | ErrorKind::Tls);
+    let known = known.iter().find(|(name, _)| is_printed && details.contains(name)).map(|(_, words)| *words);
+    let quoted = || ["message: \"", "error: \""].iter().find_map(|at| details.split_once(at)?.1.split('"').next());
+    match error.kind() {
+        ErrorKind::Timeout => "no answer in time",
+        _ => known.or_else(quoted).unwrap_or(details),
+    }
+    .trim_end_matches('.')
+    .to_owned()
 }
 
 /// WRONGTYPE, and what INCR says of a value that is no integer or would be none.

@@ -9,7 +9,7 @@ use herald::pb::{self, CampaignState};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::support::process::{Server, serve_with};
+use crate::support::process::{Server, free_port, serve_with};
 use crate::support::token::{hs, now};
 use crate::support::{SECRET, add_prospects, auto_approve, folder, reaches, site, start_campaign};
 
@@ -38,6 +38,27 @@ async fn one_tenant_is_logged_in_detail_and_nobody_else() {
     }
     assert!(debug.iter().all(|line| line["span"]["tenant"] == "user_a"), "{text}");
     assert!(!text.contains("user_b"), "{text}");
+}
+
+/// The start does not wait for it, and whoever looks at the log need not wait for a call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_away_at_the_start_is_told_once() {
+    let (data, logs) = (folder(), folder());
+    let log = logs.path().join("log");
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let file = std::fs::File::create(&log).expect("a file");
+    let _server = serve_with(data.path(), &[("HERALD_CACHE_URL", &url), ("HERALD_LOG", "warn")], Stdio::from(file));
+    let told = || std::fs::read_to_string(&log).expect("a log");
+    for _ in 0..500 {
+        if told().contains("cache.unavailable") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // The connection is tried again meanwhile.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(told().matches("cache.unavailable").count(), 1, "{}", told());
+    assert!(told().contains("the cache cannot be reached: nothing listens there"), "{}", told());
 }
 
 async fn connect(server: &Server, token: &str) -> Api {

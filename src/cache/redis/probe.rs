@@ -11,7 +11,7 @@ use fred::interfaces::{
 use fred::types::{ExpireOptions, SetOptions, Value};
 
 use super::super::names::{INDEX, PREFIX};
-use super::{ITEMS, Redis, reply_code};
+use super::{ITEMS, Redis, plainly, reply_code};
 
 /// How long the connection may take, and then each command: a fault is to be told by its cause, not by the time it takes.
 const WAIT: Duration = Duration::from_secs(5);
@@ -21,20 +21,23 @@ const KEYS: usize = 8;
 const NOBODY: &str = ".herald-check";
 
 impl Redis {
-    /// Why not, as the first command tells that is refused.
-    pub(in crate::cache) async fn probe(&self) -> Result<(), String> {
+    /// Waits until Redis is there; why it is not, as soon as that is known.
+    pub(in crate::cache) async fn reach(&self) -> Result<(), String> {
         let mut first_error = self.client.error_rx();
         let connected = tokio::select! {
             connected = tokio::time::timeout(WAIT, self.client.wait_for_connect()) => connected,
             Ok((error, _)) = first_error.recv() => return Err(self.told(&error)),
         };
         match connected {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(self.told(&error)),
-            Err(_) => {
-                return Err(self.unnamed_node().unwrap_or("the cache cannot be reached: no answer in time").to_owned());
-            }
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.told(&error)),
+            Err(_) => Err(self.unnamed_node().unwrap_or("the cache cannot be reached: no answer in time").to_owned()),
         }
+    }
+
+    /// Why not, as the first command tells that is refused.
+    pub(in crate::cache) async fn probe(&self) -> Result<(), String> {
+        self.reach().await?;
         for n in 0..KEYS {
             let (key, index) = (format!("{PREFIX}{NOBODY}:{n}"), format!("{INDEX}{NOBODY}:{n}"));
             match tokio::time::timeout(WAIT, self.ask_all(&key, &index)).await {
@@ -75,7 +78,7 @@ impl Redis {
         }
         match self.unnamed_node() {
             Some(why) => why.to_owned(),
-            None => format!("the cache cannot be reached: {error}"),
+            None => format!("the cache cannot be reached: {}", plainly(error)),
         }
     }
 }
