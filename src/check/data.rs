@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::finding::Finding;
 use crate::files::{DataDir, check_folder, database_of, dev_master_key_of};
-use crate::store::{MasterKey, check_database};
+use crate::store::{MasterKey, Seen, check_database};
 use crate::volume::Volume;
 
 /// Bytes of the volume below which campaigns are about to stand still, and below which that is near.
@@ -21,41 +21,44 @@ pub(super) fn look(config: &Config, deep: bool, report: &mut Report) -> Option<T
     let unfit = DataDir::look(root, config.dev).err();
     let wrong = unfit.as_ref().map(|error| Finding::of(error, "correct it, or choose another folder with --data-dir"));
     report.add(format!("the data folder {name}: that it can be used"), wrong);
-    let key = master_key(config, report);
-    if !root.is_dir() {
-        let wrong = format!("there is no database in the data folder {name}");
-        report.add("the database", [no_database(wrong)]);
-        return None;
+    let key = master_key(config).map(|text| MasterKey::parse(&text).map_err(AppError::MasterKey)).transpose();
+    let is_there = root.is_dir();
+    if is_there {
+        report.add(format!("the volume of {name}: its free space"), volume(&Volume::of(root)));
     }
-    report.add(format!("the volume of {name}: its free space"), volume(&Volume::of(root)));
     let database = database_of(root);
-    if !database.exists() {
-        let wrong = format!("there is no database in the data folder {name}");
-        report.add("the database", [no_database(wrong)]);
-        report.add(format!("{name}: its modes, its owner, its tenants' folders"), check_folder(root, &[]));
-        return None;
+    let mut seen = Seen::default();
+    if database.exists() {
+        seen = check_database(&database, key.as_ref().ok().and_then(Option::as_ref), deep);
+        let how = if deep { ", every page" } else { "" };
+        report.add(format!("{}: its schema, its tenants, its rows{how}", database.display()), seen.findings);
+    } else if unfit.is_none() {
+        report.add(format!("the database: there is none in {name} yet; the first `herald serve` makes it"), []);
     }
-    let seen = check_database(&database, key.as_ref(), deep);
-    let how = if deep { ", every page" } else { "" };
-    report.add(format!("{}: its schema, its tenants, its rows{how}", database.display()), seen.findings);
-    report.add(format!("{name}: its modes, its owner, its tenants' folders"), check_folder(root, &seen.tenants));
+    let tried = match seen.tenants.len() {
+        0 => "its form alone, since there is nothing yet to try it on".to_owned(),
+        count => format!("that it opens what the tenants have sealed, {count} in all"),
+    };
+    match key {
+        Ok(None) => {}
+        Ok(Some(_)) => report.add(format!("the master key: {tried}"), seen.wrong_key),
+        Err(error) => {
+            let to_do = "set HERALD_MASTER_KEY to the key that the data folder was made with";
+            report.add("the master key", [Finding::of(&error, to_do)]);
+        }
+    }
+    if is_there {
+        report.add(format!("{name}: its modes, its owner, its tenants' folders"), check_folder(root, &seen.tenants));
+    }
     seen.newest
 }
 
-fn no_database(wrong: String) -> Finding {
-    Finding::new(wrong, "set --data-dir to the server's, or start the server once, which makes it")
-}
-
-/// The configured key, or the one that `--dev` keeps in the data folder.
-fn master_key(config: &Config, report: &mut Report) -> Option<MasterKey> {
-    let text = match config.master_key.expose() {
-        "" => dev_master_key_of(&config.data_dir)?,
-        text => text.to_owned(),
-    };
-    let key = MasterKey::parse(&text).map_err(AppError::MasterKey);
-    let to_do = "set HERALD_MASTER_KEY to the key that the data folder was made with";
-    report.add("the master key", key.as_ref().err().map(|error| Finding::of(error, to_do)));
-    key.ok()
+/// The text of the configured key, or of the one that `--dev` keeps in the data folder.
+fn master_key(config: &Config) -> Option<String> {
+    match config.master_key.expose() {
+        "" => dev_master_key_of(&config.data_dir),
+        text => Some(text.to_owned()),
+    }
 }
 
 fn volume(volume: &std::io::Result<Volume>) -> Option<Finding> {

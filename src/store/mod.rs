@@ -53,7 +53,7 @@ pub use replies::RecordReply;
 pub use request_id::RequestId;
 pub use reset::{Removed, Reset, ResetScope};
 pub use sql::Tables;
-pub use sqlite::{OpenError, check_copy, check_database, copy_database, rewrap_data_keys, sqlite_texts};
+pub use sqlite::{OpenError, Seen, check_copy, check_database, copy_database, rewrap_data_keys, sqlite_texts};
 pub use suppressions::{AddSuppressions, RemoveSuppression};
 pub use tx::ScopedTx;
 pub use write::Write;

@@ -77,11 +77,44 @@ async fn a_good_deployment_is_found_good_beside_its_server_too() {
     finds(data.path(), &users, &secret, "cannot reach", "start the server");
 }
 
+/// Whoever sets a deployment up looks before the first start; what cannot be made is wrong even then.
+#[test]
+fn before_the_first_start_there_is_nothing_wrong() {
+    let around = folder();
+    let key = [("HERALD_MASTER_KEY", KEY)];
+    for data in [around.path().join("none"), around.path().to_owned()] {
+        let (good, text) = check(&data, &[], &key);
+        let yet = text.lines().find(|line| line.starts_with("ok: the database: there is none in "));
+        assert!(good && yet.is_some_and(|line| line.ends_with("the first `herald serve` makes it")), "{text}");
+        assert!(text.contains("ok: the master key: its form alone, since there is nothing yet to try it on"), "{text}");
+        assert!(!data.join("herald.db").exists(), "nothing is changed");
+    }
+    let file = around.path().join("file");
+    std::fs::write(&file, "no folder").expect("written");
+    let (good, text) = check(&file.join("data"), &[], &key);
+    assert!(!good && text.contains("cannot use the data folder") && !text.contains("the first `herald"), "{text}");
+}
+
+/// The key is told of once: with the form that it has, and with what it opens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_master_key_is_one_finding() {
+    let data = deployment().await;
+    let of_key = |env: &[(&str, &str)]| {
+        let (_, text) = check(data.path(), &[], env);
+        text.lines().filter(|line| line.contains("master key")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of_key(&[]), ["ok: the master key: that it opens what the tenants have sealed, 2 in all"]);
+    for (key, wrong) in [
+        (KEY, "wrong: the master key does not open this data folder"),
+        ("c2hvcnQ=", "wrong: master_key (HERALD_MASTER_KEY): a master key is"),
+    ] {
+        let told = of_key(&[("HERALD_MASTER_KEY", key)]);
+        assert!(told.len() == 1 && told[0].starts_with(wrong), "{told:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_planted_fault_in_the_data_folder_is_found() {
-    let nowhere = folder();
-    finds(&nowhere.path().join("none"), &[], &[], "there is no database", "--data-dir");
-
     let data = deployment().await;
     let mode = |path: &str, mode| {
         std::fs::set_permissions(data.path().join(path), std::fs::Permissions::from_mode(mode)).expect("set");

@@ -51,6 +51,8 @@ const MAX_DUPLICATES: usize = 100;
 #[derive(Debug, Default)]
 pub struct Seen {
     pub findings: Vec<Finding>,
+    /// That the master key does not open what tenants have sealed.
+    pub wrong_key: Option<Finding>,
     pub tenants: Vec<TenantId>,
     /// The newest time of its tenants and campaigns.
     pub newest: Option<Timestamp>,
@@ -67,7 +69,7 @@ pub fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -
         check_tables(&connection, findings)?;
         check_references(&connection, findings)?;
         check_duplicates(&connection, findings)?;
-        seen.tenants = check_tenants(&connection, master_key, findings)?;
+        (seen.tenants, seen.wrong_key) = check_tenants(&connection, master_key, findings)?;
         let newest: Option<(i64,)> = CHECK_NEWEST.on(&connection).optional()?;
         seen.newest = newest.map(|(newest,)| Timestamp(newest));
         if deep {
@@ -171,7 +173,7 @@ fn check_tenants(
     connection: &Connection,
     master_key: Option<&MasterKey>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<TenantId>> {
+) -> Result<(Vec<TenantId>, Option<Finding>)> {
     let rows: Vec<(String, Vec<u8>)> = CHECK_TENANTS.on(connection).all()?;
     let mut tenants = Vec::new();
     let mut sealed = 0;
@@ -184,14 +186,12 @@ fn check_tenants(
         sealed += usize::from(master_key.is_some_and(|key| key.unwrap_data_key(&tenant, &data_key).is_none()));
         tenants.push(tenant);
     }
-    if sealed > 0 {
-        let wrong = format!("it does not open the data keys of {sealed} of {} tenants", tenants.len());
-        findings.push(Finding::new(
-            format!("{}: {wrong}", OpenError::WrongMasterKey),
-            "look for the key where it is kept apart from the backups",
-        ));
-    }
-    Ok(tenants)
+    let wrong = format!("it does not open the data keys of {sealed} of {} tenants", tenants.len());
+    let wrong_key = (sealed > 0).then(|| {
+        let to_do = "look for the key where it is kept apart from the backups";
+        Finding::new(format!("{}: {wrong}", OpenError::WrongMasterKey), to_do)
+    });
+    Ok((tenants, wrong_key))
 }
 
 fn check_pages(connection: &Connection, findings: &mut Vec<Finding>) -> Result<()> {

@@ -13,7 +13,7 @@ mod readers;
 mod writer;
 
 pub use backup::copy_database;
-pub use check::{check_copy, check_database};
+pub use check::{Seen, check_copy, check_database};
 pub use open::{OpenError, rewrap_data_keys};
 pub(in crate::store) use readers::Readers;
 
