@@ -1,5 +1,6 @@
 //! `herald check`.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -7,10 +8,12 @@ use serde_json::{Value, json};
 
 use super::client::{Connection, Tls};
 use super::output::{Json, pretty};
+use super::peer::Met;
 use super::settings::Settings;
 use crate::check::{self, Report, check_call};
 use crate::config::Config;
 use crate::domain::finding::{Finding, Severity};
+use crate::files::holder;
 use crate::terminal::{line, say};
 
 /// Looks at the settings, the ports, certificates and keys, the data folder and its volume, the database's schema, tenants and
@@ -27,15 +30,9 @@ pub(super) struct CheckArgs {
     /// Call the server as this user, with a token made with auth.hs256_secret. May be given more than once.
     #[arg(long, value_name = "ID")]
     user: Vec<String>,
-    /// The server to call.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HERALD_SERVER",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:50051"
-    )]
-    server: String,
+    /// The server to call; the one with these settings if left out.
+    #[arg(long, value_name = "URL", env = "HERALD_SERVER", hide_env_values = true)]
+    server: Option<String>,
     #[command(flatten)]
     tls: Tls,
     #[command(flatten)]
@@ -76,7 +73,11 @@ async fn report(args: &CheckArgs) -> Report {
 }
 
 async fn call(args: &CheckArgs, config: &Config, report: &mut Report) {
-    let connection = Connection { tls: args.tls.clone(), ..Connection::to(args.server.clone()) };
+    let Some(server) = args.server.clone().or_else(|| served(config)) else {
+        let wrong = "no server is at work in the data folder, and the settings do not say which port it will have";
+        return report.add("a call", [Finding::new(wrong, "start the server, or name another by --server")]);
+    };
+    let connection = Connection { tls: args.tls.clone(), ..Connection::to(server) };
     match connection.channel().await {
         Ok(channel) => {
             for user in &args.user {
@@ -84,10 +85,25 @@ async fn call(args: &CheckArgs, config: &Config, report: &mut Report) {
             }
         }
         Err(error) => {
-            let wrong = Finding::new(format!("{error:#}"), "start the server, or correct --server");
-            report.add("a call", [wrong]);
+            let to_do = error.downcast_ref().map_or("correct --server, or the files of the other options", Met::to_do);
+            report.add("a call", [Finding::new(format!("{error:#}"), to_do)]);
         }
     }
+}
+
+/// Where the server with these settings is called; None if it picks a port by itself and is not at work.
+fn served(config: &Config) -> Option<String> {
+    let mut address = config.listen;
+    if address.port() == 0 {
+        address = holder(&config.data_dir)?.addresses.first().copied()?;
+    }
+    // Where all addresses of the machine are listened on, one of them is its own.
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Some(format!("{}://{address}", if config.tls.is_on() { "https" } else { "http" }))
 }
 
 fn tell(report: &Report) {

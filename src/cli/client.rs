@@ -99,7 +99,7 @@ impl Connection {
             // What was being done stands before it, without the words of the client's layers.
             let done = error.chain().take_while(|cause| !cause.is::<Unanswered>()).map(ToString::to_string);
             let then = if unanswered.then.is_empty() { String::new() } else { format!("\n  {}", unanswered.then) };
-            Err(anyhow!("{}{then}", done.chain([met]).collect::<Vec<_>>().join(": ")))
+            Err(anyhow!("{}{then}", done.chain([format!("{met:#}")]).collect::<Vec<_>>().join(": ")))
         })
     }
 
@@ -121,17 +121,17 @@ impl Connection {
         }
         match endpoint.connect().await {
             Ok(channel) => Ok(channel),
-            Err(_) => Err(anyhow!("{}", self.met(None).await)),
+            Err(_) => Err(self.met(None).await),
         }
     }
 
-    /// Who is at the server's address, where Herald did not answer.
-    async fn met(&self, status: Option<&Status>) -> String {
+    /// Who is at the server's address, where Herald did not answer: a [`Met`], if it could be looked at.
+    async fn met(&self, status: Option<&Status>) -> anyhow::Error {
         let uri: http::Uri = self.server.parse().unwrap_or_default();
         let is_tls = uri.scheme_str() == Some("https");
         let tls = match is_tls.then(|| self.tls.client()).transpose() {
             Ok(tls) => tls,
-            Err(error) => return format!("{error:#}"),
+            Err(error) => return error,
         };
         let place = Place {
             host: uri.host().unwrap_or_default(),
@@ -139,7 +139,7 @@ impl Connection {
             tls,
             shows_certificate: self.tls.client_certificate.is_some(),
         };
-        format!("cannot reach Herald at {}: {}", self.shown(), meet(&place, status).await)
+        anyhow::Error::new(meet(&place, status).await).context(format!("cannot reach Herald at {}", self.shown()))
     }
 
     /// The server's address without a user.

@@ -89,6 +89,26 @@ const ALERT: Duration = Duration::from_millis(300);
 /// What a client of HTTP/2 says first, with no settings of its own.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
+impl Met {
+    /// What whoever looks after the server can do, where what is met says it of the client.
+    pub(super) fn to_do(&self) -> &'static str {
+        match self {
+            Self::Untrusted | Self::Misissued { .. } => "name by --ca the authority of tls.certificate_file",
+            Self::OtherName(_) => {
+                "name the server by --server as its certificate does, such as https://herald.example:50051"
+            }
+            Self::WantsCertificate | Self::RefusesCertificate(_) => {
+                "show a certificate of an authority in tls.client_ca_file: --client-certificate, --client-key"
+            }
+            Self::Expired | Self::NotYetValid | Self::Certificate(_) => {
+                "put another certificate into tls.certificate_file"
+            }
+            Self::Tls | Self::Plain => "start the server with these settings, or correct --server",
+            _ => "start the server, or correct --server",
+        }
+    }
+}
+
 /// What is met there; `status` is what the call that had no answer ended with, if one was made.
 pub(super) async fn meet(place: &Place<'_>, status: Option<&Status>) -> Met {
     match status.and_then(http_code) {

@@ -16,7 +16,7 @@ use crate::full_volume::Mount;
 use crate::support::process::{free_port, herald, serve};
 use crate::support::redis::RedisServer;
 use crate::support::site;
-use crate::support::token::{SigningKey, key_set, now, private_file};
+use crate::support::token::{Authority, SigningKey, key_set, now, private_file};
 use crate::support::{SECRET, add_prospects, folder};
 
 /// A data folder that a server has worked in and left.
@@ -93,6 +93,43 @@ fn before_the_first_start_there_is_nothing_wrong() {
     std::fs::write(&file, "no folder").expect("written");
     let (good, text) = check(&file.join("data"), &[], &key);
     assert!(!good && text.contains("cannot use the data folder") && !text.contains("the first `herald"), "{text}");
+}
+
+/// Whoever gives no server means the one of these settings, and is told what fits what is met there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_goes_where_the_settings_listen() {
+    let data = deployment().await;
+    let user = ["--user", "user_a"];
+    let (_, text) = check(data.path(), &user, &[]);
+    assert!(text.contains("wrong: no server is at work in the data folder"), "{text}");
+    let address = format!("127.0.0.1:{}", free_port());
+    let listen = [("HERALD_LISTEN", address.as_str())];
+    finds(data.path(), &user, &listen, &format!("cannot reach Herald at http://{address}"), "start the server");
+    let server = serve(data.path(), &[]);
+    let (good, text) = check(data.path(), &user, &[]);
+    assert!(good && text.contains("ok: a call of user_a"), "by the lock of the folder: {text}");
+    let (good, text) = check(data.path(), &user, &[("HERALD_LISTEN", &server.address)]);
+    assert!(good && text.contains("ok: a call of user_a"), "{text}");
+    drop(server);
+
+    let files = Authority::new();
+    let (certificate, key) = (files.file("server.pem"), files.file("server.key"));
+    let tls = [("HERALD_TLS_CERTIFICATE_FILE", certificate.as_str()), ("HERALD_TLS_KEY_FILE", key.as_str())];
+    let server = serve(data.path(), &tls);
+    let port = server.address.rsplit(':').next().expect("a port");
+    let (ca, by_name) = (files.file("ca.pem"), format!("https://localhost:{port}"));
+    let at = format!("cannot reach Herald at https://{}", server.address);
+    finds(data.path(), &user, &tls, &at, "do: name by --ca the authority");
+    let trusting = [&user[..], &["--ca", &ca]].concat();
+    finds(
+        data.path(),
+        &trusting,
+        &tls,
+        "is for another name",
+        "do: name the server by --server as its certificate does",
+    );
+    let (good, text) = check(data.path(), &[&trusting[..], &["--server", &by_name]].concat(), &tls);
+    assert!(good && text.contains("ok: a call of user_a"), "{text}");
 }
 
 /// The key is told of once: with the form that it has, and with what it opens.
