@@ -52,24 +52,28 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 
 async fn report(args: &CheckArgs) -> Report {
     let layers = args.settings.layers();
-    let read =
-        layers.and_then(|layers| Ok((layers.config()?, args.settings.secret_file(&layers).map(ToOwned::to_owned))));
-    let (config, secret_file) = match read {
+    let read = layers.and_then(|layers| Ok((layers.known()?, layers)));
+    let (config, layers) = match read {
         Ok(read) => read,
         Err(error) => {
             let mut report = Report::default();
-            report.add(
-                "the settings",
-                [Finding::new(format!("{error:#}"), "correct it; docs/configuration.md lists the settings")],
-            );
+            report.add("the settings", [wrong_setting(&format!("{error:#}"))]);
             return report;
         }
     };
-    let mut report = check::check(&config, secret_file.as_deref(), args.deep).await;
+    let secret_file = args.settings.secret_file(&layers);
+    let mut report = check::check(&config, secret_file, args.deep).await;
+    if !layers.unknown().is_empty() {
+        report.add("the variables", layers.unknown().iter().map(|error| wrong_setting(&error.to_string())));
+    }
     if !args.user.is_empty() {
         call(args, &config, &mut report).await;
     }
     report
+}
+
+fn wrong_setting(wrong: &str) -> Finding {
+    Finding::new(wrong, "correct it; docs/configuration.md lists the settings")
 }
 
 async fn call(args: &CheckArgs, config: &Config, report: &mut Report) {

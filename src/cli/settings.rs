@@ -56,7 +56,7 @@ pub(super) struct SettingsArgs {
 /// Prints the settings, and then says whether they can work.
 pub(super) fn settings(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
     let layers = args.settings.layers()?;
-    let config = layers.config()?;
+    let config = layers.known()?;
     if args.form.json {
         let setting = |(key, value, origin)| json!({ "key": key, "value": value, "origin": origin });
         let settings: Vec<_> = layers.entries()?.into_iter().map(setting).collect();
@@ -66,7 +66,7 @@ pub(super) fn settings(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
         say!("\n# The memory that this may take at most (docs/operating.md):");
         budget::describe(&config).lines().for_each(|line| say!("# {line}"));
     }
-    config.validate()?;
+    layers.config()?.validate()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,6 +18,7 @@ pub struct Layers {
     origins: BTreeMap<String, String>,
     file_holds_secret: bool,
     service_links: Vec<String>,
+    unknown: Vec<ConfigError>,
 }
 
 const REDIS_URL: &str = "REDIS_URL";
@@ -64,7 +65,8 @@ impl Layers {
         let mut paths = BTreeMap::new();
         list_paths(&defaults, "", &mut paths);
         let origins = paths.values().map(|path| (path.clone(), "default".to_owned())).collect();
-        let mut layers = Self { values: defaults, origins, file_holds_secret: false, service_links: Vec::new() };
+        let (file_holds_secret, service_links, unknown) = (false, Vec::new(), Vec::new());
+        let mut layers = Self { values: defaults, origins, file_holds_secret, service_links, unknown };
         if let Some(text) = file {
             let table: Value = toml::from_str(text).map_err(|error| misplaced(text, &error))?;
             same_kinds(&layers.values, &table, "")?;
@@ -91,10 +93,11 @@ impl Layers {
                     layers.service_links.push(name);
                     continue;
                 }
-                return Err(ConfigError(format!(
-                    "{name} is no setting of Herald{}; see docs/configuration.md",
-                    instead(&name)
-                )));
+                let known = paths.keys().map(String::as_str).chain(NOT_SETTINGS.iter().copied());
+                let instead = instead(&name, known);
+                let wrong = format!("{name} is no setting of Herald{instead}; see docs/configuration.md");
+                layers.unknown.push(ConfigError(wrong));
+                continue;
             };
             set(&mut layers.values, path, &value, &name)?;
             layers.origins.insert(path.clone(), name);
@@ -107,7 +110,21 @@ impl Layers {
         Ok(layers)
     }
 
+    /// The settings; the error names the first variable that is none.
     pub fn config(&self) -> Result<Config, ConfigError> {
+        match self.unknown.first() {
+            Some(error) => Err(error.clone()),
+            None => self.known(),
+        }
+    }
+
+    /// The variables that look like settings and are none, for those who go on without them.
+    pub fn unknown(&self) -> &[ConfigError] {
+        &self.unknown
+    }
+
+    /// The settings, whichever variables are none.
+    pub fn known(&self) -> Result<Config, ConfigError> {
         serde_json::from_value(self.values.clone()).map_err(|error| {
             let is_wrong = |path: &&String| self.alone(path).is_err();
             let named = |path: &String| format!("{path} ({}): ", self.origins[path]);
@@ -151,7 +168,7 @@ impl Layers {
 
     /// Every setting by its path, with its value and where that came from. Secrets are hidden.
     pub fn entries(&self) -> Result<Vec<(&str, Value, &str)>, ConfigError> {
-        let values = serde_json::to_value(self.config()?).map_err(|e| ConfigError(e.to_string()))?;
+        let values = serde_json::to_value(self.known()?).map_err(|e| ConfigError(e.to_string()))?;
         let entry = |(path, origin)| (String::as_str(path), at(&values, path).clone(), String::as_str(origin));
         Ok(self.origins.iter().map(entry).collect())
     }
@@ -168,12 +185,21 @@ fn at<'a>(values: &'a Value, path: &str) -> &'a Value {
     path.split('.').try_fold(values, |at, key| at.get(key)).unwrap_or(&Value::Null)
 }
 
-/// What is set in place of a variable that people try first.
-fn instead(name: &str) -> &'static str {
-    match name {
-        "HERALD_PORT" | "HERALD_HOST" | "HERALD_ADDRESS" => ", the address and port are HERALD_LISTEN",
-        _ => "",
+/// What to set in place of a variable that is none: what people mean who try it first, or the known one that is nearest.
+fn instead<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    const TYPOS: usize = 3;
+    if let "HERALD_PORT" | "HERALD_HOST" | "HERALD_ADDRESS" = name {
+        return ", the address and port are HERALD_LISTEN".to_owned();
     }
+    let known: Vec<_> = known.collect();
+    // Without its table a name says as much, if no other ends with it.
+    let rest = name.strip_prefix("HERALD").unwrap_or(name);
+    let mut ending = known.iter().filter(|known| known.ends_with(rest));
+    let whole = ending.next().filter(|_| ending.next().is_none());
+    let distance = |known: &&&str| strsim::osa_distance(name, known);
+    let nearest = || known.iter().min_by_key(distance).filter(|nearest| distance(nearest) <= TYPOS);
+    let nearest = whole.or_else(nearest);
+    nearest.map(|nearest| format!(": did you mean {nearest}?")).unwrap_or_default()
 }
 
 /// Where in the file the error is, and which. As toml writes it the line would be shown as well.
@@ -426,8 +452,17 @@ mod tests {
 
     #[test]
     fn what_is_misspelt_is_refused_by_name() {
-        let error = load(None, &[("HERALD_DATADIR", "x")], &[]).expect_err("no such setting");
-        assert!(error.0.contains("HERALD_DATADIR"), "{error}");
+        for (name, told) in [
+            ("HERALD_DATADIR", "HERALD_DATADIR is no setting of Herald: did you mean HERALD_DATA_DIR?"),
+            ("HERALD_HS256_SECRET", ": did you mean HERALD_AUTH_HS256_SECRET?"),
+            ("HERALD_SERVR", ": did you mean HERALD_SERVER?"),
+            ("HERALD_FILE", "is no setting of Herald; see"),
+            ("HERALD_PORT", "are HERALD_LISTEN;"),
+            ("HERALD_NOTHING_LIKE_IT", "is no setting of Herald; see"),
+        ] {
+            let error = load(None, &[(name, "x")], &[]).expect_err("no such setting");
+            assert!(error.0.contains(told), "{error}");
+        }
         let error = load(Some("[fetch]\nmax_page = 2"), &[], &[]).expect_err("no such setting");
         assert!(error.0.contains("max_page"), "{error}");
         let error = load(None, &[("HERALD_ENGINE_WORKERS", "many")], &[]).expect_err("no number");

@@ -132,6 +132,22 @@ async fn a_call_goes_where_the_settings_listen() {
     assert!(good && text.contains("ok: a call of user_a"), "{text}");
 }
 
+/// Several at once: each is told, and so is whatever else is wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_that_is_no_setting_hides_nothing() {
+    let data = deployment().await;
+    let env = [("HERALD_LISTN", "x"), ("HERALD_MASTERKEY", "x"), ("HERALD_ENGINE_WORKERS", "0")];
+    let (good, text) = check(data.path(), &[], &env);
+    assert!(!good && text.contains("ok: the volume of"), "{text}");
+    for wrong in [
+        "wrong: HERALD_LISTN is no setting of Herald: did you mean HERALD_LISTEN?",
+        "wrong: HERALD_MASTERKEY is no setting of Herald: did you mean HERALD_MASTER_KEY?",
+        "wrong: the settings: engine.workers must be at least 1",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(wrong)), "{wrong} in {text}");
+    }
+}
+
 /// The key is told of once: with the form that it has, and with what it opens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_master_key_is_one_finding() {

@@ -188,6 +188,11 @@ fn the_settings_in_force_and_completions_are_printed() {
     assert!(out.contains("engine.workers = 3 # HERALD_ENGINE_WORKERS") && out.contains("dev = true # --dev"), "{out}");
     let output = herald().args(["settings"]).output().expect("it ends");
     assert!(!output.status.success() && text(&output.stderr).contains("no credentials are configured"));
+    // A variable that is none is told behind all that are.
+    let output = herald().args(["settings", "--dev"]).env("HERALD_LISTN", "x").output().expect("it ends");
+    let (out, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(!output.status.success() && told.contains("did you mean HERALD_LISTEN?"), "{told}");
+    assert!(out.contains("dev = true # --dev") && out.contains("# The memory"), "{out}");
     let output = herald().args(["config", "print", "--dev"]).output().expect("it ends");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("`herald settings` prints the server's settings"));
