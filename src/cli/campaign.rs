@@ -340,7 +340,7 @@ async fn approve_all(api: &mut Api, campaign_id: String) -> Result<pb::ReviewEma
 }
 
 /// The campaign of that id; the newest for an empty one.
-async fn newest(api: &mut Api, campaign_id: String) -> anyhow::Result<pb::Campaign> {
+pub(super) async fn newest(api: &mut Api, campaign_id: String) -> anyhow::Result<pb::Campaign> {
     let answer = api.workflow.get_workflow(pb::GetWorkflowRequest { campaign_id }).await.map_err(|s| explain(&s))?;
     Ok(answer.into_inner().campaign.unwrap_or_default())
 }

@@ -113,7 +113,7 @@ fn name_of(field: &str) -> String {
     match (list, inner.trim_start_matches('.')) {
         ("prospects", inner) if row.is_ok() => format!("row {}: {inner}", row.unwrap_or_default()),
         ("suppressions", _) if row.is_ok() => format!("address {}:", row.unwrap_or_default()),
-        ("reviews", "email_id") => "EMAIL".to_owned(),
+        ("reviews", "email_id") => "EMAIL_ID".to_owned(),
         ("reviews", inner @ ("subject" | "body")) => format!("--{inner}"),
         (list, _) => match FLAGS.iter().find(|(name, _)| *name == list) {
             Some((_, flag)) => (*flag).to_owned(),
@@ -142,7 +142,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("max_per_company", "--max-per-company"),
     ("not_again_days", "--not-again-days"),
     ("campaign_id", "--campaign"),
-    ("email_id", "EMAIL"),
+    ("email_id", "EMAIL_ID"),
     ("engagement", "--engagement"),
     ("query", "--query"),
     ("page_size", "--limit"),
@@ -262,7 +262,7 @@ mod tests {
             ("recipients.tags[3]", "--tag"),
             ("recipients.statuses[0]", "--status"),
             ("max_prospects", "--max-prospects"),
-            ("reviews[1].email_id", "EMAIL"),
+            ("reviews[1].email_id", "EMAIL_ID"),
             ("reviews[1].subject", "--subject"),
             ("prospects[3].email", "row 4: email"),
             ("suppressions[3].email", "address 4:"),

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use super::campaign::newest;
 use super::client::Api;
 use super::output::{Json, say_json, table};
 use super::refusal::{Unanswered, explain};
@@ -14,10 +15,19 @@ use super::words::Word as _;
 use crate::pb::{self, EmailStatus, ReviewDecision};
 use crate::terminal::{line, say, tell, text};
 
+/// The id of an e-mail. An address is what people try first.
+fn email_id(text: &str) -> Result<String, String> {
+    if text.contains('@') {
+        return Err("is an address: an e-mail is named by its id, such as em_1, which `herald campaign emails` lists"
+            .to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[derive(Args)]
 pub(super) struct EmailsArgs {
-    /// The letters to show in full; without any, those of the campaign are listed.
-    #[arg(value_name = "EMAIL")]
+    /// The ids of the letters to show in full; without any, those of the campaign are listed.
+    #[arg(value_name = "EMAIL_ID", value_parser = email_id)]
     ids: Vec<String>,
     /// The campaign; the newest if left out.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
@@ -34,8 +44,9 @@ pub(super) struct EmailsArgs {
 
 #[derive(Args)]
 pub(super) struct ReviewArgs {
-    /// The letters to decide on; without any, each that awaits approval is shown and asked about.
-    #[arg(value_name = "EMAIL")]
+    /// The ids of the letters to decide on, as `herald campaign emails` lists them; without any, each that awaits approval is
+    /// shown and asked about.
+    #[arg(value_name = "EMAIL_ID", value_parser = email_id)]
     ids: Vec<String>,
     /// The campaign; the newest if left out.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
@@ -89,48 +100,85 @@ pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<Ex
 
 /// Decides on letters: those that are named, or one after another.
 pub(super) async fn review(api: &mut Api, args: ReviewArgs) -> anyhow::Result<ExitCode> {
-    let answer = if !args.ids.is_empty() {
+    let (form, is_decided) = (args.form, args.approve || args.reject || args.reconsider);
+    let is_edited = args.subject.is_some() || args.body.is_some();
+    if args.ids.is_empty() && is_decided {
+        bail!("name the letters; `herald campaign approve` approves all that await it");
+    }
+    if !args.ids.is_empty() && !is_decided && !is_edited {
+        bail!("say what to do with them: --approve, --reject, --reconsider, --subject or --body");
+    }
+    let body = args.body.as_deref().map(read).transpose()?;
+    // Of a campaign that has ended the refusal says so; by an empty id there would be none.
+    let campaign = newest(api, args.campaign).await?;
+    let reviewed = if args.ids.is_empty() {
+        ask(api, &campaign).await?
+    } else {
         let decision = match (args.approve, args.reject, args.reconsider) {
             (true, ..) => ReviewDecision::Approve,
             (_, true, _) => ReviewDecision::Reject,
             (_, _, true) => ReviewDecision::Reconsider,
-            _ if args.subject.is_some() || args.body.is_some() => ReviewDecision::Unspecified,
-            _ => bail!("say what to do with them: --approve, --reject, --reconsider, --subject or --body"),
+            _ => ReviewDecision::Unspecified,
         };
-        let body = args.body.as_deref().map(read).transpose()?;
         let review = |id: &String| pb::EmailReview {
             email_id: id.clone(),
             decision: decision.into(),
             subject: args.subject.clone(),
             body: body.clone(),
         };
-        decide(api, &args.campaign, args.ids.iter().map(review).collect()).await?
-    } else if args.approve || args.reject || args.reconsider {
-        bail!("name the letters; `herald campaign approve` approves all that await it");
-    } else if std::io::stdin().is_terminal() {
-        ask(api, &args.campaign).await?
-    } else {
-        bail!("standard input is no terminal to ask at: name letters and say --approve or --reject");
+        let answer = decide(api, &campaign.id, args.ids.iter().map(review).collect()).await?;
+        Reviewed { answer, changed: if is_edited { args.ids.len() } else { 0 } }
     };
-    if args.form.json {
-        return say_json(&answer);
+    if form.json {
+        return say_json(&reviewed.answer);
     }
-    let counts = answer.campaign.and_then(|campaign| campaign.emails).unwrap_or_default();
-    let taken = [("approved", answer.approved_count), ("rejected", answer.rejected_count)];
-    let taken = taken.into_iter().chain([("taken back", answer.reconsidered_count)]).filter(|(_, count)| *count > 0);
-    let done: Vec<_> = taken.map(|(what, count)| format!("{count} {what}")).collect();
-    let done = if done.is_empty() { "none decided".to_owned() } else { done.join(", ") };
-    say!("{done}, {} left to decide", counts.awaiting_approval);
+    say!("{}", reviewed.told());
     Ok(ExitCode::SUCCESS)
 }
 
+/// What came of a review.
+struct Reviewed {
+    answer: pb::ReviewEmailsResponse,
+    /// How many letters have another subject or text.
+    changed: usize,
+}
+
+impl Reviewed {
+    fn told(&self) -> String {
+        let (answer, changed) = (&self.answer, i32::try_from(self.changed).unwrap_or(i32::MAX));
+        let campaign = answer.campaign.clone().unwrap_or_default();
+        let left = campaign.emails.unwrap_or_default().awaiting_approval;
+        let done = [
+            (answer.approved_count, "approved"),
+            (answer.rejected_count, "rejected"),
+            (answer.reconsidered_count, "taken back"),
+            (changed, "changed"),
+        ];
+        let done: Vec<_> =
+            done.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        if done.is_empty() && left == 0 {
+            return format!(
+                "nothing awaits approval: the campaign {} is {}",
+                line(&campaign.id),
+                campaign.state().word()
+            );
+        }
+        let done = if done.is_empty() { "none decided".to_owned() } else { done.join(", ") };
+        format!("{done}, {left} left to decide")
+    }
+}
+
 /// Shows each letter that awaits approval, and asks.
-async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::ReviewEmailsResponse> {
-    let waiting = list(api, campaign_id, EmailStatus::AwaitingApproval, 0).await?.emails;
+async fn ask(api: &mut Api, campaign: &pb::Campaign) -> anyhow::Result<Reviewed> {
+    let waiting = list(api, &campaign.id, EmailStatus::AwaitingApproval, 0).await?.emails;
+    if !waiting.is_empty() && !std::io::stdin().is_terminal() {
+        bail!("standard input is no terminal to ask at: name letters and say --approve or --reject");
+    }
     let (count, mut input) = (waiting.len(), std::io::stdin().lock());
-    let mut done = pb::ReviewEmailsResponse::default();
+    let mut done = Reviewed { answer: pb::ReviewEmailsResponse::default(), changed: 0 };
     'letters: for (n, mut email) in waiting.into_iter().enumerate() {
         say!("\n{}\n", letter(&email));
+        let mut is_changed = false;
         loop {
             say!("letter {} of {count}: (a)pprove, (r)eject, (e)dit, (s)kip, (q)uit?", n + 1);
             let mut answer = String::new();
@@ -160,8 +208,11 @@ async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::ReviewEmail
                         subject: Some(subject),
                         body: Some(body),
                     };
-                    match decide(api, campaign_id, vec![review]).await {
-                        Ok(_) => email = get(api, &email.id).await?,
+                    match decide(api, &campaign.id, vec![review]).await {
+                        Ok(_) => {
+                            done.changed += usize::from(!std::mem::replace(&mut is_changed, true));
+                            email = get(api, &email.id).await?;
+                        }
                         Err(error) => say!("{error:#}"),
                     }
                     say!("\n{}\n", letter(&email));
@@ -171,10 +222,10 @@ async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::ReviewEmail
             };
             let review =
                 pb::EmailReview { email_id: email.id.clone(), decision: decision.into(), ..Default::default() };
-            match decide(api, campaign_id, vec![review]).await {
+            match decide(api, &campaign.id, vec![review]).await {
                 Ok(answer) => {
-                    done.approved_count += answer.approved_count;
-                    done.rejected_count += answer.rejected_count;
+                    done.answer.approved_count += answer.approved_count;
+                    done.answer.rejected_count += answer.rejected_count;
                     break;
                 }
                 Err(error) if error.is::<Unanswered>() => return Err(error),
@@ -182,9 +233,7 @@ async fn ask(api: &mut Api, campaign_id: &str) -> anyhow::Result<pb::ReviewEmail
             }
         }
     }
-    let request = pb::GetWorkflowRequest { campaign_id: campaign_id.to_owned() };
-    let answer = api.workflow.get_workflow(request).await.map_err(|s| explain(&s))?;
-    done.campaign = answer.into_inner().campaign;
+    done.answer.campaign = Some(newest(api, campaign.id.clone()).await?);
     Ok(done)
 }
 
@@ -215,7 +264,6 @@ async fn decide(
     campaign_id: &str,
     reviews: Vec<pb::EmailReview>,
 ) -> anyhow::Result<pb::ReviewEmailsResponse> {
-    // An empty id means the live campaign, which is the newest.
     let request = pb::ReviewEmailsRequest { campaign_id: campaign_id.to_owned(), reviews, others: 0 };
     Ok(api.workflow.review_emails(request).await.map_err(|s| explain(&s))?.into_inner())
 }

@@ -767,6 +767,52 @@ async fn suppressions_are_read_from_a_file_as_people_have_it() {
     assert!(ok && out == "2 suppressions added, 0 there already\n", "{out}{err}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_review_says_what_it_did_or_why_nothing_can_be_done() {
+    let website = site::pages([("/", site::company())]).await;
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let (csv, letter) = (files.path().join("two.csv"), files.path().join("letter.txt"));
+    std::fs::write(&csv, "email,company\na@b.example,Acme\nc@d.example,Beta\n").expect("written");
+    std::fs::write(&letter, "Dear Kim,\n\nall is new.\n").expect("written");
+    let csv = csv.display().to_string();
+    client(&server, &["campaign", "run", "--website", &website, "--prospects", &csv, "--template", "modern_tech"])
+        .await;
+    let (_, out, _) = client(&server, &["campaign", "emails", "--json"]).await;
+    let emails: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let [one, other] = [0, 1].map(|n| emails["emails"][n]["id"].as_str().expect("an id").to_owned());
+    let review = |args: &[&str]| [&["campaign", "review"], args].concat().into_iter().map(str::to_owned).collect();
+    let told = async |args: &[&str]| {
+        let args: Vec<String> = review(args);
+        client(&server, &args.iter().map(String::as_str).collect::<Vec<_>>()).await
+    };
+
+    let (ok, out, err) = told(&[&one, "--body", &letter.display().to_string()]).await;
+    assert!(ok && out == "1 changed, 2 left to decide\n", "{out}{err}");
+    let (ok, out, err) = told(&[&one, "--approve", "--subject", "New"]).await;
+    assert!(ok && out == "1 approved, 1 changed, 1 left to decide\n", "{out}{err}");
+    let (ok, _, err) = told(&["a@b.example", "--approve"]).await;
+    assert!(
+        !ok && err.contains("EMAIL_ID") && err.contains("is an address") && err.contains("`herald campaign emails`"),
+        "{err}"
+    );
+    let (ok, _, err) = told(&[]).await;
+    assert!(!ok && err.contains("no terminal to ask at"), "{err}");
+
+    // After its end it is still the newest, and nothing of it is to be decided.
+    assert!(told(&[&other, "--reject"]).await.0);
+    assert!(client(&server, &["campaign", "watch"]).await.0);
+    for decision in ["--approve", "--reconsider"] {
+        let (ok, _, err) = told(&[&one, decision]).await;
+        assert!(!ok && err.contains("the campaign is completed, and nothing more can be done with it"), "{err}");
+    }
+    let (ok, out, err) = told(&[]).await;
+    assert!(
+        ok && out.starts_with("nothing awaits approval: the campaign cp_") && out.ends_with(" is completed\n"),
+        "{out}{err}"
+    );
+}
+
 /// What cannot be is told with its setting, wherever it came from.
 #[test]
 fn each_error_of_a_setting_names_the_setting() {
