@@ -1,27 +1,18 @@
 //! A file of addresses, one on each line, as mail programs and spreadsheets write it: with a byte order mark or none, any line
 //! ends, quotes, and a first line that names the column.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::Context as _;
 use encoding_rs::{Encoding, UTF_8};
 
 use super::import::{MOST_FAULTS, faulty};
+use super::input;
 use crate::domain::address;
-
-/// What is read of a file, in bytes: a million addresses are less.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The addresses of a file. The error names each line that is none.
 pub(super) fn read_addresses(path: &Path) -> anyhow::Result<Vec<String>> {
-    let name = path.display();
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    if read.with_context(|| format!("cannot read {name}"))? as u64 > MAX_BYTES {
-        anyhow::bail!("{name} has more than {} MiB: part it, and add one after the other", MAX_BYTES / 1024 / 1024);
-    }
+    let name = input::name(path);
+    let bytes = input::bytes(path, &input::LIST)?;
     let (encoding, mark) = Encoding::for_bom(&bytes).unwrap_or((UTF_8, 0));
     let (text, is_malformed) = encoding.decode_without_bom_handling(&bytes[mark..]);
     if is_malformed {
@@ -102,15 +93,5 @@ mod tests {
         std::fs::write(&path, b"a@b.example\nm\xfcller@b.example\n").expect("written");
         let error = read_addresses(&path).expect_err("no UTF-8").to_string();
         assert!(error.contains("list.txt:2: is not UTF-8"), "{error}");
-    }
-
-    #[test]
-    fn a_file_is_read_up_to_its_bound_and_refused_beyond_it() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        for (bytes, told) in [(MAX_BYTES, "holds no addresses"), (MAX_BYTES + 1, "has more than 64 MiB")] {
-            file.as_file().set_len(bytes).expect("as long as that");
-            let error = read_addresses(file.path()).expect_err("refused").to_string();
-            assert!(error.contains(told), "{bytes}: {error}");
-        }
     }
 }

@@ -3,7 +3,8 @@
 //! A field is named by its path in `herald.v1.AgentConfig`, such as `sender.email`; its value is read by the field's type, as
 //! the descriptors say it, so that a new field is there without a line here.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -12,6 +13,7 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use super::client::{Api, Connection};
+use super::input;
 use super::output::{Json, say_json, table, to_value};
 use super::refusal::explain;
 use super::words::words;
@@ -220,8 +222,7 @@ fn read_password() -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() {
         tell!("the password, then Ctrl-D:");
     }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("standard input")?;
+    let text = input::text(Path::new("-"), &input::TEXT)?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         bail!("standard input holds no password; `{PASSWORD}=` removes the one that there is");

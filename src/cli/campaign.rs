@@ -11,6 +11,7 @@ use prost::{Message, Name};
 use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection};
+use super::input::Source;
 use super::output::{Json, say_json, table};
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, recipients};
@@ -76,7 +77,7 @@ pub struct RunArgs {
     /// The website to analyse, with http:// or https://; the configuration's if left out.
     #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     pub website: String,
-    /// Prospects to import first: a CSV file with the column email, and any of company, contact_name, position, industry,
+    /// Prospects to import first: a CSV file (- is standard input) with the column email, and any of company, contact_name, position, industry,
     /// location, business_size, source_url, notes, tags (separated by ;), language, by these or other usual names. Checked
     /// whole before anything is imported; addresses that the tenant has already are left as they are.
     #[arg(long, value_name = "FILE.csv")]
@@ -140,10 +141,15 @@ const RECONNECT: [Duration; 5] = [
     Duration::from_secs(5),
 ];
 
-pub(super) fn campaign(args: CampaignArgs) -> anyhow::Result<ExitCode> {
-    // A bad file is told before a server is needed.
-    if let Command::Run(RunArgs { prospects: Some(path), csv, .. }) = &args.command {
-        ProspectsCsv::check(path, csv)?;
+pub(super) fn campaign(mut args: CampaignArgs) -> anyhow::Result<ExitCode> {
+    // Kept until the campaign has been run.
+    let mut _source = None;
+    if let Command::Run(RunArgs { prospects: Some(path), csv, .. }) = &mut args.command {
+        let source = Source::of(path)?;
+        // A bad file is told before a server is needed.
+        ProspectsCsv::check(&source, csv)?;
+        path.clone_from(&source.path);
+        _source = Some(source);
     }
     args.connection.run(async |api| dispatch(api, args.command).await)
 }
@@ -217,7 +223,7 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
 pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.prospects {
         refuse_while_live(api).await?;
-        ProspectsCsv::check(path, &args.csv)?.import(api, progress).await?;
+        ProspectsCsv::check(&Source::of(path)?, &args.csv)?.import(api, progress).await?;
     }
     let request = pb::StartWorkflowRequest {
         website: args.website.clone(),

@@ -1,7 +1,5 @@
 //! Imports prospects, whatever they are read from.
 
-use std::path::Path;
-
 use anyhow::{Context as _, anyhow};
 
 use super::client::Api;
@@ -17,8 +15,8 @@ pub(super) const BATCH_ROWS: usize = 1_000;
 pub(super) const BATCH_BYTES: usize = 3 * 1024 * 1024;
 
 /// That a file is refused: its first faults, and how many more of the `count` there are.
-pub(super) fn refusal(file: &Path, faults: Vec<String>, count: usize) -> anyhow::Error {
-    faulty(&format!("{} cannot be imported, and nothing of it was", file.display()), faults, count)
+pub(super) fn refusal(name: &str, faults: Vec<String>, count: usize) -> anyhow::Error {
+    faulty(&format!("{name} cannot be imported, and nothing of it was"), faults, count)
 }
 
 /// The first faults of a file, and how many more of the `count` there are.

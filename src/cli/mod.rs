@@ -12,6 +12,7 @@ mod campaign;
 mod check;
 mod client;
 mod import;
+mod input;
 mod output;
 mod peer;
 mod prospects;

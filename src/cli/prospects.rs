@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::MultiProgress;
 
 use super::client::{Api, Connection};
 use super::import::import;
+use super::input::{Source, is_standard};
 use super::output::{Json, counted, say_json, table, to_value};
 use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;
@@ -47,8 +48,11 @@ enum Command {
     /// and last names are joined, and so are city, region and country. Columns that have no place are left out, and told.
     Import {
         /// A file whose name ends with .csv (its first line names the columns; `email` is required) or .json (as `export`
-        /// writes it).
+        /// writes it); - is standard input.
         file: PathBuf,
+        /// The format; by the file's ending if left out, CSV on standard input.
+        #[arg(long)]
+        format: Option<Form>,
         #[command(flatten)]
         csv: CsvArgs,
         #[command(flatten)]
@@ -58,17 +62,24 @@ enum Command {
     /// apostrophe, has one before it, which `import` takes away again. JSON has everything, exactly. On a terminal control
     /// characters are shown as such; in a file or a pipe CSV has them as they are.
     Export {
-        /// The file to write, CSV or JSON by its ending; standard output if left out.
+        /// The file to write, CSV or JSON by its ending; standard output if left out or -.
         file: Option<PathBuf>,
-        /// The format; by the file's ending if left out.
-        #[arg(long, value_parser = ["csv", "json"])]
-        format: Option<String>,
+        /// The format; by the file's ending if left out, CSV on standard output.
+        #[arg(long)]
+        format: Option<Form>,
         /// Begin the CSV with a byte order mark, by which Excel knows UTF-8.
         #[arg(long)]
         excel: bool,
         #[command(flatten)]
         filter: Filter,
     },
+}
+
+/// How prospects are written in a file.
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    Csv,
+    Json,
 }
 
 /// Which prospects.
@@ -109,16 +120,32 @@ pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
         Command::List { filter, limit, form } => {
             connection.run(async |mut api| list(&mut api, &filter, limit, form).await)
         }
-        Command::Import { file, csv, form } => import_file(&connection, &file, &csv, form),
+        Command::Import { file, format, csv, form } => import_file(&connection, &file, format, &csv, form),
         Command::Export { file, format, excel, filter } => {
-            let ending = file.as_ref().and_then(|file| file.extension()).and_then(|ending| ending.to_str());
-            let format = match format.as_deref().or(ending) {
-                None | Some("csv") => Format::Csv { excel },
-                Some("json") if excel => bail!("--excel is for CSV"),
-                Some("json") => Format::Json,
-                Some(other) => bail!("the format of a file that ends with .{other} is not plain: give --format"),
+            let file = file.filter(|file| !is_standard(file));
+            let format = match file.as_deref().map_or(Ok(format.unwrap_or(Form::Csv)), |file| of_file(file, format))? {
+                Form::Csv => Format::Csv { excel },
+                Form::Json if excel => bail!("--excel is for CSV"),
+                Form::Json => Format::Json,
             };
             connection.run(async |mut api| export(&mut api, &filter, file, format).await)
+        }
+    }
+}
+
+/// The format of a file: what is said, or else what its name ends with.
+fn of_file(file: &Path, said: Option<Form>) -> anyhow::Result<Form> {
+    let ending = file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
+    match (said, ending.as_deref()) {
+        (Some(form), _) => Ok(form),
+        (None, Some("csv")) => Ok(Form::Csv),
+        (None, Some("json")) => Ok(Form::Json),
+        (None, _) if is_standard(file) => Ok(Form::Csv),
+        (None, _) => {
+            bail!(
+                "{} ends with neither .csv nor .json: say what it is by --format csv or --format json",
+                file.display()
+            )
         }
     }
 }
@@ -160,24 +187,25 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyho
 
 fn import_file(
     connection: &Connection,
-    file: &std::path::Path,
+    file: &Path,
+    format: Option<Form>,
     args: &CsvArgs,
     form: Json,
 ) -> anyhow::Result<ExitCode> {
     let progress = Progress::new("", &MultiProgress::new());
-    match file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase).as_deref() {
-        Some("csv") => {
-            let csv = ProspectsCsv::check(file, args)?;
+    match of_file(file, format)? {
+        Form::Csv => {
+            let source = Source::of(file)?;
+            let csv = ProspectsCsv::check(&source, args)?;
             connection.run(async |mut api| imported(csv.import(&mut api, &progress).await?, form))
         }
-        Some("json") if args.is_given() => bail!("--encoding, --map and --strict are for CSV files"),
-        Some("json") => {
+        Form::Json if args.is_given() => bail!("--encoding, --map and --strict are for CSV files"),
+        Form::Json => {
             let rows = read_json(file)?;
             let count = rows.len() as u64;
             let batches = super::prospects_json::batches(rows);
             connection.run(async |mut api| imported(import(&mut api, count, batches, &progress).await?, form))
         }
-        _ => bail!("{}: the file's name must end with .csv or .json", file.display()),
     }
 }
 

@@ -14,7 +14,6 @@ mod tests;
 mod write;
 
 use std::fs::File;
-use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -26,6 +25,7 @@ use decode::Decoded;
 
 use super::client::Api;
 use super::import::{self, BATCH_BYTES, BATCH_ROWS, MOST_FAULTS};
+use super::input::Source;
 use super::render::Progress;
 use crate::pb;
 use crate::rpc::prospect_faults;
@@ -50,7 +50,7 @@ pub struct CsvArgs {
 
 /// A file that has been checked.
 pub(super) struct ProspectsCsv<'a> {
-    path: &'a Path,
+    source: &'a Source,
     args: &'a CsvArgs,
     /// How many prospects it holds.
     rows: u64,
@@ -82,8 +82,8 @@ impl CsvArgs {
 
 impl<'a> ProspectsCsv<'a> {
     /// Checks the whole file. The error names each fault, `file:line: column "name": what is wrong`.
-    pub(super) fn check(path: &'a Path, args: &'a CsvArgs) -> anyhow::Result<Self> {
-        let mut batches = Batches::open(path, args)?;
+    pub(super) fn check(source: &'a Source, args: &'a CsvArgs) -> anyhow::Result<Self> {
+        let mut batches = Batches::open(source, args)?;
         let (mut rows, mut faults, mut count) = (0, Vec::new(), 0);
         loop {
             match batches.row() {
@@ -103,17 +103,17 @@ impl<'a> ProspectsCsv<'a> {
             }
         }
         if !faults.is_empty() {
-            return Err(import::refusal(path, faults, count));
+            return Err(import::refusal(&source.name, faults, count));
         }
         if rows == 0 {
-            bail!("{} has a header and no prospects", path.display());
+            bail!("{} has a header and no prospects", source.name);
         }
         let left_out = batches.columns.told(&batches.nameless);
         if args.strict && !left_out.is_empty() {
-            bail!("{}:1: {left_out}, and --strict is given", path.display());
+            bail!("{}:1: {left_out}, and --strict is given", source.name);
         }
         let left_out = if left_out.is_empty() { left_out } else { format!("left out: {left_out}") };
-        Ok(Self { path, args, rows, left_out })
+        Ok(Self { source, args, rows, left_out })
     }
 
     /// Imports the checked rows, and says what is left out.
@@ -125,19 +125,19 @@ impl<'a> ProspectsCsv<'a> {
         if !self.left_out.is_empty() {
             progress.say(&self.left_out);
         }
-        let mut batches = Batches::open(self.path, self.args)?;
+        let mut batches = Batches::open(self.source, self.args)?;
         import::import(api, self.rows, move || batches.next(), progress).await
     }
 }
 
 impl Batches {
     /// Opens the file and reads its header with the separator with which most of it is known.
-    fn open(path: &Path, args: &CsvArgs) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
+    fn open(source: &Source, args: &CsvArgs) -> anyhow::Result<Self> {
+        let name = source.name.clone();
         let mut best: Option<((usize, usize), Cells, cells::Row)> = None;
         let mut refused = None;
         for separator in [b',', b';', b'\t'] {
-            let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+            let file = File::open(&source.path).with_context(|| format!("cannot open {name}"))?;
             let file = Decoded::new(file, args.encoding).with_context(|| format!("cannot read {name}"))?;
             let mut cells = Cells::new(file, separator);
             match header(&mut cells) {

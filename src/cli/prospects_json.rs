@@ -8,13 +8,14 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::import::{self, BATCH_BYTES, BATCH_ROWS, Batches, MOST_FAULTS};
+use super::input;
 use crate::pb;
 use crate::rpc::prospect_faults;
 
 /// The rows of a file, checked as the server would. The error names each fault by its row, from 1.
 pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
-    let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot open {name}"))?;
+    let name = input::name(path);
+    let text = input::bytes(path, &input::LIST)?;
     let value: Value = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
     let values = match value {
         Value::Array(values) => values,
@@ -44,7 +45,7 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
     }
     let count = faults.len();
     faults.truncate(MOST_FAULTS);
-    Err(import::refusal(path, faults, count))
+    Err(import::refusal(&name, faults, count))
 }
 
 /// The rows in batches that the server takes.

@@ -1,7 +1,7 @@
 //! The letters of a campaign, on the command line: shown, edited, approved and rejected one by one.
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::campaign::newest;
 use super::client::Api;
+use super::input;
 use super::output::{Json, say_json, table};
 use super::refusal::{Unanswered, explain};
 use super::words::Word as _;
@@ -108,7 +109,7 @@ pub(super) async fn review(api: &mut Api, args: ReviewArgs) -> anyhow::Result<Ex
     if !args.ids.is_empty() && !is_decided && !is_edited {
         bail!("say what to do with them: --approve, --reject, --reconsider, --subject or --body");
     }
-    let body = args.body.as_deref().map(read).transpose()?;
+    let body = args.body.as_deref().map(|path| input::text(path, &input::TEXT)).transpose()?;
     // Of a campaign that has ended the refusal says so; by an empty id there would be none.
     let campaign = newest(api, args.campaign).await?;
     let reviewed = if args.ids.is_empty() {
@@ -250,7 +251,7 @@ fn edited(email: &pb::Email) -> anyhow::Result<Option<(String, String)>> {
     if !status.success() {
         bail!("{editor} ended with {status}; the letter is as it was");
     }
-    let after = std::fs::read_to_string(file.path()).context("what was edited")?;
+    let after = input::text(file.path(), &input::TEXT).context("what was edited")?;
     if after == before {
         return Ok(None);
     }
@@ -294,17 +295,6 @@ async fn list(
             return Ok(whole);
         }
     }
-}
-
-/// The text of a file, or of standard input.
-fn read(path: &Path) -> anyhow::Result<String> {
-    let mut body = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut body).context("standard input")?;
-    } else {
-        body = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    }
-    Ok(body)
 }
 
 /// A letter as it will be, or was, sent.

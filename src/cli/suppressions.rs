@@ -29,7 +29,7 @@ enum Command {
         /// The addresses.
         #[arg(value_name = "ADDRESS")]
         emails: Vec<String>,
-        /// A file with an address on each line, besides; a first line that names the column is passed over. It is checked whole
+        /// A file with an address on each line, besides (- is standard input); a first line that names the column is passed over. It is checked whole
         /// before anything is added.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,

@@ -332,7 +332,7 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
         ("broken.json", "[{", "is no JSON"),
         ("object.json", "{}", "no list of prospects"),
         ("field.json", r#"[{"mail": "a@example.com"}]"#, "row 1"),
-        ("prospects.txt", "", ".csv or .json"),
+        ("prospects.txt", "", "ends with neither .csv nor .json: say what it is by --format"),
     ] {
         std::fs::write(path(name), text).expect("written");
         let (ok, _, err) = client(&server, &["prospects", "import", &path(name)]).await;
@@ -345,6 +345,62 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
     );
     let (ok, _, err) = client(&server, &["prospects", "export", "/nowhere/out.csv"]).await;
     assert!(!ok && err.contains("cannot write /nowhere/out.csv"), "{err}");
+    let (ok, _, err) = client(&server, &["prospects", "export", &path("out.txt")]).await;
+    assert!(!ok && err.contains("neither .csv nor .json: say what it is by --format"), "{err}");
+}
+
+/// Where a command takes a file, `-` is standard input or standard output, and no file of that name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dash_is_standard_input_or_output() {
+    let website = site::pages([("/", site::company())]).await;
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let with = async |args: &[&str], input: &str| client_with(&server, args, input).await;
+    let (ok, _, err) = with(&["prospects", "import", "-"], "email,company\na@b.example,Acme\n").await;
+    assert!(ok && err.contains("1 prospect imported"), "{err}");
+    let json = r#"[{"email": "c@d.example", "company": "Beta"}]"#;
+    let (ok, _, err) = with(&["prospects", "import", "-", "--format", "json"], json).await;
+    assert!(ok && err.contains("1 prospect imported"), "{err}");
+    let (ok, _, err) = with(&["prospects", "import", "-"], "email\nnobody\n").await;
+    assert!(!ok && err.contains("standard input:2: column \"email\": must be an e-mail address"), "{err}");
+    let (ok, out, err) = with(&["suppressions", "add", "--file", "-"], "x@y.example\n").await;
+    assert!(ok && out.starts_with("1 suppression added"), "{out}{err}");
+    let run =
+        ["campaign", "run", "--website", &website, "--template", "modern_tech", "--approve-all", "--prospects", "-"];
+    let (ok, _, err) = with(&run, "email\ne@f.example\n").await;
+    assert!(ok && err.contains("1 prospect imported") && err.contains("3 sent"), "{err}");
+
+    for (format, begin) in [(&[][..], "email,company,"), (&["--format", "json"], "{\"prospects\": [\n{")] {
+        let mut command = herald();
+        command.current_dir(files.path()).args(["prospects", "export", "-"]).args(format);
+        command.env("HERALD_SERVER", format!("http://{}", server.address)).env("HERALD_USER", "user_a");
+        let output = tokio::task::spawn_blocking(move || command.output().expect("it ends")).await.expect("no panic");
+        assert!(text(&output.stdout).starts_with(begin), "{output:?}");
+    }
+    assert_eq!(std::fs::read_dir(files.path()).expect("a folder").count(), 0, "no file is named -");
+}
+
+/// A wrong name leads to anything, and a pipe need not end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_whole_is_read_within_a_bound() {
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let file = |name: &str, mib: u64| {
+        let path = files.path().join(name);
+        std::fs::File::create(&path).expect("a file").set_len(mib * 1024 * 1024 + 1).expect("as long as that");
+        path.display().to_string()
+    };
+    let (list, letter, long) = (file("list.json", 64), file("letter.txt", 1), "x".repeat(1024 * 1024 + 1));
+    for (args, input, told) in [
+        (&["prospects", "import", &list][..], "", "list.json has more than 64 MiB: part it"),
+        (&["suppressions", "add", "--file", &list], "", "list.json has more than 64 MiB: part it"),
+        (&["campaign", "review", "em_1", "--body", &letter], "", "letter.txt has more than 1 MiB"),
+        (&["campaign", "review", "em_1", "--body", "-"], &long, "standard input has more than 1 MiB"),
+        (&["config", "set", "smtp.password=-"], &long, "standard input has more than 1 MiB"),
+    ] {
+        let (ok, _, err) = client_with(&server, args, input).await;
+        assert!(!ok && err.contains(told), "{args:?}: {err}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

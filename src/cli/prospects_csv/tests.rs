@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::Parser;
 use proptest::prelude::*;
@@ -22,9 +23,9 @@ fn read_with(bytes: &[u8], flags: &[&str]) -> Result<(Vec<pb::Prospect>, String)
     let path = dir.path().join("p.csv");
     std::fs::write(&path, bytes).expect("written");
     let told = |error: anyhow::Error| format!("{error:#}").replace(&dir.path().display().to_string(), "");
-    let args = args(flags);
-    let csv = ProspectsCsv::check(&path, &args).map_err(told)?;
-    let mut batches = Batches::open(&path, &args).map_err(told)?;
+    let (source, args) = (Source::of(&path).map_err(told)?, args(flags));
+    let csv = ProspectsCsv::check(&source, &args).map_err(told)?;
+    let mut batches = Batches::open(&source, &args).map_err(told)?;
     let mut rows = Vec::new();
     while let Some(batch) = batches.next().map_err(told)? {
         rows.extend(batch);
