@@ -46,8 +46,11 @@ const SYNONYMS: &[Synonyms] = &[
     (
         "contact_name",
         Part::Whole,
-        "fullname contact contactfullname contactperson person displayname vollständigername vorundnachname \
-         kontakt kontaktname kontaktperson ansprechpartner ansprechpartnerin ansprechperson anzeigename 姓名 全名 \
+        "fullname contact contactfullname contactperson person displayname firstandlastname firstnamelastname firstlastname \
+         firstlast lastnamefirstname lastfirst givenandfamilyname vollständigername vorundnachname vorundzuname \
+         vornachname vorzuname vornameundnachname vornamenachname vornameundname vornamename vornamezuname namevorname \
+         nameundvorname nachnamevorname nachnameundvorname nachundvorname zunamevorname familiennamevorname \
+         namevorundnachname namevorundzuname kontakt kontaktname kontaktperson ansprechpartner ansprechpartnerin ansprechperson anzeigename 姓名 全名 \
          联系人 联系人姓名 聯絡人 聯繫人",
     ),
     ("contact_name", Part::Stopgap, "name"),
@@ -169,6 +172,15 @@ mod tests {
             ("Contact Name", "contact_name", Part::Whole),
             ("firstName", "contact_name", Part::Given),
             ("姓", "contact_name", Part::Family),
+            ("Vor- und Zuname", "contact_name", Part::Whole),
+            ("Vor- und Nachname", "contact_name", Part::Whole),
+            ("Vor-/Nachname", "contact_name", Part::Whole),
+            ("Vorname, Name", "contact_name", Part::Whole),
+            ("Name, Vorname", "contact_name", Part::Whole),
+            ("Nachname, Vorname", "contact_name", Part::Whole),
+            ("Name (Vor- und Zuname)", "contact_name", Part::Whole),
+            ("Last Name, First Name", "contact_name", Part::Whole),
+            ("First and Last Name", "contact_name", Part::Whole),
             ("Company / Account", "company", Part::Whole),
             ("Organization 1 - Name", "company", Part::Whole),
             ("# Employees", "business_size", Part::Whole),
