@@ -1,11 +1,15 @@
 //! Imports prospects, whatever they are read from.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+
 use anyhow::{Context as _, anyhow};
 
 use super::client::Api;
 use super::output::counted;
 use super::refusal::explain;
 use super::render::Progress;
+use crate::domain::address;
 use crate::pb;
 
 /// The faults that are told before the rest is only counted.
@@ -27,15 +31,55 @@ pub(super) fn faulty(what: &str, mut faults: Vec<String>, count: usize) -> anyho
     anyhow!("{what}:\n  {}", faults.join("\n  "))
 }
 
+/// How many rows a file has, and which addresses stand in it more than once.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub count: u64,
+    /// What a row is counted by: `line` or `row`.
+    unit: &'static str,
+    /// Where each address stands first; by its hash, since a file may have any number.
+    first: HashMap<u64, u64>,
+    hasher: RandomState,
+    /// The places that repeat one, with the first one.
+    pub twice: Vec<(u64, u64)>,
+}
+
 /// Rows to import, a batch at a time; None after the last.
 pub(super) trait Batches: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>> {}
 
 impl<F: FnMut() -> anyhow::Result<Option<Vec<pb::Prospect>>>> Batches for F {}
 
-/// Imports that many rows. The answer is that of one large batch.
+// === impl Rows ===
+
+impl Rows {
+    pub(super) fn by(unit: &'static str) -> Self {
+        Self { unit, ..Self::default() }
+    }
+
+    /// Takes a row at that place.
+    pub(super) fn note(&mut self, email: &str, place: u64) {
+        self.count += 1;
+        let first = *self.first.entry(self.hasher.hash_one(address::key(email))).or_insert(place);
+        if first != place {
+            self.twice.push((place, first));
+        }
+    }
+
+    /// What stands there twice, in words; nothing if nothing does.
+    pub(super) fn told_twice(&self) -> Option<String> {
+        let (unit, more) = (self.unit, self.twice.len().saturating_sub(MOST_FAULTS));
+        let told = self.twice.iter().take(MOST_FAULTS);
+        let told =
+            told.map(|(place, first)| format!("{unit} {place} (as {unit} {first})")).collect::<Vec<_>>().join(", ");
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        (!self.twice.is_empty()).then(|| format!("twice in the file, and taken once: {told}{more}"))
+    }
+}
+
+/// Imports the rows. The answer is that of one large batch.
 pub(super) async fn import(
     api: &mut Api,
-    rows: u64,
+    rows: &Rows,
     mut batches: impl Batches,
     progress: &Progress,
 ) -> anyhow::Result<pb::BatchCreateProspectsResponse> {
@@ -45,14 +89,17 @@ pub(super) async fn import(
         let answer = api.agent.batch_create_prospects(request).await;
         let answer = answer
             .map_err(|s| explain(&s))
-            .with_context(|| format!("{} of {} were imported", whole.created_count, counted(rows, "prospect")))?;
+            .with_context(|| format!("{} of {} were imported", whole.created_count, counted(rows.count, "prospect")))?;
         let answer = answer.into_inner();
         whole.results.extend(answer.results);
         whole.created_count += answer.created_count;
     }
     let created = u64::try_from(whole.created_count).unwrap_or(0);
-    let there = rows - created;
-    let there = if there == 0 { String::new() } else { format!(", {there} were there already") };
-    progress.say(&format!("{} imported{there}", counted(created, "prospect")));
+    let twice = rows.twice.len() as u64;
+    let there = rows.count.saturating_sub(created + twice);
+    let were = if there == 1 { "was" } else { "were" };
+    let told = [(there, format!("{were} there already")), (twice, "twice in the file".to_owned())];
+    let told = told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    progress.say(&format!("{} imported{}", counted(created, "prospect"), told.collect::<String>()));
     Ok(whole)
 }

@@ -8,18 +8,19 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::MultiProgress;
+use serde_json::json;
 
 use super::client::{Api, Connection};
-use super::import::import;
+use super::import::{Rows, import};
 use super::input::{Source, is_standard};
-use super::output::{Json, counted, say_json, table, to_value};
+use super::output::{Json, counted, pretty, say_json, table, to_value};
 use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv};
 use super::prospects_json::read_json;
 use super::refusal::explain;
 use super::render::Progress;
 use super::words::Word as _;
 use crate::pb;
-use crate::terminal::{self, say, tell};
+use crate::terminal::{self, line, say, tell};
 
 #[derive(Args)]
 pub(super) struct ProspectsArgs {
@@ -55,6 +56,9 @@ enum Command {
         format: Option<Form>,
         #[command(flatten)]
         csv: CsvArgs,
+        /// Read the file, say what would be imported of it, and send nothing; needs no server.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         form: Json,
     },
@@ -120,7 +124,10 @@ pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
         Command::List { filter, limit, form } => {
             connection.run(async |mut api| list(&mut api, &filter, limit, form).await)
         }
-        Command::Import { file, format, csv, form } => import_file(&connection, &file, format, &csv, form),
+        Command::Import { file, format, csv, dry_run, form } => {
+            let connection = (!dry_run).then_some(&connection);
+            import_file(connection, &file, format, &csv, form)
+        }
         Command::Export { file, format, excel, filter } => {
             let file = file.filter(|file| !is_standard(file));
             let format = match file.as_deref().map_or(Ok(format.unwrap_or(Form::Csv)), |file| of_file(file, format))? {
@@ -185,8 +192,9 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyho
     Ok(ExitCode::SUCCESS)
 }
 
+/// Imports a file; without a connection, says what would be imported of it.
 fn import_file(
-    connection: &Connection,
+    connection: Option<&Connection>,
     file: &Path,
     format: Option<Form>,
     args: &CsvArgs,
@@ -197,16 +205,46 @@ fn import_file(
         Form::Csv => {
             let source = Source::of(file)?;
             let csv = ProspectsCsv::check(&source, args)?;
+            let Some(connection) = connection else {
+                return would_import(&csv.rows, &csv.columns, &csv.left_out, &csv.notes(), form);
+            };
             connection.run(async |mut api| imported(csv.import(&mut api, &progress).await?, form))
         }
         Form::Json if args.is_given() => bail!("--encoding, --map and --strict are for CSV files"),
         Form::Json => {
-            let rows = read_json(file)?;
-            let count = rows.len() as u64;
-            let batches = super::prospects_json::batches(rows);
-            connection.run(async |mut api| imported(import(&mut api, count, batches, &progress).await?, form))
+            let (prospects, rows) = read_json(file)?;
+            let notes: Vec<_> = rows.told_twice().into_iter().collect();
+            let Some(connection) = connection else { return would_import(&rows, &[], &[], &notes, form) };
+            notes.iter().for_each(|note| progress.say(note));
+            let batches = super::prospects_json::batches(prospects);
+            connection.run(async |mut api| imported(import(&mut api, &rows, batches, &progress).await?, form))
         }
     }
+}
+
+/// What would be imported, with the columns of a CSV and the fields that they go into.
+fn would_import(
+    rows: &Rows,
+    columns: &[(String, &str)],
+    left_out: &[String],
+    notes: &[String],
+    form: Json,
+) -> anyhow::Result<ExitCode> {
+    if form.json {
+        let columns = columns.iter().map(|(column, field)| json!({ "column": column, "field": field }));
+        let twice = rows.twice.iter().map(|(place, first)| json!({ "place": place, "first": first }));
+        let columns: Vec<_> = columns.collect();
+        let twice: Vec<_> = twice.collect();
+        say!("{}", pretty(&json!({ "rows": rows.count, "columns": columns, "leftOut": left_out, "twice": twice }))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !columns.is_empty() {
+        let columns: Vec<_> = columns.iter().map(|(column, field)| [column.clone(), (*field).to_owned()]).collect();
+        say!("{}\n", table(["column", "field"], &columns));
+    }
+    notes.iter().for_each(|note| say!("{}", line(note)));
+    say!("{} would be sent; nothing was", counted(rows.count, "prospect"));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn imported(answer: pb::BatchCreateProspectsResponse, form: Json) -> anyhow::Result<ExitCode> {

@@ -24,7 +24,7 @@ use columns::Columns;
 use decode::Decoded;
 
 use super::client::Api;
-use super::import::{self, BATCH_BYTES, BATCH_ROWS, MOST_FAULTS};
+use super::import::{self, BATCH_BYTES, BATCH_ROWS, MOST_FAULTS, Rows};
 use super::input::Source;
 use super::render::Progress;
 use crate::pb;
@@ -52,10 +52,13 @@ pub struct CsvArgs {
 pub(super) struct ProspectsCsv<'a> {
     source: &'a Source,
     args: &'a CsvArgs,
-    /// How many prospects it holds.
-    rows: u64,
-    /// What of it is left out, for the person to see; empty if nothing is.
-    left_out: String,
+    pub(super) rows: Rows,
+    /// Each column that has a place, and the field that it goes into.
+    pub(super) columns: Vec<(String, &'static str)>,
+    /// Those that have none.
+    pub(super) left_out: Vec<String>,
+    /// The same for the person to see; empty if nothing is left out.
+    told: String,
 }
 
 /// The rows of a file, a batch at a time.
@@ -84,11 +87,11 @@ impl<'a> ProspectsCsv<'a> {
     /// Checks the whole file. The error names each fault, `file:line: column "name": what is wrong`.
     pub(super) fn check(source: &'a Source, args: &'a CsvArgs) -> anyhow::Result<Self> {
         let mut batches = Batches::open(source, args)?;
-        let (mut rows, mut faults, mut count) = (0, Vec::new(), 0);
+        let (mut rows, mut faults, mut count) = (Rows::by("line"), Vec::new(), 0);
         loop {
             match batches.row() {
                 Ok(None) => break,
-                Ok(Some(Ok(_))) => rows += 1,
+                Ok(Some(Ok(row))) => rows.note(&row.email, batches.row.line()),
                 Ok(Some(Err(found))) => {
                     count += found.len();
                     faults.extend(found.into_iter().take(MOST_FAULTS - faults.len()));
@@ -105,15 +108,21 @@ impl<'a> ProspectsCsv<'a> {
         if !faults.is_empty() {
             return Err(import::refusal(&source.name, faults, count));
         }
-        if rows == 0 {
+        if rows.count == 0 {
             bail!("{} has a header and no prospects", source.name);
         }
-        let left_out = batches.columns.told(&batches.nameless);
-        if args.strict && !left_out.is_empty() {
-            bail!("{}:1: {left_out}, and --strict is given", source.name);
+        let told = batches.columns.told(&batches.nameless);
+        if args.strict && !told.is_empty() {
+            bail!("{}:1: {told}, and --strict is given", source.name);
         }
-        let left_out = if left_out.is_empty() { left_out } else { format!("left out: {left_out}") };
-        Ok(Self { source, args, rows, left_out })
+        let (columns, left_out) = (batches.columns.placed(), batches.columns.left_out(&batches.nameless));
+        Ok(Self { source, args, rows, columns, left_out, told })
+    }
+
+    /// What is left out and what stands there twice, a line each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let left_out = (!self.told.is_empty()).then(|| format!("left out: {}", self.told));
+        left_out.into_iter().chain(self.rows.told_twice()).collect()
     }
 
     /// Imports the checked rows, and says what is left out.
@@ -122,11 +131,9 @@ impl<'a> ProspectsCsv<'a> {
         api: &mut Api,
         progress: &Progress,
     ) -> anyhow::Result<pb::BatchCreateProspectsResponse> {
-        if !self.left_out.is_empty() {
-            progress.say(&self.left_out);
-        }
+        self.notes().iter().for_each(|note| progress.say(note));
         let mut batches = Batches::open(self.source, self.args)?;
-        import::import(api, self.rows, move || batches.next(), progress).await
+        import::import(api, &self.rows, move || batches.next(), progress).await
     }
 }
 

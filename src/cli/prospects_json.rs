@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::import::{self, BATCH_BYTES, BATCH_ROWS, Batches, MOST_FAULTS};
+use super::import::{self, BATCH_BYTES, BATCH_ROWS, Batches, MOST_FAULTS, Rows};
 use super::input;
 use crate::pb;
 use crate::rpc::prospect_faults;
 
 /// The rows of a file, checked as the server would. The error names each fault by its row, from 1.
-pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
+pub(super) fn read_json(path: &Path) -> anyhow::Result<(Vec<pb::Prospect>, Rows)> {
     let name = input::name(path);
     let text = input::bytes(path, &input::LIST)?;
     let value: Value = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
@@ -30,18 +30,20 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<Vec<pb::Prospect>> {
         bail!("{name} has no prospects");
     }
     let (mut rows, mut faults) = (Vec::with_capacity(values.len()), Vec::new());
+    let mut noted = Rows::by("row");
     for (n, value) in values.into_iter().enumerate() {
         match pb::from_json::<pb::Prospect>("herald.v1.Prospect", value) {
             Ok(row) => {
                 let found = prospect_faults(row.clone());
                 faults.extend(found.into_iter().map(|v| format!("row {}: {}: {}", n + 1, v.field, v.description)));
+                noted.note(&row.email, n as u64 + 1);
                 rows.push(row);
             }
             Err(error) => faults.push(format!("row {}: {error}", n + 1)),
         }
     }
     if faults.is_empty() {
-        return Ok(rows);
+        return Ok((rows, noted));
     }
     let count = faults.len();
     faults.truncate(MOST_FAULTS);

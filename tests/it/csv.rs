@@ -125,6 +125,52 @@ async fn what_is_exported_comes_back_as_it_was_with_and_without_excel() {
     assert!(!ok && told.contains("--excel is for CSV"), "{told}");
 }
 
+/// What a file would come to is told before anything of it is sent: no server is there.
+#[test]
+fn a_dry_run_says_what_would_be_imported() {
+    let files = folder();
+    let file = files.path().join("kunden.csv");
+    let text = "Vor- und Zuname;E-Mail;Firma;Haarfarbe\nKim Roth;kim@acme.example;Acme;rot\n;b@beta.example;Beta;\nK. Roth;KIM@acme.example;Acme;\n";
+    std::fs::write(&file, text).expect("written");
+    let json = files.path().join("p.json");
+    std::fs::write(&json, r#"[{"email": "a@b.example"}, {"email": "c@d.example"}, {"email": "a@b.example"}]"#)
+        .expect("written");
+    let told = |args: &[&str]| {
+        let mut command = herald();
+        command.args(["prospects", "import", "--dry-run", "--server", "http://127.0.0.1:1"]).args(args);
+        let output = command.output().expect("it ends");
+        let out = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        out
+    };
+    let expected = "column           field\nVor- und Zuname  contact_name\nE-Mail           email\nFirma            company\n\n\
+        left out: column \"Haarfarbe\" has no place in a prospect\ntwice in the file, and taken once: line 4 (as line 2)\n\
+        3 prospects would be sent; nothing was\n";
+    assert_eq!(told(&[path(&file)]), expected);
+    let answer: serde_json::Value = serde_json::from_str(&told(&[path(&file), "--json"])).expect("JSON");
+    assert_eq!(answer["columns"][1], serde_json::json!({ "column": "E-Mail", "field": "email" }));
+    assert_eq!((&answer["rows"], &answer["leftOut"]), (&3.into(), &serde_json::json!(["Haarfarbe"])));
+    assert_eq!(answer["twice"], serde_json::json!([{ "place": 4, "first": 2 }]));
+    let expected = "twice in the file, and taken once: row 3 (as row 1)\n3 prospects would be sent; nothing was\n";
+    assert_eq!(told(&[path(&json)]), expected);
+}
+
+/// What stands twice in the file is told apart from what the tenant has already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_stands_twice_in_the_file_is_told_by_its_line() {
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let (first, file) = (files.path().join("first.csv"), files.path().join("file.csv"));
+    std::fs::write(&first, "email\na@b.example\n").expect("written");
+    std::fs::write(&file, "email\na@b.example\nc@d.example\nC@D.example\n\na@b.example\ne@f.example\n")
+        .expect("written");
+    let (ok, told) = client(&server, "user_a", &["prospects", "import", path(&first)]).await;
+    assert!(ok && told.ends_with("1 prospect imported\n"), "{told}");
+    let (ok, told) = client(&server, "user_a", &["prospects", "import", path(&file)]).await;
+    assert!(ok && told.contains("twice in the file, and taken once: line 4 (as line 3), line 6 (as line 2)"), "{told}");
+    assert!(told.contains("2 prospects imported, 1 was there already, 2 twice in the file"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_file_is_told_in_a_sentence_and_nothing_of_it_is_imported() {
     let (data, files) = (folder(), folder());

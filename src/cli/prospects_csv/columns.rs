@@ -147,7 +147,21 @@ impl Columns {
         self.names.get(column).is_some_and(String::is_empty)
     }
 
-    /// What is left out, with these columns that have no name; nothing if nothing is.
+    /// Each column that has a place, in the order of the file, and the field that it goes into.
+    pub(super) fn placed(&self) -> Vec<(String, &'static str)> {
+        let of_field = |field: &Field| field.columns().map(|column| (column, field.name)).collect::<Vec<_>>();
+        let mut placed: Vec<_> = self.fields.iter().flat_map(of_field).collect();
+        placed.sort_unstable();
+        placed.into_iter().map(|(column, field)| (self.names[column].clone(), field)).collect()
+    }
+
+    /// Those that are left out, by their names, with these columns that have none, by their numbers.
+    pub(super) fn left_out(&self, nameless: &[usize]) -> Vec<String> {
+        let named = self.left_out.iter().map(|column| self.names[*column].clone());
+        named.chain(nameless.iter().map(|column| (column + 1).to_string())).collect()
+    }
+
+    /// The same in words; nothing if nothing is left out.
     pub(super) fn told(&self, nameless: &[usize]) -> String {
         let all: Vec<_> = self.left_out.iter().chain(nameless).map(|column| self.name(*column)).collect();
         match all.as_slice() {

@@ -30,8 +30,8 @@ fn read_with(bytes: &[u8], flags: &[&str]) -> Result<(Vec<pb::Prospect>, String)
     while let Some(batch) = batches.next().map_err(told)? {
         rows.extend(batch);
     }
-    assert_eq!(rows.len() as u64, csv.rows);
-    Ok((rows, csv.left_out))
+    assert_eq!(rows.len() as u64, csv.rows.count);
+    Ok((rows, csv.notes().join("\n")))
 }
 
 fn read(bytes: impl AsRef<[u8]>) -> Vec<pb::Prospect> {
