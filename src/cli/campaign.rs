@@ -14,7 +14,7 @@ use super::client::{Api, Connection};
 use super::input::Source;
 use super::output::{Json, say_json, table};
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
-use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, recipients};
+use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, reasons, recipients};
 use super::refusal::{Unanswered, explain, explain_with, live, reason};
 use super::render::{Progress, step_lines};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
@@ -131,6 +131,10 @@ struct One {
 pub struct Outcome {
     pub campaign: pb::Campaign,
 }
+
+/// The rows of the best prospects, and how many that are alike are shown.
+const BEST: usize = 10;
+const EXAMPLES: usize = 3;
 
 /// The pauses before a broken stream is opened again.
 const RECONNECT: [Duration; 5] = [
@@ -375,7 +379,8 @@ async fn show_results(api: &mut Api, campaign_id: String, form: Json) -> anyhow:
     if form.json {
         return say_json(&results);
     }
-    say!("{}", describe(results.campaign.as_ref().unwrap_or(&pb::Campaign::default())));
+    let campaign = results.campaign.unwrap_or_default();
+    say!("{}", stands(&campaign).join("\n"));
     if let Some(analysis) = &results.analysis {
         say!("\n{}", line(&analysis.business_name));
         for text in [&analysis.introduction, &analysis.product_type].into_iter().filter(|t| !t.is_empty()) {
@@ -384,17 +389,66 @@ async fn show_results(api: &mut Api, campaign_id: String, form: Json) -> anyhow:
         for point in &analysis.selling_points {
             say!("  - {}", line(point));
         }
-        for source in &analysis.sources {
-            let place = if source.page.is_empty() { String::new() } else { format!(", {}", source.page) };
-            say!("  {}: from {}{}", line(&source.field), line(&source.found_in), line(&place));
+        for row in sources(&analysis.sources) {
+            say!("  {}", line(&row));
         }
     }
     if !results.prospects.is_empty() {
-        let row = |p: &pb::RankedProspect| [p.score.to_string(), p.email.clone(), p.reasons.join("; ")];
-        let best: Vec<_> = results.prospects.iter().take(10).map(row).collect();
+        let (best, count) = (best(&results.prospects), results.prospects.len());
         say!("\nBest prospects\n{}", table(["score", "email", "reasons"], &best));
+        if best.len() < count {
+            say!("all {count}: `herald campaign recipients --campaign {} --limit 0`", line(&campaign.id));
+        }
+    }
+    // Last, where a terminal shows it.
+    if let Some(next) = next(&campaign) {
+        say!("\nnext: {next}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the fields of an analysis were found: a line for all that were found alike on the same pages.
+fn sources(sources: &[pb::FieldSource]) -> Vec<String> {
+    let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for source in sources {
+        let (field, how, page) = (source.field.as_str(), source.found_in.as_str(), source.page.as_str());
+        match found.iter_mut().find(|(f, h, _)| (*f, *h) == (field, how)) {
+            Some((.., pages)) => pages.push(page),
+            None => found.push((field, how, vec![page])),
+        }
+    }
+    let mut rows: Vec<(Vec<&str>, &str, Vec<&str>)> = Vec::new();
+    for (field, how, pages) in found {
+        match rows.iter_mut().find(|row| row.1 == how && row.2 == pages) {
+            Some((fields, ..)) => fields.push(field),
+            None => rows.push((vec![field], how, pages)),
+        }
+    }
+    let told = |(fields, how, pages): &(Vec<&str>, &str, Vec<&str>)| {
+        let pages: Vec<_> = pages.iter().filter(|page| !page.is_empty()).copied().collect();
+        let (shown, more) = (&pages[..pages.len().min(EXAMPLES)], pages.len().saturating_sub(EXAMPLES));
+        let shown: String = shown.iter().map(|page| format!(", {page}")).collect();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more (--json has them)") };
+        format!("{}: from {how}{shown}{more}", fields.join(", "))
+    };
+    rows.iter().map(told).collect()
+}
+
+/// Rows of those that fit best: of those that fit alike some, and how many more there are.
+fn best(prospects: &[pb::RankedProspect]) -> Vec<[String; 3]> {
+    let mut rows = Vec::new();
+    for alike in prospects.chunk_by(|one, other| (one.score, &one.reasons) == (other.score, &other.reasons)) {
+        let row = |p: &pb::RankedProspect| [p.score.to_string(), p.email.clone(), reasons(p)];
+        // A row that stands for one other is no shorter.
+        let shown = if alike.len() > EXAMPLES + 1 { EXAMPLES } else { alike.len() };
+        rows.extend(alike[..shown].iter().map(row));
+        if shown < alike.len() {
+            let more = format!("and {} more", alike.len() - shown);
+            rows.push([alike[0].score.to_string(), more, "the same".to_owned()]);
+        }
+    }
+    rows.truncate(BEST);
+    rows
 }
 
 fn show_templates(templates: &pb::ListTemplatesResponse, form: Json) -> anyhow::Result<ExitCode> {
@@ -407,7 +461,13 @@ fn show_templates(templates: &pb::ListTemplatesResponse, form: Json) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where a campaign stands, and what a person can do now.
 fn describe(campaign: &pb::Campaign) -> String {
+    let next = next(campaign).map(|next| format!("next: {next}"));
+    stands(campaign).into_iter().chain(next).collect::<Vec<_>>().join("\n")
+}
+
+fn stands(campaign: &pb::Campaign) -> Vec<String> {
     let mut lines = vec![format!("campaign {} is {}", line(&campaign.id), campaign.state().word())];
     for text in [&campaign.failure, &campaign.hold].into_iter().filter(|t| !t.is_empty()) {
         lines.push(format!("  because: {}", line(text)));
@@ -419,17 +479,13 @@ fn describe(campaign: &pb::Campaign) -> String {
         let summary = if step.summary == campaign.failure { "" } else { &step.summary };
         lines.extend(step_lines(step.id(), step.status(), &line(summary)).into_iter().map(|row| format!("  {row}")));
     }
-    let next = next(campaign);
-    if !next.is_empty() {
-        lines.push(format!("next: {next}"));
-    }
-    lines.join("\n")
+    lines
 }
 
-/// What a person can do now; empty if there is nothing.
-fn next(campaign: &pb::Campaign) -> &'static str {
+/// What a person can do now, if there is anything.
+fn next(campaign: &pb::Campaign) -> Option<&'static str> {
     let failed = campaign.steps.iter().find(|step| step.status() == pb::StepStatus::Failed);
-    match campaign.state() {
+    Some(match campaign.state() {
         pb::CampaignState::WaitingAnalysis => {
             "state the name with `herald config set website_analysis.business_name=NAME`, then `herald campaign resume`"
         }
@@ -441,7 +497,10 @@ fn next(campaign: &pb::Campaign) -> &'static str {
             "state what the website does not say with `herald config set website_analysis.business_name=NAME \
              website_analysis.introduction=TEXT`, then `herald campaign resume`; or start another with another --website"
         }
+        pb::CampaignState::Failed if failed.is_some_and(|s| s.id() == pb::StepId::ProspectSearch) => {
+            "import prospects that it may write to with `herald prospects import FILE.csv`, then `herald campaign resume`"
+        }
         pb::CampaignState::Failed => "try again with `herald campaign resume`",
-        _ => "",
-    }
+        _ => return None,
+    })
 }

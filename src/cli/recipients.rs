@@ -124,7 +124,8 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
     let row = |recipient: &pb::Recipient| {
         let prospect = recipient.prospect.clone().unwrap_or_default();
         let status = if recipient.email_id.is_empty() { String::new() } else { recipient.email_status().word() };
-        [prospect.score.to_string(), prospect.email, status, prospect.reasons.join("; ")]
+        let reasons = reasons(&prospect);
+        [prospect.score.to_string(), prospect.email, status, reasons]
     };
     let rows: Vec<_> = whole.recipients.iter().map(row).collect();
     say!("{}", table(["score", "email", "status", "reasons"], &rows));
@@ -133,6 +134,11 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
     }
     show_left_out(&whole.left_out);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a prospect fits. A few points come of what is known of anybody.
+pub(super) fn reasons(prospect: &pb::RankedProspect) -> String {
+    if prospect.reasons.is_empty() { "no particular reason".to_owned() } else { prospect.reasons.join("; ") }
 }
 
 fn show_left_out(left_out: &[pb::LeftOut]) {

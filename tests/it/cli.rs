@@ -50,6 +50,11 @@ async fn the_example_campaign_runs_to_its_end_and_prints_its_results() {
     assert!(out.contains("is completed") && out.contains("Fernwick Instruments") && out.contains("50 sent"), "{out}");
     assert!(progress.contains("50 prospects imported") && progress.contains("campaign completed"), "{progress}");
     assert_eq!(eml_files(&outbox(data.path(), "user_a")).len(), 50);
+    // What was found alike is one line, with some of its pages.
+    let sources: Vec<_> = out.lines().filter(|line| line.contains("from the words of the pages")).collect();
+    assert!(sources.len() == 1 && sources[0].starts_with("  industry, product_type: from the words"), "{out}");
+    assert!(sources[0].ends_with(" and 2 more (--json has them)"), "{out}");
+    assert!(out.contains("all 50: `herald campaign recipients --campaign cp_"), "{out}");
 
     // Machines read JSON; the same prospects again are duplicates.
     let json = [&run[..], &["--json", "--not-again-days", "0"]].concat();
@@ -90,6 +95,48 @@ async fn a_campaign_that_waits_says_what_to_do_and_does_it() {
     assert!(campaign(&server, "user_a", &["watch"]).await.status.success());
     let cancel = campaign(&server, "user_a", &["cancel"]).await;
     assert!(!cancel.status.success() && text(&cancel.stderr).contains("CAMPAIGN_STATE"), "{}", text(&cancel.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_end_with_what_to_do_and_tell_what_is_alike_once() {
+    let website = site::pages([("/", site::company())]).await;
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let csv = files.path().join("alike.csv");
+    let rows: String = (0..12).map(|n| format!("p{n}@b{n}.example,Kim Roth\n")).collect();
+    std::fs::write(&csv, format!("email,contact_name\n{rows}")).expect("written");
+    let csv = csv.display().to_string();
+    let run = ["run", "--website", &website, "--prospects", &csv, "--template", "modern_tech"];
+    let output = campaign(&server, "user_a", &run).await;
+    let out = text(&output.stdout);
+    let (_, best) = out.split_once("\nBest prospects\n").expect("the best");
+    let lines: Vec<_> = best.lines().collect();
+    assert_eq!(lines.len(), 8, "{out}");
+    assert!(lines[1].starts_with("5 ") && lines[1].ends_with("  no particular reason"), "{out}");
+    assert!(lines[4].starts_with("5 ") && lines[4].contains("and 9 more") && lines[4].ends_with("the same"), "{out}");
+    assert!(lines[5].starts_with("all 12: `herald campaign recipients --campaign cp_"), "{out}");
+    assert_eq!((lines[6], &lines[7][..6]), ("", "next: "), "{out}");
+    let recipients = text(&campaign(&server, "user_a", &["recipients"]).await.stdout);
+    assert_eq!(recipients.matches("no particular reason").count(), 12, "{recipients}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_without_prospects_says_to_import_some_and_then_goes_on() {
+    let website = site::pages([("/", site::company())]).await;
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let output = campaign(&server, "user_a", &["run", "--website", &website, "--template", "modern_tech"]).await;
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    let next = out.lines().last().expect("a line");
+    assert!(next.starts_with("next: import prospects") && next.contains("`herald prospects import FILE.csv`"), "{out}");
+    assert!(next.ends_with("then `herald campaign resume`"), "{out}");
+    let csv = files.path().join("one.csv");
+    std::fs::write(&csv, "email\na@b.example\n").expect("written");
+    assert!(client(&server, &["prospects", "import", &csv.display().to_string()]).await.0);
+    assert!(campaign(&server, "user_a", &["resume"]).await.status.success());
+    let watched = text(&campaign(&server, "user_a", &["watch"]).await.stdout);
+    assert!(watched.contains("is waiting-approval"), "{watched}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
