@@ -230,7 +230,7 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], read)))
     python.args(["-c", SCRIPT]).arg(program.get_program()).args(["campaign", "review", "--user", "user_a", "--server"]);
     let output = python.arg(format!("http://{}", server.address)).stdin(Stdio::null()).output().expect("python3");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && told.contains("2 approved, 1 rejected, 0 left to decide"), "{told}");
+    assert!(output.status.success() && told.contains("2 approved, 1 rejected, 1 changed, 0 left to decide"), "{told}");
     reaches(&mut api, CampaignState::Completed).await;
     let sent = outbox(data.path(), "user_a");
     let first = std::fs::read_to_string(sent.join(format!("{}.eml", ids[0]))).expect("sent");
