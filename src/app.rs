@@ -280,14 +280,8 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
     let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), answers.clone()));
     let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant::new(store.clone(), files.clone()));
-    let workflow = rpc::Workflow::new(
-        store.clone(),
-        engine.clone(),
-        stop.clone(),
-        max_stream,
-        config.fairness.starts_per_minute,
-        answers,
-    );
+    let starts = rpc::StartLimits { per_minute: config.fairness.starts_per_minute, live: config.limits.live_campaigns };
+    let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream, starts, answers);
     let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);
     let mut routes = Routes::builder();
     routes.add_service(agent.max_decoding_message_size(most_in).max_encoding_message_size(most_out));

@@ -42,6 +42,7 @@ pub struct Config {
     pub tls: Tls,
     pub server: Server,
     pub fairness: Fairness,
+    pub limits: Limits,
     pub admin: Admin,
     pub engine: Engine,
     pub fetch: Fetch,
@@ -158,6 +159,14 @@ pub struct Fairness {
     pub turns: bool,
 }
 
+/// `[limits]`: how much one tenant may have.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The campaigns that may be live at once, 1 to 1,000; a start beyond is refused.
+    pub live_campaigns: u32,
+}
+
 /// `[admin]`: health and metrics over HTTP, for those who run the server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -267,6 +276,7 @@ impl Default for Config {
             tls: Tls::default(),
             server: Server::default(),
             fairness: Fairness::default(),
+            limits: Limits::default(),
             admin: Admin::default(),
             engine: Engine::default(),
             fetch: Fetch::default(),
@@ -319,6 +329,12 @@ impl Default for Server {
             max_stream_seconds: 15 * 60,
             stop_seconds: 10,
         }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { live_campaigns: 10 }
     }
 }
 

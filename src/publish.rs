@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::files::Files;
 use crate::pb;
 use crate::rpc::{campaign_message, write_snapshot_of_end};
-use crate::store::{CampaignRef, Store};
+use crate::store::Store;
 use crate::tenant::{Scope, TenantId};
 
 /// Where what is told comes from, and where it goes.
@@ -221,7 +221,7 @@ impl Places {
     }
 
     async fn newest(&self, scope: &Scope) -> Option<Option<Campaign>> {
-        match self.store.scope(scope).campaign(&CampaignRef::Newest).await {
+        match self.store.scope(scope).campaign(None).await {
             Ok(campaign) => Some(campaign),
             Err(error) => {
                 tracing::warn!(tenant = %scope.tenant(), %error, "a campaign's state cannot be read");

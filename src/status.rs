@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::cache::CacheError;
 use crate::domain::error::{Error as RuleError, Violations};
+use crate::domain::id::CampaignId;
 use crate::domain::state::Refused;
 use crate::domain::text::cut;
 use crate::files::FilesError;
@@ -26,6 +27,8 @@ pub const DOMAIN: &str = "herald";
 
 /// Longer messages would endanger the header's limit; gRPC sends them percent-encoded in a trailer.
 const MAX_MESSAGE: usize = 500;
+/// The campaigns that an error names: 1,000 ids would be more than a client takes in its headers.
+const MAX_NAMED: usize = 50;
 
 /// A status with an ErrorInfo.
 pub fn status(code: Code, reason: &str, message: &str) -> Status {
@@ -177,11 +180,11 @@ pub fn stream_expired() -> Status {
     retry(Code::Unavailable, "STREAM_EXPIRED", message, Duration::ZERO)
 }
 
-fn with<const N: usize>(
+fn with<'a>(
     code: Code,
     reason: &str,
     message: &str,
-    metadata: [(&str, String); N],
+    metadata: impl IntoIterator<Item = (&'a str, String)>,
     mut details: ErrorDetails,
 ) -> Status {
     let metadata: HashMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
@@ -200,6 +203,16 @@ impl From<RuleError> for Status {
             }
         }
     }
+}
+
+/// FAILED_PRECONDITION because of these campaigns, the newest first.
+fn of_campaigns<const N: usize>(reason: &str, message: &str, live: &[CampaignId], more: [(&str, String); N]) -> Status {
+    let ids = live.iter().take(MAX_NAMED).map(CampaignId::as_str).collect::<Vec<_>>().join(",");
+    let mut details = ErrorDetails::new();
+    details.add_precondition_failure_violation(reason, live.first().map_or("", CampaignId::as_str), message);
+    let newest = live.first().map(ToString::to_string).unwrap_or_default();
+    let metadata = [("campaign_id", newest), ("campaign_ids", ids)].into_iter().chain(more);
+    with(Code::FailedPrecondition, reason, message, metadata, details)
 }
 
 fn campaign_state(Refused { state, .. }: Refused, message: &str) -> Status {
@@ -240,12 +253,27 @@ impl From<StoreError> for Status {
             StoreError::ProspectNotDeleted => {
                 status(Code::AlreadyExists, "PROSPECT_NOT_DELETED", "the prospect is there, and not deleted")
             }
-            StoreError::CampaignLive(id) => {
-                let message = "a campaign of the tenant is live: finish or cancel it first";
-                let metadata = [("campaign_id", id.to_string())];
-                let mut details = ErrorDetails::new();
-                details.add_precondition_failure_violation("CAMPAIGN_LIVE", id.as_str(), message);
-                with(Code::FailedPrecondition, "CAMPAIGN_LIVE", message, metadata, details)
+            StoreError::CampaignsLive(live) => {
+                let message = "campaigns of the tenant are live: finish or cancel them first";
+                of_campaigns("CAMPAIGN_LIVE", message, &live, [])
+            }
+            StoreError::TooManyLive { live, max } => {
+                let message = format!(
+                    "{} campaigns of the tenant are live, of {max} that may be: finish or cancel one first",
+                    live.len()
+                );
+                of_campaigns("CAMPAIGN_LIVE", &message, &live, [("max", max.to_string())])
+            }
+            StoreError::CampaignAmbiguous(live) => {
+                let message = format!(
+                    "{} campaigns of the tenant are live: name the one that is meant as campaign_id",
+                    live.len()
+                );
+                of_campaigns("CAMPAIGN_AMBIGUOUS", &message, &live, [])
+            }
+            StoreError::ProspectsTaken(live) => {
+                let message = "its prospects are in other live campaigns now: finish or cancel those first";
+                of_campaigns("PROSPECTS_TAKEN", message, &live, [])
             }
             StoreError::RequestIdReused => {
                 let message = "request_id: was used for another request within the last day; choose a new one";

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 use prost::{Message, Name};
@@ -15,13 +14,14 @@ use super::input::Source;
 use super::output::{Json, say_json, table};
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, reasons, recipients};
-use super::refusal::{Unanswered, explain, explain_with, live, reason};
+use super::refusal::{explain, explain_with, reason};
 use super::render::{Progress, step_lines};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
+use super::which::{meant, newest};
 use super::words::Word as _;
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
-use crate::terminal::{line, say};
+use crate::terminal::{line, say, tell};
 
 #[derive(Args)]
 pub(super) struct CampaignArgs {
@@ -42,6 +42,8 @@ enum Command {
     Preview(PreviewArgs),
     /// List those that a campaign has chosen, the best first, with how well they fit and why.
     Recipients(RecipientsArgs),
+    /// List the campaigns, the newest first.
+    List(ListArgs),
     /// Show where a campaign stands.
     Status(One),
     /// Follow a campaign until it ends or waits for a person.
@@ -118,8 +120,20 @@ struct Watch {
 }
 
 #[derive(Args)]
+struct ListArgs {
+    /// Only those in these states, such as running or waiting-approval; several with commas between.
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<pb::CampaignState>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    #[command(flatten)]
+    form: Json,
+}
+
+#[derive(Args)]
 struct One {
-    /// The campaign; the newest if left out.
+    /// The campaign; if left out the newest, or for a change the only live one.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     campaign: String,
     #[command(flatten)]
@@ -132,6 +146,8 @@ pub struct Outcome {
     pub campaign: pb::Campaign,
 }
 
+/// The campaigns of a page.
+const MAX_PAGE: i32 = 100;
 /// The rows of the best prospects, and how many that are alike are shown.
 const BEST: usize = 10;
 const EXAMPLES: usize = 3;
@@ -183,6 +199,7 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
         Command::Preview(args) => preview(api, args).await,
         Command::Recipients(args) => recipients(api, args).await,
         Command::Results(one) => show_results(api, one.campaign, one.form).await,
+        Command::List(args) => list(api, args).await,
         Command::Status(one) => {
             let request = pb::GetWorkflowRequest { campaign_id: one.campaign };
             let answer = api.workflow.get_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
@@ -193,22 +210,22 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
             show_templates(&answer.into_inner(), form)
         }
         Command::Pause(one) => {
-            let request = pb::PauseWorkflowRequest { campaign_id: newest(api, one.campaign).await?.id };
+            let request = pb::PauseWorkflowRequest { campaign_id: meant(api, one.campaign).await? };
             let answer = api.workflow.pause_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
             show(one.form, &answer, answer.campaign.as_ref())
         }
         Command::Resume(one) => {
-            let request = pb::ResumeWorkflowRequest { campaign_id: newest(api, one.campaign).await?.id };
+            let request = pb::ResumeWorkflowRequest { campaign_id: meant(api, one.campaign).await? };
             let answer = api.workflow.resume_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
             show(one.form, &answer, answer.campaign.as_ref())
         }
         Command::Cancel(one) => {
-            let request = pb::CancelWorkflowRequest { campaign_id: newest(api, one.campaign).await?.id };
+            let request = pb::CancelWorkflowRequest { campaign_id: meant(api, one.campaign).await? };
             let answer = api.workflow.cancel_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
             show(one.form, &answer, answer.campaign.as_ref())
         }
         Command::SelectTemplate { template, one } => {
-            let campaign_id = newest(api, one.campaign).await?.id;
+            let campaign_id = meant(api, one.campaign).await?;
             let request = pb::SelectTemplateRequest { campaign_id, template_id: template };
             let answer = api.workflow.select_template(request).await.map_err(|s| explain(&s))?.into_inner();
             show(one.form, &answer, answer.campaign.as_ref())
@@ -216,17 +233,47 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
         Command::Emails(args) => emails(api, args).await,
         Command::Review(args) => review(api, args).await,
         Command::Approve(one) => {
-            let campaign_id = newest(api, one.campaign).await?.id;
+            let campaign_id = meant(api, one.campaign).await?;
             let answer = approve_all(api, campaign_id).await.map_err(|s| explain(&s))?;
             show(one.form, &answer, answer.campaign.as_ref())
         }
     }
 }
 
+async fn list(api: &mut Api, args: ListArgs) -> anyhow::Result<ExitCode> {
+    let states: Vec<_> = args.state.iter().map(|state| i32::from(*state)).collect();
+    let mut found = pb::ListWorkflowsResponse::default();
+    while found.campaigns.len() < args.limit {
+        let page_size = i32::try_from(args.limit - found.campaigns.len()).unwrap_or(i32::MAX).min(MAX_PAGE);
+        let page_token = std::mem::take(&mut found.next_page_token);
+        let request = pb::ListWorkflowsRequest { page_size, page_token, states: states.clone() };
+        let page = api.workflow.list_workflows(request).await.map_err(|s| explain(&s))?.into_inner();
+        found.campaigns.extend(page.campaigns);
+        found.next_page_token = page.next_page_token;
+        if found.next_page_token.is_empty() {
+            break;
+        }
+    }
+    if !found.next_page_token.is_empty() {
+        tell!("there are more than these {}; --limit shows more", args.limit);
+    }
+    if args.form.json {
+        return say_json(&found);
+    }
+    let row = |campaign: &pb::Campaign| {
+        let settings = campaign.settings.clone().unwrap_or_default();
+        let sent = campaign.emails.unwrap_or_default().sent;
+        let step = campaign.current_step().word();
+        [campaign.id.clone(), campaign.state().word(), step, sent.to_string(), settings.website]
+    };
+    let rows: Vec<_> = found.campaigns.iter().map(row).collect();
+    say!("{}", table(["id", "state", "step", "sent", "website"], &rows));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Imports the prospects, starts the campaign, and follows it until it ends or waits for a person.
 pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.prospects {
-        refuse_while_live(api).await?;
         ProspectsCsv::check(&Source::of(path)?, &args.csv)?.import(api, progress).await?;
     }
     let request = pb::StartWorkflowRequest {
@@ -245,18 +292,6 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
     let campaign = started.campaign.unwrap_or_default();
     progress.started(&campaign)?;
     follow(api, campaign.id, Some(campaign.last_seq), args.approve_all, progress).await
-}
-
-/// Told before anything is imported for a campaign that cannot be started.
-async fn refuse_while_live(api: &mut Api) -> anyhow::Result<()> {
-    use pb::CampaignState::{Cancelled, Completed, Failed};
-    let newest = match newest(api, String::new()).await {
-        Err(error) if error.is::<Unanswered>() => return Err(error),
-        Ok(campaign) if !matches!(campaign.state(), Completed | Failed | Cancelled) => campaign.id,
-        // There is none; whatever else stands in the way is told by the start.
-        Ok(_) | Err(_) => return Ok(()),
-    };
-    bail!("{}, and nothing was imported [CAMPAIGN_LIVE]", live(&newest))
 }
 
 /// Follows a campaign from the event after `after`, or from now on; opens a stream that breaks again.
@@ -347,12 +382,6 @@ async fn approve_all(api: &mut Api, campaign_id: String) -> Result<pb::ReviewEma
     let others = pb::ReviewDecision::Approve.into();
     let request = pb::ReviewEmailsRequest { campaign_id, reviews: Vec::new(), others };
     Ok(api.workflow.review_emails(request).await?.into_inner())
-}
-
-/// The campaign of that id; the newest for an empty one.
-pub(super) async fn newest(api: &mut Api, campaign_id: String) -> anyhow::Result<pb::Campaign> {
-    let answer = api.workflow.get_workflow(pb::GetWorkflowRequest { campaign_id }).await.map_err(|s| explain(&s))?;
-    Ok(answer.into_inner().campaign.unwrap_or_default())
 }
 
 impl Outcome {

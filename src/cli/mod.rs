@@ -27,6 +27,7 @@ mod serve;
 mod settings;
 mod suppressions;
 mod token;
+mod which;
 mod words;
 
 use std::process::ExitCode;

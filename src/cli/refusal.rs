@@ -66,7 +66,9 @@ fn own_words(reason: &str, facts: &HashMap<String, String>) -> Option<String> {
         "SENDER_MISSING" => "nobody is stated whom the letters are from: set it with `herald config set \
                              sender.email=you@your-company.com`, then start again"
             .to_owned(),
-        "CAMPAIGN_LIVE" => live(&fact("campaign_id")),
+        "CAMPAIGN_LIVE" => live(&fact("campaign_ids")),
+        "CAMPAIGN_AMBIGUOUS" => ambiguous(fact("campaign_ids").split(',')),
+        "PROSPECTS_TAKEN" => format!("its prospects are in other campaigns by now: {}", live(&fact("campaign_ids"))),
         "CAMPAIGN_STATE" => {
             let state = word::<pb::CampaignState>("CAMPAIGN_STATE_", &fact("state"));
             let commands: Vec<_> = fact("allowed").split(',').filter_map(command).collect();
@@ -90,12 +92,20 @@ fn own_words(reason: &str, facts: &HashMap<String, String>) -> Option<String> {
     })
 }
 
-/// That a campaign stands in the way of another.
-pub(super) fn live(id: &str) -> String {
+/// That campaigns stand in the way; the newest first, with commas between.
+fn live(ids: &str) -> String {
+    let (newest, more) = (ids.split(',').next().unwrap_or_default(), ids.split(',').skip(1).count());
+    let others = if more == 0 { String::new() } else { format!(", as are {more} others (`herald campaign list`)") };
     format!(
-        "the campaign {id} is live: follow it to its end with `herald campaign watch --campaign {id}`, or end it with \
-         `herald campaign cancel --campaign {id}`"
+        "the campaign {newest} is live{others}: follow it to its end with `herald campaign watch --campaign {newest}`, or end \
+         it with `herald campaign cancel --campaign {newest}`"
     )
+}
+
+/// That several campaigns could be meant.
+pub(super) fn ambiguous<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    let ids: Vec<_> = ids.collect();
+    format!("{} campaigns are live, name the one that you mean by --campaign: {}", ids.len(), ids.join(", "))
 }
 
 /// What is wrong with a field, by the name that it has here.
@@ -222,7 +232,14 @@ mod tests {
             }
         }
         let id = CampaignId::parse("cp_1").expect("an id");
-        all.extend([StoreError::CampaignLive(id), StoreError::EtagMismatch, StoreError::DiskFull].map(Status::from));
+        let two = vec![id.clone(), id];
+        all.extend(
+            [StoreError::CampaignsLive(two.clone()), StoreError::CampaignAmbiguous(two.clone())].map(Status::from),
+        );
+        all.extend(
+            [StoreError::ProspectsTaken(two.clone()), StoreError::TooManyLive { live: two, max: 2 }].map(Status::from),
+        );
+        all.extend([StoreError::EtagMismatch, StoreError::DiskFull].map(Status::from));
         all.push(StoreError::EmailState { id: "em_1".to_owned(), status: "sent" }.into());
         all
     }

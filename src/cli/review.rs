@@ -7,11 +7,11 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::campaign::newest;
 use super::client::Api;
 use super::input;
 use super::output::{Json, say_json, table};
 use super::refusal::{Unanswered, explain};
+use super::which::{meant, newest};
 use super::words::Word as _;
 use crate::pb::{self, EmailStatus, ReviewDecision};
 use crate::terminal::{line, say, tell, text};
@@ -111,7 +111,8 @@ pub(super) async fn review(api: &mut Api, args: ReviewArgs) -> anyhow::Result<Ex
     }
     let body = args.body.as_deref().map(|path| input::text(path, &input::TEXT)).transpose()?;
     // Of a campaign that has ended the refusal says so; by an empty id there would be none.
-    let campaign = newest(api, args.campaign).await?;
+    let id = meant(api, args.campaign).await?;
+    let campaign = newest(api, id).await?;
     let reviewed = if args.ids.is_empty() {
         ask(api, &campaign).await?
     } else {

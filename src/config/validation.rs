@@ -9,6 +9,9 @@ use super::{Auth, Cache, Config, Tls, shown};
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
+/// An answer may name them all.
+const MAX_LIVE_CAMPAIGNS: u32 = 1_000;
+
 /// They are listed in every answer to a browser's preflight.
 const MAX_CORS_HEADERS: usize = 64;
 
@@ -62,6 +65,9 @@ impl Config {
             return refuse(
                 "files.endpoint must have no user in it: set files.access_key_id and files.secret_access_key",
             );
+        }
+        if !(1..=MAX_LIVE_CAMPAIGNS).contains(&self.limits.live_campaigns) {
+            return refuse("limits.live_campaigns must be from 1 to 1000");
         }
         if self.retention.deleted_prospects_days > 36_500 {
             return refuse("retention.deleted_prospects_days must be at most 36500");

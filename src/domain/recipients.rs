@@ -52,6 +52,8 @@ pub struct Candidate {
     pub suppressed: bool,
     /// When its mailbox was last written to, by whatever campaign and under whatever prospect.
     pub written: Option<Timestamp>,
+    /// A live campaign has chosen it.
+    pub in_campaign: bool,
 }
 
 /// Why somebody is left out.
@@ -68,6 +70,8 @@ pub enum LeftOut {
     /// An older prospect has the same mailbox.
     Duplicate,
     WrittenRecently,
+    /// Another live campaign has chosen it.
+    InCampaign,
     LowScore,
     /// Others of its company are chosen.
     CompanyFull,
@@ -210,7 +214,10 @@ impl RecipientRules {
         }
         // Whoever has answered lately is in a conversation, in which a first letter would be the wrong one.
         let contact = candidate.written.max(prospect.replies.last_time);
-        self.written_recently(contact, now).then_some(LeftOut::WrittenRecently)
+        if self.written_recently(contact, now) {
+            return Some(LeftOut::WrittenRecently);
+        }
+        candidate.in_campaign.then_some(LeftOut::InCampaign)
     }
 
     /// Whether a mailbox that was last written to then is not to be written to now.
@@ -333,7 +340,7 @@ impl Counts {
 // === impl LeftOut ===
 
 impl LeftOut {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Filtered,
         Self::Suppressed,
         Self::Refused,
@@ -341,6 +348,7 @@ impl LeftOut {
         Self::TakenOver,
         Self::Duplicate,
         Self::WrittenRecently,
+        Self::InCampaign,
         Self::LowScore,
         Self::CompanyFull,
         Self::BeyondMaximum,
@@ -356,6 +364,7 @@ impl LeftOut {
             Self::TakenOver => "are a person's, who has taken over",
             Self::Duplicate => "have the mailbox of an older prospect",
             Self::WrittenRecently => "were written to or have answered recently",
+            Self::InCampaign => "are in another campaign that is live",
             Self::LowScore => "fit less well than the least score asks",
             Self::CompanyFull => "are of a company of which enough are chosen",
             Self::BeyondMaximum => "fit less well than those that were chosen",
@@ -383,7 +392,7 @@ mod tests {
             duplicate_of: None,
             revision: 1,
         };
-        Candidate { prospect, suppressed: false, written: None }
+        Candidate { prospect, suppressed: false, written: None, in_campaign: false }
     }
 
     fn at(email: &str) -> ProspectFields {

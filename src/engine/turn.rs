@@ -14,7 +14,7 @@ use crate::crash;
 use crate::domain::campaign::{Campaign, CampaignState, StepId, StepStatus};
 use crate::domain::website::Page;
 use crate::metrics::metrics;
-use crate::store::{Advance, CampaignRef, Lease, MAX_DEATHS, Next, ReadsAlone, Scoped, StoreError, Work};
+use crate::store::{Advance, Lease, MAX_DEATHS, Next, ReadsAlone, Scoped, StoreError, Work};
 use crate::tenant::Scope;
 
 /// The turn of a claimed campaign.
@@ -66,8 +66,7 @@ impl<'a> Turn<'a> {
 
     /// The claimed campaign if it is to be worked on; else what is to become of it.
     pub(super) async fn begin(&mut self) -> Result<Campaign, Verdict> {
-        let which = CampaignRef::Id(self.lease().campaign.clone());
-        let campaign = match self.store().campaign(&which).await {
+        let campaign = match self.store().campaign(Some(&self.lease().campaign)).await {
             Ok(Some(campaign)) => campaign,
             Ok(None) => return Err(Verdict::Drop),
             Err(error) => return Err(self.failed(None, error.into()).await),
@@ -199,6 +198,8 @@ impl<'a> Turn<'a> {
             StepError::Store(StoreError::StaleLease) => Verdict::Drop,
             StepError::Store(StoreError::NotRunning) => Verdict::Release,
             StepError::Store(StoreError::Closed) => Verdict::Drop,
+            // Another campaign has chosen some of them since this one looked: it looks again.
+            StepError::Store(StoreError::ProspectsTaken(_)) => Verdict::Again,
             StepError::Store(error) if error.is_passing() => {
                 tracing::warn!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a campaign is on hold");
                 let reason =

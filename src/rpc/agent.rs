@@ -25,7 +25,7 @@ use crate::pb;
 use crate::pb::agent_service_server::AgentService;
 use crate::status::not_found;
 use crate::store::{
-    AddSuppressions, CampaignRef, CreateProspects, DeleteProspect, Noun, RemoveSuppression, Reset, ResetScope, Store,
+    AddSuppressions, CreateProspects, DeleteProspect, Noun, RemoveSuppression, Reset, ResetScope, Store,
     UndeleteProspect, UpdateAgentConfig, UpdateProspect,
 };
 
@@ -127,7 +127,7 @@ impl AgentService for Agent {
         let page = convert::page_request(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
         let store = self.store.scope(caller.scope());
         if let Some(campaign) = &filter.campaign {
-            let campaign = store.campaign(&CampaignRef::Id(campaign.clone())).await?;
+            let campaign = store.campaign(Some(campaign)).await?;
             campaign.ok_or_else(|| not_found(Noun::Campaign))?;
         }
         let (store, filter) = (&store, &filter);

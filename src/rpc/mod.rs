@@ -22,7 +22,7 @@ pub use convert::json::value_in as json_value;
 pub use convert::prospect::faults as prospect_faults;
 pub use snapshot::{SnapshotError, write_snapshot, write_snapshot_of_end};
 pub use tenant::Tenant;
-pub use workflow::Workflow;
+pub use workflow::{StartLimits, Workflow};
 
 use crate::domain::campaign::Campaign;
 use crate::pb;

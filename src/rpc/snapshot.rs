@@ -13,7 +13,7 @@ use crate::domain::prospect::ProspectFilter;
 use crate::files::{FileWriter, Files, FilesError, Snapshot};
 use crate::pb;
 use crate::status::too_many_snapshots;
-use crate::store::{CampaignRef, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::tenant::Scope;
 
 /// Why the files were not written.
@@ -60,7 +60,7 @@ pub async fn write_snapshot_of_end(
 ) -> Result<(), SnapshotError> {
     // A reset removes the rows first, and the files when it holds this.
     let _held = files.scope(scope).lock_snapshot().await;
-    if store.scope(scope).campaign(&CampaignRef::Id(ended)).await?.is_some() {
+    if store.scope(scope).campaign(Some(&ended)).await?.is_some() {
         write(store, files, scope).await?;
     }
     Ok(())
@@ -96,7 +96,7 @@ async fn config(store: &Store, scope: &Scope, writer: &mut FileWriter) -> Result
 
 /// What the newest campaign was started with; `null` if there is none.
 async fn campaign_config(store: &Store, scope: &Scope, writer: &mut FileWriter) -> Result<(), SnapshotError> {
-    let campaign = store.scope(scope).campaign(&CampaignRef::Newest).await?;
+    let campaign = store.scope(scope).campaign(None).await?;
     let settings = campaign.and_then(|campaign| convert::campaign::out(campaign, String::new()).settings);
     let bytes = settings.map_or_else(|| b"null".to_vec(), |settings| json("CampaignSettings", &settings));
     Ok(writer.write(&bytes).await?)

@@ -21,7 +21,7 @@ use crate::domain::id::CampaignId;
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
 use crate::status;
-use crate::store::{CampaignRef, Feed, Store};
+use crate::store::{Feed, Store};
 use crate::tenant::Scope;
 
 /// What a watcher is sent.
@@ -126,8 +126,7 @@ impl Watch {
     }
 
     async fn is_over(&self) -> Result<bool, Status> {
-        let which = CampaignRef::Id(self.campaign.clone());
-        let campaign = self.store.scope(&self.scope).campaign(&which).await?;
+        let campaign = self.store.scope(&self.scope).campaign(Some(&self.campaign)).await?;
         Ok(campaign.is_none_or(|c| !c.state.is_live() && c.seq <= self.told))
     }
 }

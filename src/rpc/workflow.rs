@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::pb;
 use crate::pb::workflow_service_server::WorkflowService;
 use crate::status::{self, not_found};
-use crate::store::{CampaignRef, Noun, ReviewEmails, Scoped, StartCampaign, Store, StoreError, Transition};
+use crate::store::{CancelAll, Noun, ReviewEmails, Scoped, StartCampaign, Store, Transition};
 use crate::tenant::{Caller, TenantId};
 use crate::turns::Turns;
 
@@ -42,11 +42,19 @@ pub struct Workflow {
     /// Cancelled when the server stops: open streams end.
     stop: CancellationToken,
     max_stream: Duration,
-    /// The campaigns that a tenant may start within a minute; 0: any number.
-    starts_per_minute: u32,
+    starts: StartLimits,
     answers: Answers,
     /// Previews of recipients look at every prospect: a few at once, of a tenant one.
     previews: Arc<Turns>,
+}
+
+/// How many campaigns a tenant may start.
+#[derive(Debug, Clone, Copy)]
+pub struct StartLimits {
+    /// Within a minute; 0: any number.
+    pub per_minute: u32,
+    /// So that they are live at once.
+    pub live: u32,
 }
 
 impl Workflow {
@@ -55,10 +63,10 @@ impl Workflow {
         engine: Arc<Engine>,
         stop: CancellationToken,
         max_stream: Duration,
-        starts_per_minute: u32,
+        starts: StartLimits,
         answers: Answers,
     ) -> Self {
-        Self { store, engine, stop, max_stream, starts_per_minute, answers, previews: Turns::new(PREVIEWS, 1, true) }
+        Self { store, engine, stop, max_stream, starts, answers, previews: Turns::new(PREVIEWS, 1, true) }
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
@@ -73,8 +81,8 @@ impl Workflow {
         action: Action,
         template: Option<TemplateId>,
     ) -> Result<pb::Campaign, Status> {
-        let campaign = convert::campaign_ref(campaign_id, CampaignRef::Live)?;
-        let transition = Transition { campaign, action, template };
+        let campaign = convert::campaign_ref(campaign_id)?;
+        let transition = Transition { campaign, action, template, max_live: self.starts.live };
         let campaign = self.store.scope(caller.scope()).write(transition).await?;
         self.engine.changed(caller.tenant(), &campaign);
         Ok(self.out(caller.tenant(), campaign))
@@ -99,8 +107,8 @@ impl WorkflowService for Workflow {
             return Err(status::sender_missing());
         }
         let id = CampaignId::make(self.store.ids());
-        let campaign =
-            store.write(StartCampaign { id, settings, request_id, max_per_minute: self.starts_per_minute }).await?;
+        let StartLimits { per_minute: max_per_minute, live: max_live } = self.starts;
+        let campaign = store.write(StartCampaign { id, settings, request_id, max_per_minute, max_live }).await?;
         self.engine.wake();
         let mut notes = recipients::notes(&campaign.settings.recipients);
         if !has_sender {
@@ -162,10 +170,11 @@ impl WorkflowService for Workflow {
     ) -> Result<Response<pb::ListWorkflowsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let shape = QueryShape::new(caller.tenant().as_str(), "campaigns", &[]);
+        let states = convert::campaign::states(&request.states)?;
+        let shape = QueryShape::new(caller.tenant().as_str(), "campaigns", &[&states.join(",")]);
         let (default, most) = CAMPAIGNS_PAGE;
         let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
-        let page = self.store.scope(caller.scope()).campaigns(&page).await?;
+        let page = self.store.scope(caller.scope()).campaigns(&page, &states).await?;
         Ok(Response::new(pb::ListWorkflowsResponse {
             campaigns: page.rows.into_iter().map(|c| self.out(caller.tenant(), c)).collect(),
             next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
@@ -204,16 +213,16 @@ impl WorkflowService for Workflow {
         request: Request<pb::ResetWorkflowRequest>,
     ) -> Result<Response<pb::ResetWorkflowResponse>, Status> {
         let caller = caller(&request)?;
-        let cancel = Transition { campaign: CampaignRef::Live, action: Action::Cancel, template: None };
-        let cancelled = match self.store.scope(caller.scope()).write(cancel).await {
-            Ok(campaign) => {
-                self.engine.changed(caller.tenant(), &campaign);
-                Some(self.out(caller.tenant(), campaign))
-            }
-            Err(StoreError::NotFound(Noun::AnyCampaign)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Response::new(pb::ResetWorkflowResponse { cancelled_campaign: cancelled }))
+        let cancelled = self.store.scope(caller.scope()).write(CancelAll).await?;
+        let mut campaigns = Vec::with_capacity(cancelled.len());
+        for campaign in cancelled {
+            self.engine.changed(caller.tenant(), &campaign);
+            campaigns.push(self.out(caller.tenant(), campaign));
+        }
+        Ok(Response::new(pb::ResetWorkflowResponse {
+            cancelled_campaign: campaigns.first().cloned(),
+            cancelled_campaigns: campaigns,
+        }))
     }
 
     async fn get_workflow_results(
@@ -309,7 +318,7 @@ impl WorkflowService for Workflow {
     ) -> Result<Response<pb::ReviewEmailsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let campaign = convert::campaign_ref(&request.campaign_id, CampaignRef::Live)?;
+        let campaign = convert::campaign_ref(&request.campaign_id)?;
         let others = convert::email::decision("others", request.others)?;
         let reviews = convert::email::reviews(request.reviews)?;
         if reviews.is_empty() && others.is_none() {
@@ -353,9 +362,9 @@ impl WorkflowService for Workflow {
 
 /// The campaign that a read names; an empty id means the newest.
 async fn read(store: &Scoped<'_>, campaign_id: &str) -> Result<Campaign, Status> {
-    let which = convert::campaign_ref(campaign_id, CampaignRef::Newest)?;
-    let noun = if which == CampaignRef::Newest { Noun::AnyCampaign } else { Noun::Campaign };
-    store.campaign(&which).await?.ok_or_else(|| not_found(noun))
+    let id = convert::campaign_id(campaign_id)?;
+    let noun = if id.is_none() { Noun::AnyCampaign } else { Noun::Campaign };
+    store.campaign(id.as_ref()).await?.ok_or_else(|| not_found(noun))
 }
 
 /// What a campaign starts with: the request, and where that is silent the configuration.

@@ -40,8 +40,17 @@ pub enum StoreError {
     ProspectDeleted,
     #[error("the prospect is not deleted")]
     ProspectNotDeleted,
-    #[error("the campaign {0} is live")]
-    CampaignLive(CampaignId),
+    /// What is asked needs that none is live.
+    #[error("{} of the tenant's campaigns are live", .0.len())]
+    CampaignsLive(Vec<CampaignId>),
+    #[error("{} campaigns of the tenant are live, and no more than {max} may be", .live.len())]
+    TooManyLive { live: Vec<CampaignId>, max: u32 },
+    /// No id was given, and several campaigns could be meant.
+    #[error("{} campaigns are live", .0.len())]
+    CampaignAmbiguous(Vec<CampaignId>),
+    /// These live campaigns have chosen some of a campaign's prospects.
+    #[error("its prospects are in {} other live campaigns", .0.len())]
+    ProspectsTaken(Vec<CampaignId>),
     #[error("the request id was used for another request")]
     RequestIdReused,
     #[error("the e-mail {id} is {status}")]

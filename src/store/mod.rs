@@ -37,7 +37,7 @@ mod tx;
 mod write;
 
 pub use agent_configs::UpdateAgentConfig;
-pub use campaigns::{CampaignRef, ReviewEmails, Reviewed, StartCampaign, Transition};
+pub use campaigns::{CampaignRef, CancelAll, ReviewEmails, Reviewed, StartCampaign, Transition};
 pub use door::{Scoped, Store};
 pub use error::{Inconsistency, Noun, StoreError};
 pub use events::Feed;

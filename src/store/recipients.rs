@@ -1,7 +1,8 @@
 //! Whom a campaign may write to, and whom it has chosen.
 
+use super::campaigns::live_states;
 use super::door::Scoped;
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::paging::highest_first;
 use super::prospects::prospect_columns;
 use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
@@ -22,7 +23,12 @@ tenant_sql! {
                  THEN 1 ELSE 0 END AS suppressed,
              (SELECT MAX(COALESCE(e.sent_time, e.update_time))
               FROM emails e
-              WHERE e.tenant_id = $1 AND e.address_key = p.email_key AND e.status IN ('sent', 'sending', 'unknown')) AS written
+              WHERE e.tenant_id = $1 AND e.address_key = p.email_key AND e.status IN ('sent', 'sending', 'unknown')) AS written,
+             CASE WHEN EXISTS (
+                 SELECT 1
+                 FROM campaign_prospects c
+                 JOIN campaigns l ON l.tenant_id = $1 AND l.id = c.campaign_id AND l.state IN ", live_states!(), "
+                 WHERE c.tenant_id = $1 AND c.prospect_id = p.id) THEN 1 ELSE 0 END AS in_campaign
          FROM prospects p
          WHERE p.tenant_id = $1 AND (p.create_time, p.id) < ($2, $3) AND p.delete_time IS NULL
          ORDER BY p.create_time DESC, p.id DESC
@@ -46,6 +52,14 @@ tenant_sql! {
          FROM {texts}($2) k
          WHERE NOT EXISTS (SELECT 1 FROM prospects p WHERE p.tenant_id = $1 AND p.id = k.value)
          LIMIT 1";
+    /// The other live campaigns that have chosen one of the prospects.
+    TAKEN = concat!(
+        "SELECT DISTINCT c.campaign_id
+         FROM {texts}($3) k
+         CROSS JOIN campaign_prospects c
+         CROSS JOIN campaigns l
+         WHERE c.tenant_id = $1 AND c.prospect_id = k.value AND c.campaign_id != $2
+           AND l.tenant_id = $1 AND l.id = c.campaign_id AND l.state IN ", live_states!());
     /// When the mailbox was last written to by another campaign.
     WRITTEN =
         "SELECT MAX(COALESCE(sent_time, update_time))
@@ -108,6 +122,13 @@ impl Scoped<'_> {
     }
 }
 
+/// Refuses prospects that another live campaign has chosen, inside a write.
+pub(super) fn refuse_taken(tx: &mut ScopedTx<'_>, campaign: &CampaignId, chosen: &[RankedProspect]) -> Result<()> {
+    let ids: Vec<_> = chosen.iter().map(|prospect| &prospect.prospect_id).collect();
+    let by: Vec<(CampaignId,)> = tx.query(TAKEN).bind(campaign).bind(json(&ids)).all()?;
+    if by.is_empty() { Ok(()) } else { Err(StoreError::ProspectsTaken(by.into_iter().map(|(id,)| id).collect())) }
+}
+
 /// When a mailbox was last written to by another campaign than this one, inside a write.
 pub(super) fn written(tx: &mut ScopedTx<'_>, key: &str, campaign: &CampaignId) -> Result<Option<Timestamp>> {
     let row: Option<(Option<Timestamp>,)> = tx.query(WRITTEN).bind(key).bind(campaign).optional()?;
@@ -118,7 +139,12 @@ pub(super) fn written(tx: &mut ScopedTx<'_>, key: &str, campaign: &CampaignId) -
 
 impl Record for Candidate {
     fn read(cells: &mut Cells<'_>) -> Result<Self, Unreadable> {
-        Ok(Self { prospect: cells.take()?, suppressed: cells.named("suppressed")?, written: cells.named("written")? })
+        Ok(Self {
+            prospect: cells.take()?,
+            suppressed: cells.named("suppressed")?,
+            written: cells.named("written")?,
+            in_campaign: cells.named("in_campaign")?,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is kept for a while, and forgotten afterwards, across tenants: request ids, deleted prospects.
 
+use super::campaigns::live_states;
 use super::door::Store;
 use super::error::Result;
 use super::request_id;
@@ -11,7 +12,7 @@ use crate::domain::clock::Timestamp;
 system_sql! {
     PURGE_REQUEST_IDS = "DELETE FROM idempotency_keys WHERE create_time < $1";
     /// Not while a live campaign may still come to it.
-    PURGE_DUE =
+    PURGE_DUE = concat!(
         "SELECT tenant_id, id
          FROM prospects p
          WHERE purge_time <= $1 AND NOT EXISTS (
@@ -19,8 +20,8 @@ system_sql! {
              FROM campaign_prospects c
              JOIN campaigns l ON l.tenant_id = c.tenant_id AND l.id = c.campaign_id
              WHERE c.tenant_id = p.tenant_id AND c.prospect_id = p.id
-               AND l.state IN ('RUNNING', 'PAUSED', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL'))
-         LIMIT CAST($2 AS bigint)";
+               AND l.state IN ", live_states!(), ")
+         LIMIT CAST($2 AS bigint)");
     PURGE_CHOICES = "DELETE FROM campaign_prospects WHERE tenant_id = $1 AND prospect_id = $2";
     /// The record of mail that was sent stays; `sending` and `unknown` may have been.
     PURGE_EMAILS =

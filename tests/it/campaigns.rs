@@ -432,7 +432,7 @@ async fn a_connector_that_is_away_is_a_hold_and_a_refusal_fails_one_email_alone(
 async fn each_illegal_transition_answers_failed_precondition_and_names_what_is_allowed() {
     let slow = site::pages([("/", Answer::Slow(Duration::from_secs(3), b"<title>Acme</title>".to_vec()))]).await;
     let quick = site::pages([("/", site::company())]).await;
-    let app = TestApp::start().await;
+    let app = TestApp::with_live_campaigns(1).await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 1).await;
 
@@ -541,7 +541,7 @@ async fn the_same_request_id_starts_one_campaign_and_creates_prospects_once() {
 async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
     use herald::domain::campaign::{CampaignState as State, StepId, StepStatus};
     use herald::domain::id::CampaignId;
-    use herald::store::{Advance, CampaignRef, Next, SendBegin, StoreError, Work};
+    use herald::store::{Advance, Next, SendBegin, StoreError, Work};
 
     let data = folder();
     let config = config(&data);
@@ -557,8 +557,8 @@ async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
     assert!(second.lease.fence > first.lease.fence);
     assert!(store.claim_due("worker 3", Duration::from_secs(30), 10).await.expect("claimed").is_empty());
 
-    let which = CampaignRef::Id(CampaignId::parse(&started.id).expect("an id"));
-    let before = store.scope(&first.scope).campaign(&which).await.expect("read");
+    let id = CampaignId::parse(&started.id).expect("an id");
+    let before = store.scope(&first.scope).campaign(Some(&id)).await.expect("read");
     let works: [fn() -> (Work, Next); 5] = [
         || (Work::None, Next::Stay),
         || (Work::Analysis(Box::default()), Next::Done { status: StepStatus::Completed, summary: String::new() }),
@@ -576,7 +576,7 @@ async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
     let refused = store.scope(&first.scope).write(SendBegin { lease: first.lease.clone() }).await;
     assert!(matches!(refused, Err(StoreError::StaleLease)));
     store.scope(&first.scope).release(&first.lease).await.expect("a release that is too late does nothing");
-    assert_eq!(store.scope(&first.scope).campaign(&which).await.expect("read"), before);
+    assert_eq!(store.scope(&first.scope).campaign(Some(&id)).await.expect("read"), before);
 
     let own = Advance {
         lease: second.lease,

@@ -783,10 +783,10 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn(["sh", "-c", "stty rows 24 cols 40;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_stands_in_the_way_of_a_start_is_told_before_anything_is_imported() {
+async fn what_stands_in_the_way_of_a_start_is_told() {
     let website = site::pages([("/", site::company())]).await;
     let data = folder();
-    let server = serve(data.path(), &[]);
+    let server = serve(data.path(), &[("HERALD_LIMITS_LIVE_CAMPAIGNS", "1")]);
     let csv = example_csv();
     let run = ["run", "--website", &website, "--prospects", csv.to_str().expect("a path")];
     let files = folder();
@@ -796,14 +796,32 @@ async fn what_stands_in_the_way_of_a_start_is_told_before_anything_is_imported()
     assert_eq!(campaign(&server, "user_a", &waits).await.status.code(), Some(3));
     let output = campaign(&server, "user_a", &run).await;
     let told = text(&output.stderr);
-    assert!(
-        !output.status.success() && told.contains("CAMPAIGN_LIVE") && told.contains("nothing was imported"),
-        "{told}"
-    );
+    assert!(!output.status.success() && told.contains("CAMPAIGN_LIVE"), "{told}");
     assert!(told.contains("`herald campaign cancel --campaign cp_"), "{told}");
-    let mut api = server.user("user_a").await;
-    let list = api.agent.list_prospects(herald::pb::ListProspectsRequest::default()).await.expect("a list");
-    assert_eq!(list.into_inner().prospects.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_live_campaigns_are_listed_and_a_change_asks_which_is_meant() {
+    let website = site::pages([("/", site::company())]).await;
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    let files = folder();
+    for n in 1..=2 {
+        let file = files.path().join("some.csv");
+        std::fs::write(&file, format!("email\nkim{n}@b{n}.example\n")).expect("written");
+        let run = ["run", "--website", &website, "--prospects", file.to_str().expect("a path")];
+        assert_eq!(campaign(&server, "user_a", &run).await.status.code(), Some(3), "it waits for a template");
+    }
+    let listed = text(&campaign(&server, "user_a", &["list", "--state", "waiting-template"]).await.stdout);
+    let ids: Vec<_> = listed.lines().skip(1).map(|line| line.split("  ").next().expect("a cell").to_owned()).collect();
+    assert!(ids.len() == 2 && ids.iter().all(|id| id.starts_with("cp_")), "{listed}");
+    let refused = text(&campaign(&server, "user_a", &["cancel"]).await.stderr);
+    assert!(refused.contains("--campaign") && ids.iter().all(|id| refused.contains(id.as_str())), "{refused}");
+    assert!(campaign(&server, "user_a", &["cancel", "--campaign", &ids[0]]).await.status.success());
+    // Now there is only one that can be meant.
+    assert!(campaign(&server, "user_a", &["cancel"]).await.status.success());
+    let none = text(&campaign(&server, "user_a", &["list", "--state", "running,waiting-template"]).await.stdout);
+    assert_eq!(none.lines().count(), 1, "{none}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,6 +63,7 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("campaign preview", &[], &["prospectCount", "leftOut", "notes"]),
         ("campaign run", &["--website", &website], &[]),
         ("campaign watch", &[], &[]),
+        ("campaign list", &[], &["campaigns", "nextPageToken"]),
         ("campaign status", &[], &["campaign"]),
         ("campaign select-template", &["modern_tech"], &["campaign"]),
         ("campaign watch", &[], &[]),

@@ -40,6 +40,7 @@ mod isolation;
 mod kills;
 mod letters;
 mod listing;
+mod live;
 mod logs;
 mod peers;
 mod private;

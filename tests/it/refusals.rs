@@ -271,7 +271,7 @@ async fn pages_have_their_limits_and_tokens_their_query() {
         Code::NotFound,
         "EMAIL_NOT_FOUND",
     );
-    let workflows = pb::ListWorkflowsRequest { page_size: 101, page_token: String::new() };
+    let workflows = pb::ListWorkflowsRequest { page_size: 101, ..Default::default() };
     bad_fields(api.workflow.list_workflows(workflows).await, &["page_size"]);
 }
 

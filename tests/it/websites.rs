@@ -232,7 +232,7 @@ fn found_in(analysis: &pb::WebsiteAnalysis, field: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_website_without_a_name_makes_the_campaign_wait_until_the_name_is_stated() {
     let website = Changing::serve(site::html(NAMELESS)).await;
-    let app = TestApp::start().await;
+    let app = TestApp::with_live_campaigns(1).await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 2).await;
     auto_approve(&mut api).await;

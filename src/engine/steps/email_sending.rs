@@ -11,7 +11,7 @@ use crate::domain::campaign::{StepId, StepStatus};
 use crate::domain::email::Email;
 use crate::metrics::metrics;
 use crate::store::{
-    CampaignRef, Claim, Next, Outcome, Scoped, SendAttempt, SendBegin, SendDone, Store, StoreError, Suspicion, Work,
+    Claim, Next, Outcome, Scoped, SendAttempt, SendBegin, SendDone, Store, StoreError, Suspicion, Work,
 };
 
 const STEP: StepId = StepId::EmailSending;
@@ -99,8 +99,7 @@ async fn deliver(turn: &Turn<'_>, email: &Email) -> (Option<Outcome>, Option<Con
 }
 
 async fn finish(turn: &Turn<'_>) -> Result<(), StepError> {
-    let which = CampaignRef::Id(turn.lease().campaign.clone());
-    let Some(campaign) = turn.store().campaign(&which).await? else { return Ok(()) };
+    let Some(campaign) = turn.store().campaign(Some(&turn.lease().campaign)).await? else { return Ok(()) };
     let emails = campaign.emails;
     let tried = emails.sent + emails.failed + emails.unknown;
     let status = if tried == 0 { StepStatus::Skipped } else { StepStatus::Completed };

@@ -208,6 +208,20 @@ pub(super) fn goal(goal: Goal) -> pb::CampaignGoal {
     }
 }
 
+/// The names of the states that a list is filtered by, each once.
+pub(in crate::rpc) fn states(values: &[i32]) -> Result<Vec<&'static str>, Error> {
+    let name = |&value: &i32| match pb::CampaignState::try_from(value) {
+        Ok(state) if state != pb::CampaignState::Unspecified => {
+            Ok(state.as_str_name().trim_start_matches("CAMPAIGN_STATE_"))
+        }
+        _ => Err(Error::field("states", "must name states of campaigns")),
+    };
+    let mut names = values.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 fn state(state: CampaignState) -> pb::CampaignState {
     match state {
         CampaignState::Running => pb::CampaignState::Running,

@@ -23,9 +23,14 @@ pub(super) fn id<T>(field: &str, text: &str, parse: impl Fn(&str) -> Result<T, I
     parse(text).map_err(|error| Error::id(field, error))
 }
 
-/// The campaign that a request names; `empty` is what an empty id means.
-pub(super) fn campaign_ref(text: &str, empty: CampaignRef) -> Result<CampaignRef, Error> {
-    if text.is_empty() { Ok(empty) } else { id("campaign_id", text, CampaignId::parse).map(CampaignRef::Id) }
+/// The campaign that a request names; None for an empty id.
+pub(super) fn campaign_id(text: &str) -> Result<Option<CampaignId>, Error> {
+    if text.is_empty() { Ok(None) } else { id("campaign_id", text, CampaignId::parse).map(Some) }
+}
+
+/// The campaign that a change means; without an id the only live one.
+pub(super) fn campaign_ref(text: &str) -> Result<CampaignRef, Error> {
+    Ok(campaign_id(text)?.map_or(CampaignRef::Live, CampaignRef::Id))
 }
 
 /// The size and the place of a page.

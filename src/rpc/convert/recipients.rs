@@ -95,6 +95,7 @@ pub(in crate::rpc) fn left_out(left_out: LeftOutOf) -> pb::LeftOut {
         LeftOut::TakenOver => pb::LeftOutReason::TakenOver,
         LeftOut::Duplicate => pb::LeftOutReason::Duplicate,
         LeftOut::WrittenRecently => pb::LeftOutReason::WrittenRecently,
+        LeftOut::InCampaign => pb::LeftOutReason::InCampaign,
         LeftOut::LowScore => pb::LeftOutReason::LowScore,
         LeftOut::CompanyFull => pb::LeftOutReason::CompanyFull,
         LeftOut::BeyondMaximum => pb::LeftOutReason::BeyondMaximum,

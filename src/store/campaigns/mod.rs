@@ -7,12 +7,12 @@ pub(super) mod transitions;
 use std::collections::HashMap;
 
 pub use review::{ReviewEmails, Reviewed};
-pub use transitions::{StartCampaign, Transition};
+pub use transitions::{CancelAll, StartCampaign, Transition};
 
 use super::door::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::paging::highest_first;
-use super::sql::{Cells, Json, Record, Unreadable, tenant_sql};
+use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
 use crate::domain::campaign::{
     Campaign, CampaignState, EmailCounts, Findings, RankedProspect, Step, StepId, StepStatus,
@@ -41,6 +41,15 @@ macro_rules! campaign_columns {
     };
 }
 
+/// The states in which a campaign is live.
+macro_rules! live_states {
+    () => {
+        "('RUNNING', 'PAUSED', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')"
+    };
+}
+
+pub(in crate::store) use live_states;
+
 tenant_sql! {
     GET = concat!("SELECT ", campaign_columns!(), " FROM campaigns WHERE tenant_id = $1 AND id = $2");
     NEWEST = concat!(
@@ -49,15 +58,17 @@ tenant_sql! {
          WHERE tenant_id = $1
          ORDER BY create_time DESC, id DESC
          LIMIT 1");
+    /// The newest first.
     LIVE = concat!(
-        "SELECT ", campaign_columns!(), "
+        "SELECT id
          FROM campaigns
-         WHERE tenant_id = $1 AND state IN ('RUNNING', 'PAUSED', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')
-         LIMIT 1");
+         WHERE tenant_id = $1 AND state IN ", live_states!(), "
+         ORDER BY create_time DESC, id DESC");
     LIST = concat!(
         "SELECT ", campaign_columns!(), "
          FROM campaigns
          WHERE tenant_id = $1 AND (create_time, id) < ($2, $3)
+           AND (CAST($5 AS text) IS NULL OR state IN (SELECT s.value FROM {texts}(CAST($5 AS {json})) s))
          ORDER BY create_time DESC, id DESC
          LIMIT CAST($4 AS bigint)");
     FINDINGS =
@@ -96,26 +107,29 @@ tenant_sql! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CampaignRef {
     Id(CampaignId),
-    /// What an empty id means for a read.
-    Newest,
-    /// What an empty id means for a change.
+    /// What an empty id means for a change: the only live one.
     Live,
 }
 
 impl Scoped<'_> {
-    pub async fn campaign(&self, which: &CampaignRef) -> Result<Option<Campaign>> {
-        let query = match which {
-            CampaignRef::Id(id) => self.query(GET).bind(id.clone()),
-            CampaignRef::Newest => self.query(NEWEST),
-            CampaignRef::Live => self.query(LIVE),
+    /// The newest without an id.
+    pub async fn campaign(&self, id: Option<&CampaignId>) -> Result<Option<Campaign>> {
+        let query = match id {
+            Some(id) => self.query(GET).bind(id.clone()),
+            None => self.query(NEWEST),
         };
         query.optional().await
     }
 
-    /// Newest first.
-    pub async fn campaigns(&self, request: &PageRequest<RowCursor>) -> Result<Page<Campaign, RowCursor>> {
+    /// Newest first; those in one of the states, where any is given by its name.
+    pub async fn campaigns(
+        &self,
+        request: &PageRequest<RowCursor>,
+        states: &[&str],
+    ) -> Result<Page<Campaign, RowCursor>> {
         let (time, id) = highest_first(request);
-        let rows = self.query(LIST).bind(time).bind(id).bind(request.size + 1).all().await?;
+        let states = (!states.is_empty()).then(|| json(&states));
+        let rows = self.query(LIST).bind(time).bind(id).bind(request.size + 1).bind(states).all().await?;
         Ok(page(rows, request.size, |c: &Campaign| RowCursor { at: c.create_time.0, id: c.id.to_string() }))
     }
 
@@ -134,12 +148,23 @@ impl Scoped<'_> {
 
 /// The campaign that `which` means, inside a write.
 pub(in crate::store) fn get(tx: &mut ScopedTx<'_>, which: &CampaignRef) -> Result<Campaign> {
-    let (query, noun) = match which {
-        CampaignRef::Id(id) => (tx.query(GET).bind(id.clone()), Noun::Campaign),
-        CampaignRef::Newest => (tx.query(NEWEST), Noun::AnyCampaign),
-        CampaignRef::Live => (tx.query(LIVE), Noun::AnyCampaign),
+    let id = match which {
+        CampaignRef::Id(id) => id.clone(),
+        CampaignRef::Live => {
+            let mut live = live(tx)?;
+            if live.len() > 1 {
+                return Err(StoreError::CampaignAmbiguous(live));
+            }
+            live.pop().ok_or(StoreError::NotFound(Noun::AnyCampaign))?
+        }
     };
-    query.optional()?.ok_or(StoreError::NotFound(noun))
+    tx.query(GET).bind(id).optional()?.ok_or(StoreError::NotFound(Noun::Campaign))
+}
+
+/// The live campaigns, the newest first.
+pub(in crate::store) fn live(tx: &mut ScopedTx<'_>) -> Result<Vec<CampaignId>> {
+    let rows: Vec<(CampaignId,)> = tx.query(LIVE).all()?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Sets a step's standing, and gives the event that says so.
@@ -188,11 +213,8 @@ pub(in crate::store) fn set_current_step(tx: &mut ScopedTx<'_>, campaign: &Campa
 }
 
 pub(in crate::store) fn refuse_if_live(tx: &mut ScopedTx<'_>) -> Result<()> {
-    match get(tx, &CampaignRef::Live) {
-        Ok(live) => Err(StoreError::CampaignLive(live.id)),
-        Err(StoreError::NotFound(_)) => Ok(()),
-        Err(error) => Err(error),
-    }
+    let live = live(tx)?;
+    if live.is_empty() { Ok(()) } else { Err(StoreError::CampaignsLive(live)) }
 }
 
 /// How much of the whole a part is, 0 to 100; 100 of nothing.

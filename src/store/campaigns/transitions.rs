@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CampaignRef, get, refuse_if_live, set_state, set_state_under_lease, set_step};
+use super::{CampaignRef, get, live, live_states, set_state, set_state_under_lease, set_step};
 use crate::domain::campaign::{Action, Campaign, CampaignState, Settings, StepId, StepStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::EventKind;
@@ -29,20 +29,33 @@ tenant_sql! {
         "INSERT INTO campaign_steps (tenant_id, campaign_id, step, status, progress, summary)
          SELECT $1, $2, value, 'pending', 0, ''
          FROM {texts}($3)";
+    /// The other live campaigns that have chosen a campaign's prospects.
+    TAKEN = concat!(
+        "SELECT DISTINCT l.id
+         FROM campaigns l
+         CROSS JOIN campaign_prospects c
+         CROSS JOIN campaign_prospects own
+         WHERE l.tenant_id = $1 AND l.id != $2 AND l.state IN ", live_states!(), "
+           AND c.tenant_id = $1 AND c.campaign_id = l.id
+           AND own.tenant_id = $1 AND own.campaign_id = $2 AND own.prospect_id = c.prospect_id");
     SET_SETTINGS =
         "UPDATE campaigns
          SET settings = $3
          WHERE tenant_id = $1 AND id = $2";
 }
 
-/// Starts a campaign, unless another is live.
+/// Starts a campaign, unless as many are live as may be.
 pub struct StartCampaign {
     pub id: CampaignId,
     pub settings: Settings,
     pub request_id: Option<RequestId>,
     /// The campaigns that may be started within a minute; 0: any number.
     pub max_per_minute: u32,
+    pub max_live: u32,
 }
+
+/// Cancels all live campaigns.
+pub struct CancelAll;
 
 const MINUTE: i64 = 60;
 
@@ -52,6 +65,8 @@ pub struct Transition {
     pub action: Action,
     /// For SelectTemplate.
     pub template: Option<TemplateId>,
+    /// The campaigns that may be live, where one that failed becomes so again.
+    pub max_live: u32,
 }
 
 // === impl StartCampaign ===
@@ -67,7 +82,7 @@ impl Write for StartCampaign {
         {
             return get(tx, &CampaignRef::Id(before));
         }
-        refuse_if_live(tx)?;
+        refuse_too_many_live(tx, self.max_live)?;
         self.refuse_if_too_many(tx)?;
         let state = CampaignState::Running;
         let now = tx.now();
@@ -98,6 +113,43 @@ impl StartCampaign {
     }
 }
 
+fn refuse_too_many_live(tx: &mut ScopedTx<'_>, max: u32) -> Result<()> {
+    let live = live(tx)?;
+    if live.len() < max as usize { Ok(()) } else { Err(StoreError::TooManyLive { live, max }) }
+}
+
+/// A campaign that becomes live again may not have prospects that another live one has chosen since.
+fn refuse_taken(tx: &mut ScopedTx<'_>, campaign: &CampaignId) -> Result<()> {
+    let by: Vec<(CampaignId,)> = tx.query(TAKEN).bind(campaign).all()?;
+    if by.is_empty() { Ok(()) } else { Err(StoreError::ProspectsTaken(by.into_iter().map(|(id,)| id).collect())) }
+}
+
+// === impl CancelAll ===
+
+impl Write for CancelAll {
+    /// The newest first.
+    type Out = Vec<Campaign>;
+
+    const CHANGES_CAMPAIGN: bool = true;
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Campaign>> {
+        let live = live(tx)?;
+        live.into_iter().map(|id| get(tx, &CampaignRef::Id(id)).and_then(|campaign| cancel(tx, &campaign))).collect()
+    }
+}
+
+fn cancel(tx: &mut ScopedTx<'_>, campaign: &Campaign) -> Result<Campaign> {
+    let to = campaign.state.after(Action::Cancel)?;
+    let mut events = Vec::new();
+    for step in campaign.steps.iter().filter(|s| s.status == StepStatus::InProgress) {
+        let (ended, told) = (StepStatus::Cancelled, campaign.standing(step.id, "cancelled"));
+        events.push(set_step(tx, &campaign.id, step.id, ended, step.progress, &told)?);
+    }
+    events.push(set_state(tx, campaign, to, "")?);
+    record(tx, &campaign.id, events)?;
+    get(tx, &CampaignRef::Id(campaign.id.clone()))
+}
+
 // === impl Transition ===
 
 impl Write for Transition {
@@ -109,20 +161,17 @@ impl Write for Transition {
         let campaign = get(tx, &self.campaign)?;
         let to = campaign.state.after(self.action)?;
         if campaign.state == CampaignState::Failed {
-            refuse_if_live(tx)?;
+            refuse_too_many_live(tx, self.max_live)?;
+            refuse_taken(tx, &campaign.id)?;
+        }
+        if self.action == Action::Cancel {
+            return cancel(tx, &campaign);
         }
         let mut events = Vec::new();
         match self.action {
             Action::Pause => events.push(set_state_under_lease(tx, &campaign, to, "")?),
             Action::Resume if matches!(campaign.state, CampaignState::Paused { .. }) => {
                 events.push(set_state_under_lease(tx, &campaign, to, "")?);
-            }
-            Action::Cancel => {
-                for step in campaign.steps.iter().filter(|s| s.status == StepStatus::InProgress) {
-                    let (ended, told) = (StepStatus::Cancelled, campaign.standing(step.id, "cancelled"));
-                    events.push(set_step(tx, &campaign.id, step.id, ended, step.progress, &told)?);
-                }
-                events.push(set_state(tx, &campaign, to, "")?);
             }
             Action::Resume => {
                 for step in campaign.steps.iter().filter(|s| s.status == StepStatus::Failed) {
@@ -136,6 +185,7 @@ impl Write for Transition {
                 tx.query(SET_SETTINGS).bind(campaign.id.clone()).bind(json(&settings)).execute_exactly(1)?;
                 events.push(set_state(tx, &campaign, to, "template selected")?);
             }
+            Action::Cancel => {}
             Action::ReviewEmails => return Err(Inconsistency::OwnWrite("a review").into()),
         }
         record(tx, &campaign.id, events)?;

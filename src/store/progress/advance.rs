@@ -18,6 +18,7 @@ use crate::store::error::{Inconsistency, Result};
 use crate::store::events::record;
 use crate::store::leases::Lease;
 use crate::store::prospects::prospect_columns;
+use crate::store::recipients;
 use crate::store::sql::{json, row, tenant_sql};
 use crate::store::strategies;
 use crate::store::tx::ScopedTx;
@@ -218,6 +219,7 @@ impl Advance {
                 strategies::keep(tx, campaign, strategy)?;
             }
             Work::Prospects { chosen, left_out } => {
+                recipients::refuse_taken(tx, id, chosen)?;
                 tx.query(SET_LEFT_OUT).bind(id.clone()).bind(json(left_out)).execute_exactly(1)?;
                 let rows: Vec<_> = (0..)
                     .zip(chosen)

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use herald::app::{Ready, Seams};
 use herald::domain::id::CampaignId;
 use herald::publish::{Places, WORKFLOW_STATE, publish_changes};
-use herald::store::CampaignRef;
 use herald::tenant::{Scope, TenantId};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 use serde_json::json;
@@ -89,7 +88,7 @@ struct Names {
 }
 
 struct Watching {
-    campaign: CampaignRef,
+    campaign: CampaignId,
     /// The number of the last event that was told.
     seq: i64,
     stream: Streaming<DynamicMessage>,
@@ -276,7 +275,7 @@ impl Stage {
                 let of = first.as_ref().ok().and_then(Option::as_ref).map(rpc::json).unwrap_or_default();
                 let seq = after.unwrap_or_else(|| number(&of["snapshot"]["lastSeq"]));
                 if let Ok(id) = CampaignId::parse(&campaign) {
-                    let campaign = CampaignRef::Id(id);
+                    let campaign = id;
                     watch(Watching { campaign, seq, stream, told: Vec::new(), ended: false, line: 0 });
                 }
                 first
@@ -304,7 +303,7 @@ impl Stage {
 
     /// Reads what a stream tells until all has been told that has happened, and its end if the campaign has ended.
     async fn listen(&self, watching: &mut Watching, scope: &Scope) {
-        let campaign = self.app.ready.store.scope(scope).campaign(&watching.campaign).await.expect("read");
+        let campaign = self.app.ready.store.scope(scope).campaign(Some(&watching.campaign)).await.expect("read");
         let Some(campaign) = campaign else { return };
         while !watching.ended
             && (watching.seq < campaign.seq || (watching.seq == campaign.seq && !campaign.state.is_live()))

@@ -158,6 +158,14 @@ impl TestApp {
         Self::with(data, config, seams()).await
     }
 
+    /// One whose tenants may have so many live campaigns.
+    pub async fn with_live_campaigns(max: u32) -> Self {
+        let data = folder();
+        let mut config = config(&data);
+        config.limits.live_campaigns = max;
+        Self::with(data, config, seams()).await
+    }
+
     pub async fn with(data: TempDir, config: Config, seams: Seams) -> Self {
         let listener = TcpListener::bind(config.listen).await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -1,0 +1,32 @@
+//! Which campaign a command means.
+
+use anyhow::bail;
+
+use super::client::Api;
+use super::refusal::{ambiguous, explain};
+use crate::pb;
+use crate::pb::CampaignState::{Paused, Running, WaitingAnalysis, WaitingApproval, WaitingTemplate};
+
+/// The live ones that an error names.
+const MAX_NAMED: i32 = 20;
+
+/// The campaign that a change means: the one that is named, or the only live one, or where none is live the newest.
+pub(super) async fn meant(api: &mut Api, id: String) -> anyhow::Result<String> {
+    if !id.is_empty() {
+        return Ok(id);
+    }
+    let states = [Running, Paused, WaitingAnalysis, WaitingTemplate, WaitingApproval].map(i32::from).to_vec();
+    let request = pb::ListWorkflowsRequest { states, page_size: MAX_NAMED, ..Default::default() };
+    let live = api.workflow.list_workflows(request).await.map_err(|s| explain(&s))?.into_inner().campaigns;
+    match live.as_slice() {
+        [] => Ok(newest(api, id).await?.id),
+        [one] => Ok(one.id.clone()),
+        several => bail!("{} [CAMPAIGN_AMBIGUOUS]", ambiguous(several.iter().map(|campaign| campaign.id.as_str()))),
+    }
+}
+
+/// The campaign of that id; the newest for an empty one.
+pub(super) async fn newest(api: &mut Api, campaign_id: String) -> anyhow::Result<pb::Campaign> {
+    let answer = api.workflow.get_workflow(pb::GetWorkflowRequest { campaign_id }).await.map_err(|s| explain(&s))?;
+    Ok(answer.into_inner().campaign.unwrap_or_default())
+}
