@@ -7,22 +7,23 @@
 //!
 //! # Layout
 //!
-//! In reading order; a module imports only from those above it (a test holds that).
+//! In reading order; a module imports only from those above it (`structure` among the tests holds that).
 //!
+//! - [`crash`]: named places where a process under test kills itself
 //! - [`domain`]: the rules, pure: the campaign's state machine, prospects, e-mails, analysis, ranking, paging
 //! - [`terminal`]: the one way to standard output and standard error, without control characters
 //! - [`tenant`]: who owns and who calls: `TenantId`, `Caller`, `Scope`
 //! - `heavy`: work that takes longer than a call's turn on a thread of the runtime
 //! - [`volume`]: what is left of the volume that a folder is on
 //! - `turns`: places for which tenants take turns
-//! - [`config`], [`budget`], [`telemetry`], [`metrics`], [`pb`]: settings, what memory each part may take, logs, counts,
+//! - [`config`], [`budget`], [`metrics`], [`telemetry`], [`pb`]: settings, what memory each part may take, counts, logs,
 //!   the generated protobuf types
+//! - `wire`: what is looked at in a call's message before it is decoded
 //! - [`store`], [`files`], [`cache`]: SQLite behind one door; the tenant's folder; the tenant's cache
-//! - [`connect`]: the outside world: fetching web pages, handing over mail
+//! - [`connect`]: connectors, for external calls: fetching web pages, handing over mail
 //! - [`engine`]: claims campaigns and runs their steps in fair turns
 //! - [`status`]: the one place where an error becomes a gRPC status
 //! - `call`: a gRPC call as HTTP has it
-//! - `wire`: what is looked at in a call's message before it is decoded
 //! - [`auth`]: credentials to `Caller`, and the access policy
 //! - [`rpc`]: one file per service: convert in, act, convert out
 //! - [`publish`]: tells other backends, through the cache, where each tenant's newest campaign stands

@@ -1,7 +1,8 @@
 //! The rules, without I/O: what a campaign may do next, what a good address is, how a page token is read.
 //!
-//! Everything here is pure. Time and randomness come in as [`clock::Clock`] and [`clock::Random`]; nothing here knows of
-//! SQL, gRPC or files.
+//! Everything here is pure. Time and randomness come in as [`clock::Clock`] and [`clock::Random`]; nothing here runs SQL,
+//! answers a call or opens a file. What is stored as it stands here says so: the names of enums are values of columns, some
+//! structs are columns of JSON, and SQL computes [`reply::Engagement`] a second time, to filter by it.
 
 pub mod address;
 pub mod agent_config;

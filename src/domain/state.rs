@@ -169,7 +169,7 @@ impl CampaignState {
             (Self::Paused { resume_to }, Action::Resume) => resume_to.into(),
             (Self::Failed | Self::WaitingAnalysis, Action::Resume)
             | (Self::WaitingTemplate, Action::SelectTemplate) => Self::Running,
-            // Reviewing leaves the campaign waiting; `reviewed` moves it on once nothing is left to decide.
+            // The campaign waits on; once no e-mail waits for a decision, the write that noted the last one sets it running.
             (Self::WaitingApproval, Action::ReviewEmails) => Self::WaitingApproval,
             (state, Action::Pause) => match state.active() {
                 Some(resume_to) => Self::Paused { resume_to },
