@@ -39,7 +39,7 @@ pub struct ReadCache {
     answers: Cache<Key, Kept>,
     freshness: Arc<Freshness>,
     /// The largest answer that is kept, in bytes.
-    most: usize,
+    max: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -67,8 +67,8 @@ impl ReadCache {
         };
         let answers = Cache::builder().max_capacity(bytes).weigher(weight).build();
         // One answer must not drive out all others.
-        let most = usize::try_from(bytes / 64).unwrap_or(usize::MAX);
-        (bytes > 0).then_some(Self { answers, freshness, most })
+        let max = usize::try_from(bytes / 64).unwrap_or(usize::MAX);
+        (bytes > 0).then_some(Self { answers, freshness, max })
     }
 
     /// The answer that is kept for a tenant's request of the method, its message in its frame, or the one that `serve`
@@ -93,7 +93,7 @@ impl ReadCache {
         let (answer, reads) = recorded(serve()).await;
         if let Ok(frame) = &answer
             && reads.settled()
-            && frame.len() <= self.most
+            && frame.len() <= self.max
         {
             // What was made is a piece of the encoder's buffer, which is larger than most answers.
             self.answers.insert(key, Kept { frame: Bytes::copy_from_slice(frame), reads: Arc::new(reads) });

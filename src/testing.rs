@@ -35,8 +35,8 @@ impl Numbers {
         usize::try_from((z ^ (z >> 31)) % end as u64).unwrap_or(0)
     }
 
-    /// One to `most` characters of the alphabet.
-    pub(crate) fn text(&mut self, alphabet: &[char], most: usize) -> String {
-        (0..=self.below(most)).map(|_| alphabet[self.below(alphabet.len())]).collect()
+    /// One to `max` characters of the alphabet.
+    pub(crate) fn text(&mut self, alphabet: &[char], max: usize) -> String {
+        (0..=self.below(max)).map(|_| alphabet[self.below(alphabet.len())]).collect()
     }
 }

@@ -22,7 +22,7 @@ struct State {
     /// How many each has.
     held: HashMap<Key, usize>,
     /// How many one may have.
-    most: usize,
+    max: usize,
     waiting: FairQueue<Key, oneshot::Sender<()>>,
 }
 
@@ -47,8 +47,8 @@ struct Waiting {
 impl Turns {
     /// So many places, of which one tenant has at most `per_tenant`. Unless it is to be `fair`: whoever came first is first.
     pub(crate) fn new(places: usize, per_tenant: usize, fair: bool) -> Arc<Self> {
-        let most = if fair { per_tenant.clamp(1, places.max(1)) } else { places };
-        let state = State { free: places, held: HashMap::new(), most, waiting: FairQueue::default() };
+        let max = if fair { per_tenant.clamp(1, places.max(1)) } else { places };
+        let state = State { free: places, held: HashMap::new(), max, waiting: FairQueue::default() };
         Arc::new(Self { state: Mutex::new(state), fair })
     }
 
@@ -91,7 +91,7 @@ impl Turns {
 
 impl State {
     fn may_have(&self, key: &Key) -> bool {
-        self.held.get(key).is_none_or(|held| *held < self.most)
+        self.held.get(key).is_none_or(|held| *held < self.max)
     }
 
     fn hold(&mut self, key: &Key) {

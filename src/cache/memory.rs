@@ -20,7 +20,7 @@ use crate::domain::paging::Page;
 
 pub(super) struct Memory {
     clock: Arc<dyn Clock>,
-    most: usize,
+    max: usize,
     state: Mutex<State>,
 }
 
@@ -70,8 +70,8 @@ const DIGITS: usize = 20;
 // === impl Memory ===
 
 impl Memory {
-    pub(super) fn new(clock: Arc<dyn Clock>, most: usize) -> Self {
-        Self { clock, most, state: Mutex::default() }
+    pub(super) fn new(clock: Arc<dyn Clock>, max: usize) -> Self {
+        Self { clock, max, state: Mutex::default() }
     }
 
     pub(super) fn set(&self, tenant: &str, key: &str, bytes: Bytes, ttl: Duration) {
@@ -147,14 +147,14 @@ impl Memory {
         Ok(length)
     }
 
-    /// The list's items from a place on, at most `most` of them, and at most `room` bytes but for the first, which is refused
+    /// The list's items from a place on, at most `max` of them, and at most `room` bytes but for the first, which is refused
     /// if it has more.
     pub(super) fn list(
         &self,
         tenant: &str,
         key: &str,
         from: usize,
-        most: usize,
+        max: usize,
         room: usize,
     ) -> Result<Page<Bytes, usize>> {
         let mut state = self.state();
@@ -164,7 +164,7 @@ impl Memory {
             Some(_) => return Err(CacheError::Kind),
         };
         let (mut rows, mut left) = (Vec::new(), room);
-        for item in list.iter().skip(from).take(most) {
+        for item in list.iter().skip(from).take(max) {
             match left.checked_sub(item.len()) {
                 Some(rest) => left = rest,
                 None if rows.is_empty() => return Err(CacheError::NoRoom),
@@ -197,7 +197,7 @@ impl Memory {
     /// be by what is being written at this moment.
     fn make_room(&self) {
         loop {
-            let evicted = self.state().evict(self.most);
+            let evicted = self.state().evict(self.max);
             if evicted.is_empty() {
                 return;
             }
@@ -325,9 +325,9 @@ impl State {
 
     /// Takes some of the oldest out of whoever holds the most, if there is more than may be.
     #[must_use]
-    fn evict(&mut self, most: usize) -> Vec<Entry> {
+    fn evict(&mut self, max: usize) -> Vec<Entry> {
         let mut evicted = Vec::new();
-        while self.bytes > most && evicted.len() < EVICTED {
+        while self.bytes > max && evicted.len() < EVICTED {
             let largest = self.by_size.last().and_then(|(_, name)| self.tenants.get(name));
             let oldest = largest.and_then(|tenant| Some((tenant.name.clone(), tenant.order.values().next()?.clone())));
             let Some((tenant, key)) = oldest else { break };
@@ -354,11 +354,11 @@ mod tests {
         }
     }
 
-    const MOST: usize = 10_000;
+    const MAX: usize = 10_000;
 
-    fn memory(most: usize) -> (Memory, Arc<Hands>) {
+    fn memory(max: usize) -> (Memory, Arc<Hands>) {
         let clock = Arc::<Hands>::default();
-        (Memory::new(clock.clone(), most), clock)
+        (Memory::new(clock.clone(), max), clock)
     }
 
     fn keys(memory: &Memory) -> Vec<String> {
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_what_is_kept_and_never_more_than_may_be() {
         let mut numbers = Numbers::new(1);
-        let (memory, clock) = memory(MOST);
+        let (memory, clock) = memory(MAX);
         let mut evicted = 0;
         for step in 0..20_000 {
             let tenant = ["a", "b", "c"][numbers.below(3)];
@@ -403,8 +403,8 @@ mod tests {
             }
             assert_eq!(state.by_size.len(), state.tenants.len());
             assert_eq!(state.bytes, state.tenants.values().map(|tenant| tenant.bytes).sum::<usize>());
-            assert!(state.bytes <= MOST, "{} bytes after step {step}", state.bytes);
-            evicted += usize::from(state.written > before && state.bytes > MOST - 900);
+            assert!(state.bytes <= MAX, "{} bytes after step {step}", state.bytes);
+            evicted += usize::from(state.written > before && state.bytes > MAX - 900);
         }
         assert!(evicted > 1_000, "{evicted} writes of 20,000 into a full cache");
     }
@@ -423,7 +423,7 @@ mod tests {
         for length in 1..=2 {
             assert_eq!(memory.push("a", "k1", value(), Duration::MAX), Ok(length));
         }
-        let list = |from, most, room| memory.list("a", "k1", from, most, room).map(|page| (page.rows.len(), page.next));
+        let list = |from, max, room| memory.list("a", "k1", from, max, room).map(|page| (page.rows.len(), page.next));
         assert_eq!(
             (list(0, 10, 20), list(0, 10, 19), list(1, 10, 10)),
             (Ok((2, None)), Ok((1, Some(1))), Ok((1, None)))
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_gone_at_its_end() {
-        let (memory, clock) = memory(MOST);
+        let (memory, clock) = memory(MAX);
         memory.set("a", "k", Bytes::from("1"), Duration::from_micros(10));
         clock.0.store(9, Ordering::SeqCst);
         assert_eq!(keys(&memory), ["k"]);

@@ -189,14 +189,14 @@ impl Scoped<'_> {
         }
     }
 
-    /// The list's items from a place on, in order: at most `most`, and no more than weigh `room`; none if there is no list. Refuses
+    /// The list's items from a place on, in order: at most `max`, and no more than weigh `room`; none if there is no list. Refuses
     /// a first item that does not fit.
-    pub async fn items(&self, key: &str, from: usize, most: usize, room: usize) -> Result<Page<Stored, usize>> {
+    pub async fn items(&self, key: &str, from: usize, max: usize, room: usize) -> Result<Page<Stored, usize>> {
         checked(key)?;
         let names = self.names();
         let Page { rows, mut next } = match &self.cache.backing {
-            Backing::Memory(memory) => memory.list(&names.prefix, key, from, most, room)?,
-            Backing::Redis(redis) => Box::pin(redis.list(names.key(key), from, most, room)).await?,
+            Backing::Memory(memory) => memory.list(&names.prefix, key, from, max, room)?,
+            Backing::Redis(redis) => Box::pin(redis.list(names.key(key), from, max, room)).await?,
         };
         let mut rows: Vec<_> = rows.into_iter().map(Stored).collect();
         let (mut left, size) = (Room::new(room), rows.iter().map(Stored::size).sum());
@@ -260,8 +260,8 @@ impl Scoped<'_> {
     }
 
     /// See [`Scoped::items`].
-    pub async fn list(&self, key: &str, from: usize, most: usize, room: usize) -> Result<Vec<Value>> {
-        Ok(self.items(key, from, most, room).await?.rows.iter().map(Stored::value).collect())
+    pub async fn list(&self, key: &str, from: usize, max: usize, room: usize) -> Result<Vec<Value>> {
+        Ok(self.items(key, from, max, room).await?.rows.iter().map(Stored::value).collect())
     }
 
     /// All keys of the tenant, page by page; see [`Scoped::keys_page`].

@@ -262,13 +262,13 @@ impl Redis {
         Err(CacheError::ListFull)
     }
 
-    /// The list's items from a place on, at most `most` of them and `room` bytes; refuses a first one that has more. A few are read
+    /// The list's items from a place on, at most `max` of them and `room` bytes; refuses a first one that has more. A few are read
     /// at a time, more as long as they are small: nobody's large list may take the others' time.
-    pub(super) async fn list(&self, key: String, from: usize, most: usize, room: usize) -> Result<Page<Bytes, usize>> {
+    pub(super) async fn list(&self, key: String, from: usize, max: usize, room: usize) -> Result<Page<Bytes, usize>> {
         let (mut rows, mut left, mut piece) = (Vec::<Bytes>::new(), room, FEW);
-        while rows.len() < most {
+        while rows.len() < max {
             let next = from.saturating_add(rows.len());
-            let args = [next, piece.min(most - rows.len()), left, PIECE].map(number).to_vec();
+            let args = [next, piece.min(max - rows.len()), left, PIECE].map(number).to_vec();
             let items = self.client.eval(ITEMS, key.clone(), args);
             let mut items: Vec<Bytes> = self.guard(items).await?;
             let found = items.split_off(items.len().min(1));

@@ -105,13 +105,13 @@ mod tests {
 
     #[test]
     fn what_may_be_set_fits_alone_into_an_answer_of_the_default_size() {
-        let most = crate::config::Server::default().max_response_bytes;
+        let max = crate::config::Server::default().max_response_bytes;
         // Of elements as many as there may be, and of bytes.
         let mut items = vec![json!({ "a": 1 }); (MAX_ELEMENTS - 2) / 2];
         items.push(json!("x".repeat(MAX_VALUE - 8 * items.len() - 4)));
         let stored = Stored::new(&Value::Array(items)).expect("at both limits");
         assert_eq!((stored.size(), json::elements(&stored.0)), (MAX_VALUE, MAX_ELEMENTS));
-        assert!(Room::new(most).take(&stored));
+        assert!(Room::new(max).take(&stored));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use effort::Effort;
 use plain::{LONGEST, tidy};
 
 /// The most pieces of each kind.
-const MOST: usize = 500;
+const MAX_PIECES: usize = 500;
 /// The bytes of all pieces.
 const ALL_TEXT: usize = 512 * 1024;
 /// The most nodes that one piece of text is gathered from.
@@ -348,7 +348,7 @@ mod tests {
         for trap in traps {
             let begun = std::time::Instant::now();
             let page = std::thread::spawn(move || read(&trap)).join().expect("no overflow of the stack");
-            assert!(page.paragraphs.len() <= MOST);
+            assert!(page.paragraphs.len() <= MAX_PIECES);
             assert!(begun.elapsed().as_secs() < 20, "{:?} in a debug build", begun.elapsed());
         }
     }

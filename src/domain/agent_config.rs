@@ -309,7 +309,7 @@ fn checked_value(text: &mut impl FnMut(String) -> String, value: Value) -> Value
 fn checked_analysis(v: &mut Violations, stated: WebsiteAnalysis) -> WebsiteAnalysis {
     const AUDIENCES: usize = 20;
     let field = |name: &str| format!("config.website_analysis.{name}");
-    let line = |v: &mut Violations, name: &str, text: &str, most| text::line(v, &field(name), text, most);
+    let line = |v: &mut Violations, name: &str, text: &str, max| text::line(v, &field(name), text, max);
     let logo = stated.logo_url.trim();
     let logo_url = if logo.is_empty() { None } else { v.take(&field("logo_url"), text::web_url(logo)) };
     if stated.audiences.len() > AUDIENCES {

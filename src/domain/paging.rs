@@ -66,12 +66,12 @@ impl QueryShape {
     }
 }
 
-/// The page size that a request means: `default` for 0, refused when negative or over `most`.
-pub fn page_size(field: &str, asked: i32, default: u32, most: u32) -> Result<u32, Error> {
+/// The page size that a request means: `default` for 0, refused when negative or over `max`.
+pub fn page_size(field: &str, asked: i32, default: u32, max: u32) -> Result<u32, Error> {
     match u32::try_from(asked) {
         Ok(0) => Ok(default),
-        Ok(size) if size <= most => Ok(size),
-        _ => Err(Error::field(field, format!("must be between 0 and {most}"))),
+        Ok(size) if size <= max => Ok(size),
+        _ => Err(Error::field(field, format!("must be between 0 and {max}"))),
     }
 }
 

@@ -180,9 +180,9 @@ impl ProspectFields {
             ("next_action", &mut out.next_action, SENTENCES),
             ("potential_interest", &mut out.potential_interest, SENTENCES),
         ];
-        for (name, value, most) in long {
+        for (name, value, max) in long {
             if mask.has(name) {
-                *value = text::bounded(v, &field(name), value, most);
+                *value = text::bounded(v, &field(name), value, max);
             }
         }
         if mask.has("tags") {

@@ -110,7 +110,7 @@ pub struct Counts {
 pub struct Choice<'a> {
     rules: &'a RecipientRules,
     /// The most that are chosen.
-    most: usize,
+    max: usize,
     /// The best first; among equals the one that was there first.
     chosen: Vec<(RankedProspect, (i64, ProspectId))>,
     pub counts: Counts,
@@ -259,8 +259,8 @@ pub fn company_of(email: &str) -> Option<String> {
 // === impl Choice ===
 
 impl<'a> Choice<'a> {
-    pub fn new(rules: &'a RecipientRules, most: usize) -> Self {
-        Self { rules, most, chosen: Vec::new(), counts: Counts::default() }
+    pub fn new(rules: &'a RecipientRules, max: usize) -> Self {
+        Self { rules, max, chosen: Vec::new(), counts: Counts::default() }
     }
 
     /// Looks at some more. `rank` says how well one fits.
@@ -300,7 +300,7 @@ impl<'a> Choice<'a> {
             }
             fits
         });
-        for (ranked, _) in self.chosen.drain(self.chosen.len().min(self.most)..) {
+        for (ranked, _) in self.chosen.drain(self.chosen.len().min(self.max)..) {
             self.counts.add(LeftOut::BeyondMaximum, &ranked.email);
         }
     }

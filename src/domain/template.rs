@@ -129,14 +129,14 @@ impl Renderer {
 
     pub fn render(&self, values: &Values<'_>) -> Result<Rendered, TemplateError> {
         let values = Value::from(Serde(values));
-        let part = |name, most: usize| {
+        let part = |name, max: usize| {
             let text = self.env.get_template(name).and_then(|t| t.render(values.clone())).map_err(wrong)?;
             let text = text.trim();
             if text.is_empty() {
                 return Err(TemplateError(format!("its {name} comes out empty")));
             }
-            if text.chars().count() > most {
-                return Err(TemplateError(format!("its {name} comes out longer than {most} characters")));
+            if text.chars().count() > max {
+                return Err(TemplateError(format!("its {name} comes out longer than {max} characters")));
             }
             Ok(text.to_owned())
         };

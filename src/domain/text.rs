@@ -14,13 +14,13 @@ pub const URL_MAX: usize = 2_000;
 /// The most entries of a list of short texts.
 pub const LIST_MAX: usize = 50;
 
-/// The text, trimmed and [`clean`], if it has at most `most` characters and no control characters other than line breaks
+/// The text, trimmed and [`clean`], if it has at most `max` characters and no control characters other than line breaks
 /// and tabs.
-pub fn bounded(v: &mut Violations, field: &str, text: &str, most: usize) -> String {
+pub fn bounded(v: &mut Violations, field: &str, text: &str, max: usize) -> String {
     let text = clean(text.trim());
     // A character has four bytes at most; nobody counts the characters of megabytes.
-    if text.len() > 4 * most || text.chars().count() > most {
-        v.add(field, format!("must be at most {most} characters"));
+    if text.len() > 4 * max || text.chars().count() > max {
+        v.add(field, format!("must be at most {max} characters"));
     } else if text.chars().any(is_refused) {
         v.add(field, "must not contain control characters");
     }
@@ -28,8 +28,8 @@ pub fn bounded(v: &mut Violations, field: &str, text: &str, most: usize) -> Stri
 }
 
 /// The same for a text of one line.
-pub fn line(v: &mut Violations, field: &str, text: &str, most: usize) -> String {
-    let text = bounded(v, field, text, most);
+pub fn line(v: &mut Violations, field: &str, text: &str, max: usize) -> String {
+    let text = bounded(v, field, text, max);
     if text.contains('\n') {
         v.add(field, "must be a single line");
     }
@@ -140,9 +140,9 @@ pub fn web_url(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// The text cut to at most `most` characters, on a character boundary.
-pub fn cut(text: &str, most: usize) -> &str {
-    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
+/// The text cut to at most `max` characters, on a character boundary.
+pub fn cut(text: &str, max: usize) -> &str {
+    text.char_indices().nth(max).map_or(text, |(end, _)| &text[..end])
 }
 
 /// The words of a text that say something: lower case, at least four letters (or any Chinese run), no stop words.

@@ -107,12 +107,12 @@ const MAX_POINT: usize = 140;
 const MAX_AUDIENCES: usize = 5;
 
 /// The pages worth reading next, the best first: those that tell of the company, its products and its customers.
-pub fn pages_to_read(home: &Page, most: usize) -> Vec<String> {
+pub fn pages_to_read(home: &Page, max: usize) -> Vec<String> {
     let mut seen = HashSet::from([canonical(&home.url)]);
     let mut ranked: Vec<(u8, &Link)> = home.links.iter().filter_map(|link| Some((worth(link, home)?, link))).collect();
     ranked.sort_by_key(|(rank, _)| *rank);
     let fresh = ranked.into_iter().filter(|(_, link)| seen.insert(canonical(&link.url)));
-    fresh.take(most).map(|(_, link)| link.url.clone()).collect()
+    fresh.take(max).map(|(_, link)| link.url.clone()).collect()
 }
 
 /// The analysis of a website's pages, the home page first. Of no pages, nothing. The name is empty where the site gives itself none.
@@ -254,10 +254,10 @@ fn says_something(text: &str) -> bool {
     text.chars().count() >= if text.chars().any(is_chinese) { 14 } else { 40 }
 }
 
-/// The text up to the last sentence that ends within `most` characters; with a mark at its end in any case.
-fn sentences(text: &str, most: usize) -> String {
+/// The text up to the last sentence that ends within `max` characters; with a mark at its end in any case.
+fn sentences(text: &str, max: usize) -> String {
     let text = text.trim();
-    let head = cut(text, most);
+    let head = cut(text, max);
     if head.len() == text.len() {
         let ended = text.is_empty() || text.ends_with(ENDS);
         let stop = if ended {
@@ -271,7 +271,7 @@ fn sentences(text: &str, most: usize) -> String {
     }
     match sentence_ends(text).take_while(|end| *end <= head.len()).last() {
         Some(end) => text[..end].to_owned(),
-        None => format!("{}…", cut(head, most - 1).trim_end()),
+        None => format!("{}…", cut(head, max - 1).trim_end()),
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Engine {
 }
 
 /// The campaigns that one claim takes at most.
-const CLAIM_MOST: u32 = 500;
+const MAX_CLAIMED: u32 = 500;
 /// How often to look for leases that have run out; whatever happens in this process is told at once.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -110,7 +110,7 @@ impl Engine {
 
     /// Claims what is due; how many campaigns that were.
     pub async fn claim(&self) -> Result<usize, StoreError> {
-        let claims = self.resources.store.claim_due(&self.worker, self.resources.settings.lease, CLAIM_MOST).await?;
+        let claims = self.resources.store.claim_due(&self.worker, self.resources.settings.lease, MAX_CLAIMED).await?;
         let count = claims.len();
         for claim in claims {
             self.board.put(Job::new(claim));
@@ -141,7 +141,7 @@ impl Engine {
         self.settle_interrupted().await;
         loop {
             match self.claim().await {
-                Ok(count) if count == CLAIM_MOST as usize => continue,
+                Ok(count) if count == MAX_CLAIMED as usize => continue,
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "campaigns cannot be claimed"),
             }

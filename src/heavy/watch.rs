@@ -26,7 +26,7 @@ mod watched {
     use rustix::time::{ClockId, clock_gettime};
 
     /// What a call may compute at once.
-    const MOST: Duration = Duration::from_millis(10);
+    const LIMIT: Duration = Duration::from_millis(10);
 
     thread_local! {
         /// What heavy work has taken of this thread's time.
@@ -38,7 +38,7 @@ mod watched {
         let (begun, heavy) = (used(), HEAVY.get());
         let done = poll();
         let computed = (used() - begun).saturating_sub(HEAVY.get() - heavy);
-        if computed > MOST {
+        if computed > LIMIT {
             tracing::warn!(?computed, "call.computes_long");
         }
         done

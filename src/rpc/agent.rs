@@ -284,8 +284,8 @@ impl AgentService for Agent {
         let goal = convert::campaign::request_goal(request.goal)?;
         let filters = [website.as_deref().unwrap_or_default(), goal.map_or("", Goal::as_str)];
         let shape = QueryShape::new(caller.tenant().as_str(), "marketing_strategies", &filters);
-        let (default, most) = STRATEGIES_PAGE;
-        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let (default, max) = STRATEGIES_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, max)?;
         let page = self.store.scope(caller.scope()).strategies(&page, website, goal).await?;
         Ok(Response::new(pb::ListMarketingStrategiesResponse {
             marketing_strategies: page.rows.into_iter().map(convert::campaign::marketing_strategy).collect(),

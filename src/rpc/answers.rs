@@ -17,15 +17,15 @@ use crate::turns::{Turn, Turns};
 #[derive(Clone)]
 pub struct Answers {
     /// In bytes.
-    pub(super) most: usize,
+    pub(super) max: usize,
     large: Arc<Turns>,
     cache_reads: Arc<Turns>,
 }
 
 impl Answers {
-    pub fn new(most: usize) -> Self {
+    pub fn new(max: usize) -> Self {
         let cache_reads = Turns::new(CACHE_READS, CACHE_READS_PER_TENANT, true);
-        Self { most, large: Turns::new(LARGE_ANSWERS, 1, true), cache_reads }
+        Self { max, large: Turns::new(LARGE_ANSWERS, 1, true), cache_reads }
     }
 
     /// A place among the large answers.

@@ -52,7 +52,7 @@ impl Cache {
             let size = answer.encoded_len();
             (answer, size)
         });
-        if size > self.answers.most { Err(answer_too_large()) } else { Ok(made(answer, size, place)) }
+        if size > self.answers.max { Err(answer_too_large()) } else { Ok(made(answer, size, place)) }
     }
 }
 
@@ -81,7 +81,7 @@ impl CacheService for Cache {
         let key = request.into_inner().key;
         let cache = self.cache.scope(caller.scope());
         let _place = self.answers.cache_read(caller.tenant()).await;
-        let Some(value) = cache.read(&[&key], self.answers.most).await?.pop().flatten() else {
+        let Some(value) = cache.read(&[&key], self.answers.max).await?.pop().flatten() else {
             return Err(if cache.exists(&key).await? { CacheError::Kind.into() } else { no_such_key() });
         };
         let size = value.size();
@@ -148,7 +148,7 @@ impl CacheService for Cache {
         let page = convert::page_request::<usize>(request.page_size, &request.page_token, &shape, PAGE.0, PAGE.1)?;
         let (from, size) = (page.after.unwrap_or(0), page.size as usize);
         let _place = self.answers.cache_read(caller.tenant()).await;
-        let page = self.cache.scope(caller.scope()).items(&request.key, from, size, self.answers.most).await?;
+        let page = self.cache.scope(caller.scope()).items(&request.key, from, size, self.answers.max).await?;
         let size = page.rows.iter().map(Stored::size).sum();
         let make = || pb::GetCacheListResponse {
             items: page.rows.into_iter().map(|item| convert::json::value_out(item.value())).collect(),
@@ -208,7 +208,7 @@ impl CacheService for Cache {
         v.done()?;
         let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
         let _place = self.answers.cache_read(caller.tenant()).await;
-        let found = self.cache.scope(caller.scope()).read(&asked, self.answers.most).await?;
+        let found = self.cache.scope(caller.scope()).read(&asked, self.answers.max).await?;
         let size = found.iter().flatten().map(Stored::size).sum();
         let make = || {
             let entries = keys.into_iter().zip(found).map(|(key, value)| entry(key, value)).collect();

@@ -15,7 +15,7 @@ use crate::turns::Turn;
 
 /// The bytes that are read at once where rows turn out to be short, and the most rows.
 const PIECE: usize = 512 * 1024;
-const MOST_ROWS: usize = 500;
+const MAX_ROWS: usize = 500;
 
 /// A page, about its bytes, and the place that it has.
 pub(super) struct MadePage<M, C> {
@@ -46,7 +46,7 @@ impl Answers {
         let wanted = request.size as usize;
         let place = if request.size > PAGE_ROWS { Some(self.large(tenant).await) } else { None };
         // A page token goes with the rows.
-        let room = self.most.saturating_sub(4 * 1024);
+        let room = self.max.saturating_sub(4 * 1024);
         let mut made = Page { rows: Vec::new(), next: None };
         let mut left = room;
         let done = |page: Page<M, C>, left| MadePage { rows: page.rows, next: page.next, size: room - left, place };
@@ -64,7 +64,7 @@ impl Answers {
             };
             request.after = Some(next);
             let row = (before - left) / request.size.max(1) as usize;
-            piece = (PIECE / row.max(1)).clamp(PAGE_ROWS as usize, MOST_ROWS);
+            piece = (PIECE / row.max(1)).clamp(PAGE_ROWS as usize, MAX_ROWS);
         }
     }
 }

@@ -27,11 +27,11 @@ pub(super) fn notes(rules: &RecipientRules) -> Vec<String> {
 pub(super) async fn preview(
     store: &Scoped<'_>,
     rules: &RecipientRules,
-    most: u32,
+    max: u32,
     now: Timestamp,
 ) -> Result<pb::PreviewRecipientsResponse, StoreError> {
     let rules = RecipientRules { min_score: 0, ..rules.clone() };
-    let (chosen, counts) = store.choose(&rules, most, now, unranked).await?;
+    let (chosen, counts) = store.choose(&rules, max, now, unranked).await?;
     Ok(pb::PreviewRecipientsResponse {
         prospect_count: saturating_i32(counts.seen),
         fitting_count: saturating_i32(counts.fitting()),

@@ -126,12 +126,12 @@ impl WorkflowService for Workflow {
         let request = request.into_inner();
         let mut v = Violations::default();
         let rules = convert::recipients::rules(request.recipients, &mut v);
-        let most = v.part(convert::campaign::max_prospects(request.max_prospects)).unwrap_or(0);
+        let max = v.part(convert::campaign::max_prospects(request.max_prospects)).unwrap_or(0);
         v.done()?;
         let _turn = self.previews.take(caller.tenant()).await;
         let store = self.store.scope(caller.scope());
         recipients::refuse_unknown(&store, &rules).await?;
-        Ok(Response::new(recipients::preview(&store, &rules, most, self.store.ids().now()).await?))
+        Ok(Response::new(recipients::preview(&store, &rules, max, self.store.ids().now()).await?))
     }
 
     async fn list_recipients(
@@ -142,8 +142,8 @@ impl WorkflowService for Workflow {
         let request = request.into_inner();
         let store = self.store.scope(caller.scope());
         let shape = QueryShape::new(caller.tenant().as_str(), "recipients", &[&request.campaign_id]);
-        let (default, most) = EMAILS_PAGE;
-        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let (default, max) = EMAILS_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, max)?;
         let campaign = read(&store, &request.campaign_id).await?;
         let left_out = store.left_out(&campaign.id).await?;
         let page = store.recipients(&campaign.id, &page).await?;
@@ -172,8 +172,8 @@ impl WorkflowService for Workflow {
         let request = request.into_inner();
         let states = convert::campaign::states(&request.states)?;
         let shape = QueryShape::new(caller.tenant().as_str(), "campaigns", &[&states.join(",")]);
-        let (default, most) = CAMPAIGNS_PAGE;
-        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let (default, max) = CAMPAIGNS_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, max)?;
         let page = self.store.scope(caller.scope()).campaigns(&page, &states).await?;
         Ok(Response::new(pb::ListWorkflowsResponse {
             campaigns: page.rows.into_iter().map(|c| self.out(caller.tenant(), c)).collect(),
@@ -291,8 +291,8 @@ impl WorkflowService for Workflow {
         let filter = request.status.to_string();
         let store = self.store.scope(caller.scope());
         let shape = QueryShape::new(caller.tenant().as_str(), "campaign_emails", &[&request.campaign_id, &filter]);
-        let (default, most) = EMAILS_PAGE;
-        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, most)?;
+        let (default, max) = EMAILS_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, max)?;
         let campaign = read(&store, &request.campaign_id).await?;
         let (store, id) = (&store, &campaign.id);
         let read = |page| async move { store.campaign_emails(id, &page, status).await };

@@ -73,20 +73,19 @@ impl Connections {
 
     /// With no more than the file handles allow.
     fn with(settings: &config::Server, handles: Option<u64>) -> Self {
-        let most = handles.map_or(u32::MAX, |handles| {
+        let max = handles.map_or(u32::MAX, |handles| {
             u32::try_from(handles.saturating_sub(KEPT_BACK)).unwrap_or(u32::MAX).max(LEAST)
         });
-        if most < settings.max_connections {
-            let (wanted, most) = (settings.max_connections, most);
+        if max < settings.max_connections {
             tracing::warn!(
-                wanted,
-                most,
+                wanted = settings.max_connections,
+                max,
                 "the process may open too few files for server.max_connections: raise its limit (ulimit -n)"
             );
         }
         Self(Arc::new(Counted {
             open: Mutex::default(),
-            max: settings.max_connections.min(most),
+            max: settings.max_connections.min(max),
             max_per_address: settings.max_connections_per_address,
             balancers: settings.balancers.clone(),
         }))

@@ -113,8 +113,8 @@ impl Limits {
 }
 
 /// Whether there are as many as there may be; 0: any number.
-fn is_full(most: u32, count: u32) -> bool {
-    most > 0 && count >= most
+fn is_full(max: u32, count: u32) -> bool {
+    max > 0 && count >= max
 }
 
 impl State {

@@ -49,7 +49,7 @@ struct Counts {
 /// The elements of a well-known type, at any depth.
 struct Together {
     count: usize,
-    most: usize,
+    max: usize,
     opaque: bool,
 }
 
@@ -107,11 +107,11 @@ impl<'a> Walk<'a> {
                 self.count(field, more);
                 let count = counts.add(number, more);
                 // Those that are too many are counted, and not looked into.
-                if let Some(most) = field.most.filter(|_| !matches!(field.content, Content::WellKnown(_)))
-                    && count > most as usize
+                if let Some(max) = field.max.filter(|_| !matches!(field.content, Content::WellKnown(_)))
+                    && count > max as usize
                 {
-                    if before <= most as usize {
-                        self.too_many(&field.name, format!("must have at most {most} elements"));
+                    if before <= max as usize {
+                        self.too_many(&field.name, format!("must have at most {max} elements"));
                     }
                     continue;
                 }
@@ -140,8 +140,8 @@ impl<'a> Walk<'a> {
             Content::Message(shape) if field.repeated => self.message(shape, bytes, &mut Counts::default(), depth + 1),
             Content::Message(shape) => self.message(shape, bytes, counts.inner(number), depth + 1),
             Content::WellKnown(shape) => {
-                let most = field.most.map_or(MAX_ELEMENTS, |most| most as usize);
-                let mut together = Together { count: counts.together(number), most, opaque: field.opaque };
+                let max = field.max.map_or(MAX_ELEMENTS, |max| max as usize);
+                let mut together = Together { count: counts.together(number), max, opaque: field.opaque };
                 let done = self.well_known(shape, bytes, &mut together, depth + 1);
                 counts.set_together(number, together.count);
                 done
@@ -176,10 +176,10 @@ impl<'a> Walk<'a> {
                 self.checked.elements += 1;
                 self.checked.weight += WEIGHT;
                 together.count += 1;
-                if together.count > together.most {
-                    if together.count == together.most + 1 {
-                        let most = together.most;
-                        self.too_many("", format!("must hold at most {most} elements, at any depth"));
+                if together.count > together.max {
+                    if together.count == together.max + 1 {
+                        let max = together.max;
+                        self.too_many("", format!("must hold at most {max} elements, at any depth"));
                     }
                     continue;
                 }

@@ -25,13 +25,9 @@ pub enum FrameError {
     NoRoom,
 }
 
-/// The message with its frame's header, of at most `most` bytes. `room` is asked before memory is taken for so many more
+/// The message with its frame's header, of at most `max` bytes. `room` is asked before memory is taken for so many more
 /// bytes.
-pub async fn read_frame(
-    body: &mut Body,
-    most: usize,
-    mut room: impl FnMut(usize) -> bool,
-) -> Result<Bytes, FrameError> {
+pub async fn read_frame(body: &mut Body, max: usize, mut room: impl FnMut(usize) -> bool) -> Result<Bytes, FrameError> {
     let mut first = Bytes::new();
     // Most messages come whole, and are not copied.
     while first.len() < HEADER {
@@ -42,7 +38,7 @@ pub async fn read_frame(
             None => return Err(FrameError::Malformed("cut short")),
         }
     }
-    let length = length(&first, most)?;
+    let length = length(&first, max)?;
     if !room(length) {
         return Err(FrameError::NoRoom);
     }
@@ -66,14 +62,14 @@ pub async fn read_frame(
 const TOO_LONG: FrameError = FrameError::Malformed("followed by another, or by what is none");
 
 /// The length that the header tells.
-fn length(frame: &[u8], most: usize) -> Result<usize, FrameError> {
+fn length(frame: &[u8], max: usize) -> Result<usize, FrameError> {
     match frame[0] {
         0 => {}
         1 => return Err(FrameError::Compressed),
         _ => return Err(FrameError::Malformed("of no kind that there is")),
     }
     let length = u32::from_be_bytes([frame[1], frame[2], frame[3], frame[4]]) as usize;
-    if length > most { Err(FrameError::TooLarge(most)) } else { Ok(length) }
+    if length > max { Err(FrameError::TooLarge(max)) } else { Ok(length) }
 }
 
 /// The next data; None at the end. Trailers of a request mean nothing.

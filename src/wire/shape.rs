@@ -29,7 +29,7 @@ pub(super) struct Field {
     pub repeated: bool,
     pub is_map: bool,
     /// The most elements: of this field if it is repeated; if its type is a well-known one, all in it at any depth.
-    pub most: Option<u32>,
+    pub max: Option<u32>,
     pub opaque: bool,
 }
 
@@ -127,11 +127,11 @@ impl Reader<'_> {
         };
         let repeated = field.is_list() || field.is_map();
         let options = field.options();
-        let most = match self.option(&options, "herald.v1.max_elements") {
-            Some(Value::U32(most)) if most > 0 => Some(most),
+        let max = match self.option(&options, "herald.v1.max_elements") {
+            Some(Value::U32(max)) if max > 0 => Some(max),
             _ => None,
         };
-        if ours && most.is_none() && (repeated || matches!(content, Content::WellKnown(_))) {
+        if ours && max.is_none() && (repeated || matches!(content, Content::WellKnown(_))) {
             return Err(ShapeError::NoLimit(field.full_name().to_owned()));
         }
         let opaque = self.option(&options, "herald.v1.opaque") == Some(Value::Bool(true));
@@ -141,7 +141,7 @@ impl Reader<'_> {
             content,
             repeated,
             is_map: field.is_map(),
-            most,
+            max,
             opaque,
         })
     }

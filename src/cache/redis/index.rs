@@ -59,8 +59,8 @@ impl Redis {
         let (mut rows, mut gone) = (Vec::new(), Vec::new());
         let mut last = after.filter(|after| *after >= prefix).map(str::to_owned);
         let next = loop {
-            let most = (size + 1).saturating_sub(rows.len()).clamp(LEAST, STEP);
-            let (entries, is_end) = self.guard(self.entries(names, prefix, last.as_deref(), most)).await?;
+            let max = (size + 1).saturating_sub(rows.len()).clamp(LEAST, STEP);
+            let (entries, is_end) = self.guard(self.entries(names, prefix, last.as_deref(), max)).await?;
             let there = self.guard(self.are_there(names, &entries)).await?;
             last = entries.last().cloned().or(last);
             for (key, is_there) in entries.into_iter().zip(there) {
@@ -88,16 +88,16 @@ impl Redis {
         names: &Names,
         prefix: &str,
         after: Option<&str>,
-        most: usize,
+        max: usize,
     ) -> Result<(Vec<String>, bool), Error> {
         // The client takes a bound that begins with a bracket as it is, whatever the key begins with.
         let from = after.map_or_else(|| format!("[{prefix}"), |after| format!("({after}"));
-        let limit = Some((0, saturating_i64(most)));
+        let limit = Some((0, saturating_i64(max)));
         let found: Vec<Bytes> = self.client.zrangebylex(&names.index, from, "+", limit).await?;
-        let is_end = found.len() < most;
+        let is_end = found.len() < max;
         let entries = found.into_iter().map_while(|entry| String::from_utf8(entry.into()).ok());
         let entries: Vec<_> = entries.take_while(|key| key.starts_with(prefix)).collect();
-        let is_end = is_end || entries.len() < most;
+        let is_end = is_end || entries.len() < max;
         Ok((entries, is_end))
     }
 

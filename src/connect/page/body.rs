@@ -4,7 +4,7 @@ use ego_tree::iter::Edge;
 use scraper::{ElementRef, Html, Node};
 
 use super::plain::{LONGEST, tidy};
-use super::{MOST, PIECE_NODES, Reader, is_hidden, is_named, level, plain_host};
+use super::{MAX_PIECES, PIECE_NODES, Reader, is_hidden, is_named, level, plain_host};
 use crate::domain::text::cut;
 use crate::domain::website::{Link, Section};
 
@@ -139,16 +139,19 @@ impl Reader<'_> {
         }
         if let Some(level) = level(*element) {
             let heading = self.text_of(element);
-            if !heading.is_empty() && self.page.sections.len() < MOST && self.has_room(heading.len() + SECTION_TEXT) {
+            if !heading.is_empty()
+                && self.page.sections.len() < MAX_PIECES
+                && self.has_room(heading.len() + SECTION_TEXT)
+            {
                 self.page.sections.push(Section { level, heading, text: String::new() });
             }
-        } else if name == "p" && self.page.paragraphs.len() < MOST {
+        } else if name == "p" && self.page.paragraphs.len() < MAX_PIECES {
             let text = self.text_of(element);
             self.push(|page| &mut page.paragraphs, text);
-        } else if name == "li" && self.page.list_items.len() < MOST {
+        } else if name == "li" && self.page.list_items.len() < MAX_PIECES {
             let text = self.text_of(element);
             self.push(|page| &mut page.list_items, text);
-        } else if BOXES.contains(&name) && self.page.paragraphs.len() < MOST && self.has_loose_text(element) {
+        } else if BOXES.contains(&name) && self.page.paragraphs.len() < MAX_PIECES && self.has_loose_text(element) {
             let text = self.loose_text(element);
             self.push(|page| &mut page.paragraphs, text);
         }
@@ -204,7 +207,7 @@ impl Reader<'_> {
 
     fn link(&mut self, element: ElementRef<'_>) {
         let href = element.value().attr("href").map(str::trim).filter(|href| href.len() <= LONGEST);
-        if self.page.links.len() >= MOST || !self.effort.spend(16) {
+        if self.page.links.len() >= MAX_PIECES || !self.effort.spend(16) {
             return;
         }
         let Some(mut url) = href.and_then(|href| self.base.join(href).ok()) else { return };

@@ -11,7 +11,7 @@ use url::Url;
 use super::effort::Effort;
 use super::kinds;
 use super::plain::{LONGEST, plain};
-use super::{MOST, absolute, plain_host};
+use super::{MAX_PIECES, absolute, plain_host};
 use crate::domain::text::cut;
 use crate::domain::website::{Entity, Role};
 
@@ -104,7 +104,7 @@ impl<'a> Graph<'a> {
                 }
                 // Many refer by a plain text to what is a thing.
                 Value::String(text) if !matches!(via, Via::Root | Via::Part) && text.len() <= LONGEST => {
-                    if via == Via::Brand && self.brands.len() < MOST {
+                    if via == Via::Brand && self.brands.len() < MAX_PIECES {
                         self.brands.push(plain(text));
                     }
                     if via == Via::PublisherOfSite && self.publishers.len() < TEXTS {
@@ -155,14 +155,14 @@ impl<'a> Graph<'a> {
             if thing.is(kinds::is_website) && found.website_names.len() < TEXTS {
                 found.website_names.extend(self.name(thing, effort));
             }
-            if thing.via.contains(&Via::Brand) && found.brands.len() < MOST {
+            if thing.via.contains(&Via::Brand) && found.brands.len() < MAX_PIECES {
                 found.brands.extend(self.name(thing, effort));
             }
             if thing.is(kinds::is_product) {
-                if found.products.len() < MOST {
+                if found.products.len() < MAX_PIECES {
                     found.products.extend(self.entity(thing, Role::Other, effort));
                 }
-            } else if let Some(role) = self.role(thing).filter(|_| organizations.len() < MOST) {
+            } else if let Some(role) = self.role(thing).filter(|_| organizations.len() < MAX_PIECES) {
                 organizations.extend(self.entity(thing, role, effort));
             }
         }

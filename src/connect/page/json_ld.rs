@@ -10,7 +10,7 @@ use super::plain::characters;
 use crate::domain::json;
 
 /// The values that stand beside each other in one script element.
-const MOST_VALUES: usize = 64;
+const MAX_VALUES: usize = 64;
 
 /// JSON that was made of what is not quite JSON.
 struct Cleaned {
@@ -19,20 +19,20 @@ struct Cleaned {
     values: usize,
 }
 
-/// The values in the text of a script element, if they have at most `most` elements, and how many they have. What comes after
+/// The values in the text of a script element, if they have at most `max` elements, and how many they have. What comes after
 /// something that is no JSON in any reading is left out.
-pub(super) fn values(text: &str, most: usize) -> Option<(Vec<Value>, usize)> {
+pub(super) fn values(text: &str, max: usize) -> Option<(Vec<Value>, usize)> {
     // Escaped as a whole, as by a template that takes it for text.
     let escaped =
         !text.contains('"') && ["&quot;", "&#34;", "&#034;", "&#x22;"].iter().any(|quote| text.contains(quote));
     let cleaned = if escaped { clean(&characters(text)) } else { clean(text) };
     // Counted first: as a tree it takes many times its bytes.
     let elements = json::elements(cleaned.json.as_bytes()).saturating_add(cleaned.values);
-    if elements > most {
+    if elements > max {
         return None;
     }
     let values = serde_json::Deserializer::from_str(&cleaned.json).into_iter::<Value>();
-    Some((values.take(MOST_VALUES).map_while(Result::ok).collect(), elements))
+    Some((values.take(MAX_VALUES).map_while(Result::ok).collect(), elements))
 }
 
 /// What was written last.

@@ -38,8 +38,8 @@ pub(super) fn parse(html: &str, effort: &mut Effort<'_>) -> Html {
     while !rest.is_empty() {
         let made = parser.tokenizer.sink.sink.made.get();
         // A token has two bytes at least, and makes no more than there is.
-        let most = 4 * MAX_NODES.saturating_sub(made) / made.max(1);
-        let size = most.clamp(SMALLEST_PIECE, LARGEST_PIECE);
+        let max = 4 * MAX_NODES.saturating_sub(made) / made.max(1);
+        let size = max.clamp(SMALLEST_PIECE, LARGEST_PIECE);
         // As many steps as the piece could make: what walks the parser's lists makes nothing.
         if made >= MAX_NODES || !effort.spend(1 + size / 16) {
             break;

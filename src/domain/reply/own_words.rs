@@ -211,7 +211,7 @@ fn header_of_notes(lines: &[Line<'_>], at: usize) -> Option<usize> {
         return None;
     }
     let named = |line: &Line<'_>, field: Field| line.label(line.folded.trim()) == Some(field);
-    let below = |from: usize, most: usize| lines.iter().enumerate().skip(from).take(most);
+    let below = |from: usize, max: usize| lines.iter().enumerate().skip(from).take(max);
     let (to, _) = below(at + 1, 6).find(|(_, line)| named(line, Field::To))?;
     let (subject, _) = below(to + 1, HEADER).find(|(_, line)| named(line, Field::Subject))?;
     Some(subject + 1)

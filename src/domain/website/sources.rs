@@ -53,7 +53,7 @@ named_enum! {
 }
 
 /// As many as the API gives.
-const MOST: usize = 60;
+const MAX_SOURCES: usize = 60;
 
 /// Gathers the sources of an analysis, each once.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ pub(super) struct Sources(Vec<FieldSource>);
 impl Sources {
     pub(super) fn note(&mut self, field: Field, page: &str, found_in: FoundIn) {
         let source = FieldSource { field, page: page.to_owned(), found_in };
-        if self.0.len() < MOST && !self.0.contains(&source) {
+        if self.0.len() < MAX_SOURCES && !self.0.contains(&source) {
             self.0.push(source);
         }
     }

@@ -144,7 +144,7 @@ fn smtp_in(v: &mut Violations, smtp: &pb::SmtpConfig) -> Smtp {
 
 fn controls_in(v: &mut Violations, controls: pb::Controls) -> Controls {
     let field = |name: &str| format!("config.controls.{name}");
-    let most = u32::try_from(controls.max_emails_per_hour).map_err(|_| format!("must be between 0 and {MAX_PER_HOUR}"));
+    let max = u32::try_from(controls.max_emails_per_hour).map_err(|_| format!("must be between 0 and {MAX_PER_HOUR}"));
     let hours = controls.working_hours.filter(|hours| hours.start.is_some() || hours.end.is_some());
     let hours = hours.map(|hours| {
         let time = |time: Option<pb::TimeOfDay>| time.map_or((0, 0), |time| (time.hours, time.minutes));
@@ -153,7 +153,7 @@ fn controls_in(v: &mut Violations, controls: pb::Controls) -> Controls {
     Controls {
         auto_reply: controls.auto_reply,
         pause_on_error: controls.pause_on_error,
-        max_emails_per_hour: v.take(&field("max_emails_per_hour"), most).unwrap_or_default(),
+        max_emails_per_hour: v.take(&field("max_emails_per_hour"), max).unwrap_or_default(),
         working_hours: v.take(&field("working_hours"), hours.transpose()).flatten(),
         time_zone: controls.time_zone,
     }

@@ -104,9 +104,9 @@ pub(in crate::rpc) fn status_filter(value: i32) -> Result<Option<EmailStatus>, E
 
 /// The decisions of a review; no e-mail twice.
 pub(in crate::rpc) fn reviews(reviews: Vec<pb::EmailReview>) -> Result<Vec<Review>, Error> {
-    const MOST: usize = 1_000;
-    if reviews.len() > MOST {
-        return Err(Error::field("reviews", format!("must be at most {MOST}; call again for the rest")));
+    const MAX_REVIEWS: usize = 1_000;
+    if reviews.len() > MAX_REVIEWS {
+        return Err(Error::field("reviews", format!("must be at most {MAX_REVIEWS}; call again for the rest")));
     }
     let mut v = Violations::default();
     let mut seen = std::collections::HashSet::new();
@@ -145,9 +145,9 @@ fn required(
     field: &str,
     check: impl Fn(&mut Violations, &str, &str, usize) -> String,
     text: &str,
-    most: usize,
+    max: usize,
 ) -> String {
-    let text = check(v, field, text, most);
+    let text = check(v, field, text, max);
     if text.is_empty() {
         v.add(field, "must not be empty; leave it out to keep the text");
     }

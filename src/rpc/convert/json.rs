@@ -25,14 +25,14 @@ pub(in crate::rpc) fn size_in<'a>(values: impl IntoIterator<Item = &'a Value>) -
     values.into_iter().fold(0, |size, value| if size > HEAVY { size } else { size + size_at(value, HEAVY - size, 0) })
 }
 
-fn size_at(value: &Value, most: usize, depth: usize) -> usize {
+fn size_at(value: &Value, max: usize, depth: usize) -> usize {
     let within = |parts: &mut dyn Iterator<Item = (usize, &Value)>| {
         let mut size = 0;
         for (name, value) in parts {
-            if size > most || depth > MAX_DEPTH {
+            if size > max || depth > MAX_DEPTH {
                 break;
             }
-            size += name + size_at(value, most - size, depth + 1);
+            size += name + size_at(value, max - size, depth + 1);
         }
         size
     };

@@ -39,9 +39,9 @@ pub(super) fn page_request<C: serde::de::DeserializeOwned>(
     token: &str,
     shape: &QueryShape,
     default: u32,
-    most: u32,
+    max: u32,
 ) -> Result<PageRequest<C>, Error> {
-    let size = page_size("page_size", size, default, most)?;
+    let size = page_size("page_size", size, default, max)?;
     Ok(PageRequest { size, after: shape.cursor(token)? })
 }
 

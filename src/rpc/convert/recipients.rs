@@ -18,9 +18,9 @@ const MAX_PER_COMPANY: u32 = 10_000;
 pub(in crate::rpc) fn rules(rules: Option<pb::RecipientRules>, v: &mut Violations) -> RecipientRules {
     let Some(rules) = rules else { return RecipientRules::default() };
     let path = "recipients.";
-    let number = |v: &mut Violations, name: &str, value: i32, most: u32| {
-        let number = u32::try_from(value).ok().filter(|number| *number <= most);
-        v.take(&format!("{path}{name}"), number.ok_or_else(|| format!("must be between 0 and {most}"))).unwrap_or(0)
+    let number = |v: &mut Violations, name: &str, value: i32, max: u32| {
+        let number = u32::try_from(value).ok().filter(|number| *number <= max);
+        v.take(&format!("{path}{name}"), number.ok_or_else(|| format!("must be between 0 and {max}"))).unwrap_or(0)
     };
     let min_score = number(v, "min_score", rules.min_score, 100);
     let max_per_company = number(v, "max_per_company", rules.max_per_company, MAX_PER_COMPANY);
