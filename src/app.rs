@@ -119,7 +119,7 @@ pub async fn run(
     let data = Arc::new(DataDir::lock(&config.data_dir)?);
     let begun = UNIX_EPOCH + Duration::from_millis(SystemClock.now().unix_millis());
     if !config.dev {
-        data.tells_case()?;
+        data.refuse_case_insensitive()?;
     }
     let master_key = master_key(&config, &data, &*seams.random)?;
 

@@ -1,7 +1,7 @@
 //! What memory each part of the process may take, in one place: the limits that are enforced elsewhere are read from here,
 //! and their sum is what a machine or a container needs.
 //!
-//! Past a limit calls are refused with RESOURCE_EXHAUSTED and RetryInfo; pages and outside calls wait. The numbers are
+//! Past a limit calls are refused with RESOURCE_EXHAUSTED and RetryInfo; pages and external calls wait. The numbers are
 //! upper bounds of what a part holds at its worst, measured where they do not follow from a setting (docs/operating.md).
 
 use crate::config::Config;

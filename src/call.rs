@@ -46,7 +46,7 @@ pub(crate) struct Made {
 pub(crate) fn served(services: &Routes, request: Request) -> BoxFuture<'static, Response> {
     let answer = services.clone().call(request);
     Box::pin(async move {
-        leave().await;
+        yield_connection_task().await;
         match answer.await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -84,7 +84,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// Ends the turn of whoever polls the call: what comes after is not done on the task of its HTTP/2 connection
 /// (`transport::inline`), where the connection's other calls would wait for it.
-pub(crate) async fn leave() {
+pub(crate) async fn yield_connection_task() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {
         if mem::replace(&mut yielded, true) {

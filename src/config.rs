@@ -187,7 +187,7 @@ pub struct Engine {
     pub max_outside_calls_per_tenant: usize,
     /// How long a claim on a campaign holds without being renewed, in seconds.
     pub lease_seconds: u64,
-    /// How often a call to the outside is tried in all.
+    /// How often an external call is tried in all.
     pub tries: u32,
     /// How long to wait before the second try, in milliseconds; doubled for each further one.
     pub retry_millis: u64,

@@ -60,7 +60,7 @@ pub fn keys_unavailable() -> Status {
     retry(Code::Unavailable, "KEYS_UNAVAILABLE", message, Duration::from_secs(5))
 }
 
-/// UNAUTHENTICATED: the credentials are valid, and name a tenant that cannot be.
+/// UNAUTHENTICATED: the credentials are valid, and give an invalid tenant id.
 pub fn tenant_id_invalid(message: &str) -> Status {
     status(Code::Unauthenticated, "TENANT_ID_INVALID", message)
 }

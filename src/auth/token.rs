@@ -18,7 +18,7 @@ use super::claims::{Claims, Rules, Verified};
 use super::jwks::{Jwks, KeysUnavailable};
 use super::key::{Key, KeyError, public_key};
 use super::refusals::Cause;
-use crate::call::leave;
+use crate::call::yield_connection_task;
 use crate::config;
 use crate::domain::clock::Clock;
 
@@ -90,7 +90,7 @@ impl TokenVerifier {
         }
         let header = header(token)?;
         // A signature takes its time.
-        leave().await;
+        yield_connection_task().await;
         let verified = match &self.keys {
             Keys::One(key) => self.verify_with(token, key)?,
             Keys::Jwks(jwks) => {

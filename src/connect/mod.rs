@@ -1,6 +1,6 @@
-//! The outside world, behind traits: websites that are read, and mail that is handed over.
+//! Connectors: external calls behind traits, which read websites and hand over mail.
 //!
-//! Every call has a time limit and a size limit of its own; whether and when it is tried again is the engine's to say.
+//! Every call has a time limit and a size limit of its own. The engine decides whether and when to retry it.
 
 mod address;
 mod fetch;
@@ -68,7 +68,7 @@ pub enum Delivery {
     Unknown,
 }
 
-/// Why a call to the outside failed, in words for the tenant.
+/// Why an external call failed, in words for the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// It was not done, and may work later.

@@ -298,8 +298,8 @@ impl Prospect {
         Engagement::of(self.emails_sent, self.replies.received, self.replies.decided)
     }
 
-    /// Why campaigns leave it alone; None if they do not.
-    pub fn left_alone(&self) -> Option<&'static str> {
+    /// Why campaigns do not write to it; None if they may.
+    pub fn exclusion_reason(&self) -> Option<&'static str> {
         if self.deleted.is_some() {
             Some("the prospect was deleted")
         } else if self.duplicate_of.is_some() {

@@ -209,7 +209,7 @@ impl RecipientRules {
         if prospect.fields.manual_intervention {
             return Some(LeftOut::TakenOver);
         }
-        if prospect.left_alone().is_some() {
+        if prospect.exclusion_reason().is_some() {
             return Some(LeftOut::Refused);
         }
         // Whoever has answered lately is in a conversation, in which a first letter would be the wrong one.

@@ -131,8 +131,8 @@ impl Engine {
 
     async fn take_this_turn(self: &Arc<Self>, job: Option<Job>) -> bool {
         let Some(job) = job else { return false };
-        if let Ok(place) = self.resources.workers.clone().acquire_owned().await {
-            self.clone().take_turn(job, place).await;
+        if let Ok(permit) = self.resources.workers.clone().acquire_owned().await {
+            self.clone().take_turn(job, permit).await;
         }
         true
     }
@@ -169,16 +169,16 @@ impl Engine {
 
     async fn work_forever(self: Arc<Self>) {
         loop {
-            let place = tokio::select! {
+            let permit = tokio::select! {
                 () = self.resources.stop.cancelled() => return,
-                place = self.resources.workers.clone().acquire_owned() => place,
+                permit = self.resources.workers.clone().acquire_owned() => permit,
             };
-            let Ok(place) = place else { return };
+            let Ok(permit) = permit else { return };
             let job = tokio::select! {
                 () = self.resources.stop.cancelled() => return,
                 job = self.board.next() => job,
             };
-            self.tasks.spawn(self.clone().take_turn(job, place));
+            self.tasks.spawn(self.clone().take_turn(job, permit));
         }
     }
 
@@ -216,9 +216,9 @@ impl Engine {
         }
     }
 
-    async fn take_turn(self: Arc<Self>, mut job: Job, place: OwnedSemaphorePermit) {
+    async fn take_turn(self: Arc<Self>, mut job: Job, permit: OwnedSemaphorePermit) {
         let mut step = job.step.take();
-        let verdict = self.work(&job, &mut step, place).await;
+        let verdict = self.work(&job, &mut step, permit).await;
         job.step = step;
         let key = job.key();
         match verdict {
@@ -249,8 +249,8 @@ impl Engine {
     }
 
     /// Does one piece of work on the campaign, in the span of its step.
-    async fn work(&self, job: &Job, step: &mut Option<(StepId, Span)>, place: OwnedSemaphorePermit) -> Verdict {
-        let mut turn = Turn::new(&self.resources, job, place);
+    async fn work(&self, job: &Job, step: &mut Option<(StepId, Span)>, permit: OwnedSemaphorePermit) -> Verdict {
+        let mut turn = Turn::new(&self.resources, job, permit);
         let campaign = match turn.begin().await {
             Ok(campaign) => campaign,
             Err(verdict) => return verdict,

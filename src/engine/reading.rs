@@ -13,18 +13,18 @@ use crate::budget;
 /// Pages are read two at a time, each taking much of a processor; a suspect's alone.
 pub(super) struct Reading {
     alone: RwLock<()>,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 /// The right to read.
 pub(super) enum Right<'a> {
-    Beside { _others: RwLockReadGuard<'a, ()>, _place: Option<SemaphorePermit<'a>> },
+    Beside { _others: RwLockReadGuard<'a, ()>, _permit: Option<SemaphorePermit<'a>> },
     Alone { _guard: RwLockWriteGuard<'a, ()> },
 }
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { alone: RwLock::default(), places: Semaphore::new(budget::PAGES_READ_AT_ONCE) }
+        Self { alone: RwLock::default(), permits: Semaphore::new(budget::PAGES_READ_AT_ONCE) }
     }
 }
 
@@ -33,8 +33,8 @@ impl Reading {
         if alone {
             return Right::Alone { _guard: self.alone.write().await };
         }
-        // The place first: whoever waits for one must keep no suspect from reading.
-        let place = self.places.acquire().await.ok();
-        Right::Beside { _others: self.alone.read().await, _place: place }
+        // The permit first: whoever waits for one must keep no suspect from reading.
+        let permit = self.permits.acquire().await.ok();
+        Right::Beside { _others: self.alone.read().await, _permit: permit }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Turn<'a> {
     resources: &'a Resources,
     job: &'a Job,
     /// The permit of a worker; given up while the turn waits for an external call.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What is to become of the campaign after the turn.
@@ -60,8 +60,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 // === impl Turn ===
 
 impl<'a> Turn<'a> {
-    pub(super) fn new(resources: &'a Resources, job: &'a Job, place: OwnedSemaphorePermit) -> Self {
-        Self { resources, job, place: Some(place) }
+    pub(super) fn new(resources: &'a Resources, job: &'a Job, permit: OwnedSemaphorePermit) -> Self {
+        Self { resources, job, permit: Some(permit) }
     }
 
     /// The claimed campaign if it is to be worked on; else what is to become of it.
@@ -151,7 +151,7 @@ impl<'a> Turn<'a> {
 
     /// Makes an external call without keeping anybody from their turn. Broken off when the server stops or the campaign ends.
     pub(super) async fn external_call<T>(&mut self, call: impl Future<Output = T>) -> Result<T, StepError> {
-        self.place = None;
+        self.permit = None;
         let result = tokio::select! {
             () = self.resources.stop.cancelled() => Err(StepError::Stopping),
             () = self.job.ended.cancelled() => Err(StepError::Store(StoreError::NotRunning)),
@@ -160,7 +160,7 @@ impl<'a> Turn<'a> {
                 call.await
             } => Ok(result),
         };
-        self.place = self.resources.workers.clone().acquire_owned().await.ok();
+        self.permit = self.resources.workers.clone().acquire_owned().await.ok();
         result
     }
 

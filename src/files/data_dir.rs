@@ -85,7 +85,7 @@ impl DataDir {
         make_dir(root).map_err(failed)?;
         refuse_unfit(root)?;
         may_write(root).map_err(failed)?;
-        if dev { Ok(()) } else { tells_case(root) }
+        if dev { Ok(()) } else { refuse_case_insensitive(root) }
     }
 
     /// Writes into the lock, for `holder`, which addresses are served. Without it the ports would seem to be somebody else's.
@@ -101,8 +101,8 @@ impl DataDir {
     }
 
     /// Refuses a file system on which `Anna` and `anna` are one folder.
-    pub fn tells_case(&self) -> Result<(), DataDirError> {
-        tells_case(&self.root)
+    pub fn refuse_case_insensitive(&self) -> Result<(), DataDirError> {
+        refuse_case_insensitive(&self.root)
     }
 
     /// The text in `master.key`, which is made of `new()` if it is not there.
@@ -189,7 +189,7 @@ fn refuse_unfit(root: &Path) -> Result<(), DataDirError> {
     Ok(keep_private("the master key", &root.join(DEV_MASTER_KEY))?)
 }
 
-fn tells_case(root: &Path) -> Result<(), DataDirError> {
+fn refuse_case_insensitive(root: &Path) -> Result<(), DataDirError> {
     if root.join(LOCK.to_uppercase()).exists() {
         return Err(DataDirError::FoldsCase(root.display().to_string()));
     }
@@ -275,10 +275,10 @@ mod tests {
     fn a_file_system_that_folds_case_is_found() {
         let dir = folder();
         let data = DataDir::lock(dir.path()).expect("free");
-        data.tells_case().expect("it does");
+        data.refuse_case_insensitive().expect("it does");
         // As such a file system shows it.
         fs::hard_link(dir.path().join("herald.lock"), dir.path().join("HERALD.LOCK")).expect("linked");
-        assert!(data.tells_case().expect_err("it does not").to_string().contains("upper and lower case"));
+        assert!(data.refuse_case_insensitive().expect_err("it does not").to_string().contains("upper and lower case"));
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) enum Full {
     Address,
 }
 
-/// The file handles that are kept back for the database, the tenants' files, the outside and the logs.
+/// The file handles that are kept back for the database, the tenants' files, external calls and the logs.
 const KEPT_BACK: u64 = 128;
 /// However few handles there are, so many connections are taken.
 const LEAST: u32 = 16;

@@ -30,14 +30,15 @@ use crate::telemetry::{CallId, CallIds};
 #[derive(Clone)]
 pub(crate) struct Front {
     calls: GrpcWebService<Calls>,
-    behind: Arc<Behind>,
+    call_path: Arc<CallPath>,
 }
 
 /// The calls, as gRPC has them; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Calls(Arc<Behind>);
+pub(crate) struct Calls(Arc<CallPath>);
 
-struct Behind {
+/// What every call passes.
+struct CallPath {
     guard: Guard,
     gate: Gate,
     /// Health and reflection, which are there before the application is.
@@ -65,9 +66,10 @@ const NO_SUCH_PAGE: &str =
 
 impl Front {
     pub(crate) fn new(open: Routes, gate: Gate, guard: Guard, longest: Duration, ids: CallIds, dev: bool) -> Self {
-        let behind = Behind { guard, gate, open: open.prepare(), longest: longest.min(FOREVER), ids, local_only: dev };
-        let behind = Arc::new(behind);
-        Self { calls: GrpcWebLayer::new().layer(Calls(behind.clone())), behind }
+        let call_path =
+            CallPath { guard, gate, open: open.prepare(), longest: longest.min(FOREVER), ids, local_only: dev };
+        let call_path = Arc::new(call_path);
+        Self { calls: GrpcWebLayer::new().layer(Calls(call_path.clone())), call_path }
     }
 }
 
@@ -81,8 +83,8 @@ impl Service<Request> for Front {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        if self.behind.local_only && !local::is_local(&request) {
-            return Either::Right(ready(Ok(stamped(status::host_not_local().into_http(), self.behind.ids.next()))));
+        if self.call_path.local_only && !local::is_local(&request) {
+            return Either::Right(ready(Ok(stamped(status::host_not_local().into_http(), self.call_path.ids.next()))));
         }
         let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
         if kind.starts_with(b"application/grpc") {
@@ -114,12 +116,12 @@ impl Service<Request> for Calls {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let behind = self.0.clone();
-        Box::pin(async move { Ok(behind.answer(request).await) })
+        let call_path = self.0.clone();
+        Box::pin(async move { Ok(call_path.answer(request).await) })
     }
 }
 
-impl Behind {
+impl CallPath {
     async fn answer(&self, request: Request) -> Response {
         let id = self.ids.next();
         let method = self.guard.policy.method(request.uri().path()).cloned();

@@ -37,10 +37,11 @@ struct Parts {
     /// How long a stream may last.
     max_stream: Duration,
     refusals: AtomicU64,
-    inside: OnceLock<Inside>,
+    backend: OnceLock<Backend>,
 }
 
-struct Inside {
+/// The services, and the answers of theirs that are kept.
+struct Backend {
     services: Routes,
     reads: Option<ReadCache>,
 }
@@ -68,19 +69,19 @@ impl Gate {
             max_request: server.max_request_bytes,
             max_stream: Duration::from_secs(server.max_stream_seconds),
             refusals: AtomicU64::new(0),
-            inside: OnceLock::new(),
+            backend: OnceLock::new(),
         }))
     }
 
     /// Lets calls through to the services, past the answers that are kept.
     pub fn open(&self, services: Routes, reads: Option<ReadCache>) {
         // A second opening would change nothing that was promised.
-        let _ = self.0.inside.set(Inside { services, reads });
+        let _ = self.0.backend.set(Backend { services, reads });
     }
 
     /// The answer to a caller, who may call the method.
     pub(super) async fn call(&self, method: &Method, request: Request, until: Instant) -> Response {
-        let Some(inside) = self.0.inside.get() else { return status::starting().into_http() };
+        let Some(backend) = self.0.backend.get() else { return status::starting().into_http() };
         let (mut parts, body) = request.into_parts();
         let (Some(caller), Some(peer)) = (parts.extensions.remove(), parts.extensions.remove()) else {
             return status::credentials_missing().into_http();
@@ -92,7 +93,7 @@ impl Gate {
                 let uri = parts.uri;
                 // The headers were for us: what a stranger puts there is not kept as long as the call takes.
                 drop(parts.headers);
-                match self.answer(inside, method, caller, uri, body, until, held).await {
+                match self.answer(backend, method, caller, uri, body, until, held).await {
                     Ok(response) => response,
                     Err(status) => status.into_http(),
                 }
@@ -114,7 +115,7 @@ impl Gate {
     #[expect(clippy::too_many_arguments, reason = "the parts of one call, which only `call` takes apart")]
     async fn answer(
         &self,
-        inside: &Inside,
+        backend: &Backend,
         method: &Method,
         caller: Caller,
         uri: Uri,
@@ -130,11 +131,11 @@ impl Gate {
             return Err(status::too_many_bytes());
         }
         if method.streams {
-            let response = served(&inside.services, bare(uri, caller, frame)).await;
+            let response = served(&backend.services, bare(uri, caller, frame)).await;
             let until = Instant::now() + self.0.max_stream + LAST_WORDS;
             return Ok(response.map(|body| answer::timed(body, until, held)));
         }
-        let answered = inside.call(method, uri, caller, frame).await;
+        let answered = backend.call(method, uri, caller, frame).await;
         held.request_done();
         match answered {
             Ok(frame) if !held.answer(frame.len(), !method.only_reads()) => Err(status::too_many_bytes()),
@@ -193,9 +194,9 @@ impl Gate {
     }
 }
 
-// === impl Inside ===
+// === impl Backend ===
 
-impl Inside {
+impl Backend {
     async fn call(&self, method: &Method, uri: Uri, caller: Caller, frame: Bytes) -> Answer {
         let (tenant, size) = (caller.tenant().clone(), frame.len());
         let message = frame.clone();

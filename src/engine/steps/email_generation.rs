@@ -98,7 +98,7 @@ impl<'a> Letterhead<'a> {
             chinese: fields.writes_chinese(),
         };
         let skipped = |why: String| (String::new(), String::new(), EmailStatus::Skipped, why);
-        let (subject, body, status, note) = match (prospect.left_alone(), self.renderer.render(&values)) {
+        let (subject, body, status, note) = match (prospect.exclusion_reason(), self.renderer.render(&values)) {
             (Some(why), _) => skipped(format!("not written: {why}")),
             (None, Ok(mail)) => (mail.subject, mail.body, EmailStatus::AwaitingApproval, String::new()),
             (None, Err(error)) => skipped(error.to_string()),

@@ -147,7 +147,7 @@ fn skip_reason(tx: &mut ScopedTx<'_>, campaign: &Campaign, email: &Email) -> Res
         return Ok(Some("not sent: another campaign has written to it since".to_owned()));
     }
     match prospects::find(tx, &email.prospect_id, "") {
-        Ok(prospect) => Ok(prospect.left_alone().map(|why| format!("not sent: {why}"))),
+        Ok(prospect) => Ok(prospect.exclusion_reason().map(|why| format!("not sent: {why}"))),
         Err(StoreError::NotFound(_)) => Ok(Some("not sent: the prospect is gone".to_owned())),
         Err(error) => Err(error),
     }
