@@ -1,4 +1,4 @@
-//! Places for which tenants take turns: the readers' connections, external calls, large pages.
+//! Permits for which tenants take turns, such as those of readers, external calls and large answers: a fair semaphore.
 //!
 //! A tenant that asks for a thousand lists at once delays another's single read by the reads that run already and by one
 //! turn, not by a thousand. And it never has all places: some are left for the others, who find them free.

@@ -1,7 +1,7 @@
 //! The keys of an issuer, from its JWKS address (RFC 7517).
 //!
-//! Keys are kept and read again when they are old or a token names one that is not among them: by one request at a time,
-//! not more often than the cooldown allows, whoever asks. All that come meanwhile share what comes of it. While the address
+//! Herald keeps the keys, and reads them again when they are old or a token names one that is not among them: by one request at
+//! a time, not more often than the cooldown allows, whoever asks. All that come meanwhile share its result (single-flight). While the address
 //! is down, hangs, or answers nonsense, the keys that are there go on being used, and of tokens with other keys nothing
 //! can be said: they may come again. Whoever sends such tokens holds a few places for the time of one reading, and no more.
 

@@ -12,7 +12,7 @@ pub fn short(parts: &[&[u8]]) -> String {
     URL_SAFE_NO_PAD.encode(&full(parts)[..12])
 }
 
-/// The etag of a row.
+/// The etag of a row, which an update must name: optimistic concurrency.
 pub fn etag(tenant: &str, noun: &str, id: &str, revision: i64) -> String {
     short(&[tenant.as_bytes(), noun.as_bytes(), id.as_bytes(), &revision.to_be_bytes()])
 }

@@ -1,4 +1,4 @@
-//! A queue that takes turns between keys.
+//! A queue that takes turns between keys: round-robin.
 //!
 //! Items of one key come out in the order they went in; between keys, each gets one turn before any gets another. A key
 //! that puts in a thousand items delays another key's single item by at most one turn of each key that waits.

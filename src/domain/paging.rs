@@ -1,4 +1,4 @@
-//! Pages of a list: sizes, and tokens that hold where the next page begins.
+//! Pages of a list (keyset pagination): sizes, and tokens that hold where the next page begins.
 //!
 //! A token is the position of the last row (its place in the list's order) and a hash of everything that shaped the
 //! query: the tenant, the list, its filters. Used with another query, or by another tenant, it is refused.

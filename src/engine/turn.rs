@@ -281,7 +281,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// The wait before the next try: the first one, doubled for each try that failed before, up to the longest.
+/// The wait before the next try (exponential backoff): the first one, doubled for each try that failed before, up to the longest.
 fn wait_before(first: Duration, tries: u32) -> Duration {
     first.saturating_mul(1 << tries.min(10)).min(LONGEST_WAIT)
 }

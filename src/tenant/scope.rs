@@ -2,7 +2,8 @@
 
 use super::TenantId;
 
-/// The proof, held in code, that work may be done for one tenant.
+/// The proof, held in code, that work may be done for one tenant. SQLite has no row-level security: every statement binds the
+/// tenant of a scope instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     tenant: TenantId,

@@ -1,5 +1,5 @@
-//! Holds back calls until the application is ready, those of a tenant that holds as much as it may, and messages that hold
-//! more than they may.
+//! Holds back calls until the application is ready, those of a tenant that holds as much as it may (backpressure), and
+//! messages that hold more than they may.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -47,7 +47,7 @@ struct Backend {
 }
 
 /// A refusal takes this many milliseconds, so that whoever asks again at once keeps nobody busy with refusing; each another
-/// number of them, so that they do not all ask again at the same moment.
+/// number of them (jitter), so that they do not all ask again at the same moment.
 const REFUSED_AFTER: u64 = 100;
 const SPREAD: u64 = 100;
 /// Has no divisor in common with the spread, so that the numbers come evenly.
