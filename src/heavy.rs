@@ -29,7 +29,7 @@ static PLACES: LazyLock<Places> = LazyLock::new(|| Places {
 });
 
 thread_local! {
-    /// Whether this thread is at heavy work: what that calls needs no place of its own.
+    /// Whether this thread is at heavy work: what that calls needs no permit of its own.
     static AT_WORK: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -45,16 +45,16 @@ pub(crate) fn heavy<T>(size: usize, work: impl FnOnce() -> T) -> T {
     }
     watch::heavy(|| {
         tokio::task::block_in_place(|| {
-            let _place = Place::take();
+            let _permit = Permit::take();
             work()
         })
     })
 }
 
-/// One of the places, until it is dropped.
-struct Place;
+/// One of the permits, until it is dropped.
+struct Permit;
 
-impl Place {
+impl Permit {
     /// Waits for one: the thread has nothing else to do any more.
     fn take() -> Self {
         let mut free = PLACES.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         AT_WORK.set(false);
         *PLACES.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn heavy_work_within_heavy_work_needs_no_further_place() {
+    async fn heavy_work_within_heavy_work_needs_no_further_permit() {
         let works = (0..64).map(|_| tokio::spawn(async { heavy(usize::MAX, || heavy(usize::MAX, || 7)) }));
         for work in works.collect::<Vec<_>>() {
             let done = tokio::time::timeout(Duration::from_secs(20), work).await.expect("it ends");
@@ -103,7 +103,7 @@ mod tests {
         }
         let panics = tokio::spawn(async { heavy(usize::MAX, || panic!("as it is to be")) });
         panics.await.expect_err("it has panicked");
-        assert!(!AT_WORK.get() && heavy(usize::MAX, || true), "and has given its place back");
+        assert!(!AT_WORK.get() && heavy(usize::MAX, || true), "and has given its permit back");
     }
 
     #[tokio::test]

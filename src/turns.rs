@@ -36,7 +36,7 @@ pub(crate) struct Turn {
 }
 
 /// Somebody who waits, and may give up.
-struct Waiting {
+struct Waiter {
     turns: Arc<Turns>,
     key: Key,
     called: oneshot::Receiver<()>,
@@ -63,7 +63,7 @@ impl Turns {
             }
             let (call, called) = oneshot::channel();
             state.waiting.push(key.clone(), call);
-            Waiting { turns: self.clone(), key, called }
+            Waiter { turns: self.clone(), key, called }
         };
         // The sender is not dropped before it has called.
         let _ = (&mut waiting.called).await;
@@ -125,7 +125,7 @@ impl Drop for Turn {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiter {
     fn drop(&mut self) {
         self.called.close();
         // Called, and gone before it could hear: the next one is called instead.

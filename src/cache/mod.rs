@@ -53,7 +53,7 @@ enum Backing {
 
 /// One tenant's cache.
 #[derive(Clone, Copy)]
-pub struct Scoped<'a> {
+pub struct ScopedCache<'a> {
     cache: &'a TenantCache,
     scope: &'a Scope,
 }
@@ -101,14 +101,14 @@ impl TenantCache {
     }
 
     /// The one door: the scope's tenant's cache.
-    pub fn scope<'a>(&'a self, scope: &'a Scope) -> Scoped<'a> {
-        Scoped { cache: self, scope }
+    pub fn scope<'a>(&'a self, scope: &'a Scope) -> ScopedCache<'a> {
+        ScopedCache { cache: self, scope }
     }
 }
 
-// === impl Scoped ===
+// === impl ScopedCache ===
 
-impl Scoped<'_> {
+impl ScopedCache<'_> {
     /// Sets values, for `ttl` or the default time.
     pub async fn put(&self, pairs: Vec<(String, Stored)>, ttl: Option<Duration>) -> Result<()> {
         pairs.iter().try_for_each(|(key, _)| checked(key))?;
@@ -231,40 +231,40 @@ impl Scoped<'_> {
 }
 
 /// With values as they are, for those who have few.
-impl Scoped<'_> {
-    /// See [`Scoped::put`].
+impl ScopedCache<'_> {
+    /// See [`ScopedCache::put`].
     pub async fn set(&self, key: &str, value: &Value, ttl: Option<Duration>) -> Result<()> {
         self.put(vec![(key.to_owned(), Stored::new(value)?)], ttl).await
     }
 
-    /// See [`Scoped::put`].
+    /// See [`ScopedCache::put`].
     pub async fn set_many(&self, pairs: &[(&str, Value)], ttl: Option<Duration>) -> Result<()> {
         let pairs = pairs.iter().map(|(key, value)| Ok(((*key).to_owned(), Stored::new(value)?)));
         self.put(pairs.collect::<Result<_>>()?, ttl).await
     }
 
-    /// See [`Scoped::read`].
+    /// See [`ScopedCache::read`].
     pub async fn get(&self, key: &str) -> Result<Option<Value>> {
         Ok(self.get_many(&[key], ROOM).await?.pop().flatten())
     }
 
-    /// See [`Scoped::read`].
+    /// See [`ScopedCache::read`].
     pub async fn get_many(&self, keys: &[&str], room: usize) -> Result<Vec<Option<Value>>> {
         let found = self.read(keys, room).await?;
         Ok(found.iter().map(|value| value.as_ref().map(Stored::value)).collect())
     }
 
-    /// See [`Scoped::append`].
+    /// See [`ScopedCache::append`].
     pub async fn push(&self, key: &str, value: &Value) -> Result<usize> {
         self.append(key, Stored::new(value)?).await
     }
 
-    /// See [`Scoped::items`].
+    /// See [`ScopedCache::items`].
     pub async fn list(&self, key: &str, from: usize, max: usize, room: usize) -> Result<Vec<Value>> {
         Ok(self.items(key, from, max, room).await?.rows.iter().map(Stored::value).collect())
     }
 
-    /// All keys of the tenant, page by page; see [`Scoped::keys_page`].
+    /// All keys of the tenant, page by page; see [`ScopedCache::keys_page`].
     pub async fn keys(&self) -> Result<Vec<String>> {
         let (mut keys, mut request) = (Vec::new(), PageRequest { size: 1_000, after: None });
         loop {

@@ -1,10 +1,10 @@
 //! Reads web pages over HTTP and HTTPS.
 //!
-//! Bounded in time and size; redirects, and refreshes as browsers follow them, are followed here, one by one, so that each target
-//! is checked like the first. Addresses are checked where names are resolved: what is connected to is what was checked (SSRF).
+//! Bounded in time and size. Herald follows redirects, and refreshes as browsers do, one by one, and checks each target like the
+//! first. It checks addresses where it resolves names, so that it connects to what it checked (SSRF).
 //!
-//! Bytes become text here: content encodings are undone by reqwest, and what is counted and bounded is what comes out of that;
-//! the charset is found as the HTML standard has it ([`charset`]).
+//! reqwest undoes content encodings; Herald counts and bounds what comes out of that, and finds the charset as the HTML standard
+//! has it ([`charset`]).
 
 mod charset;
 mod head;

@@ -2,8 +2,8 @@
 //!
 //! Work is cut into turns: one bounded piece of one campaign. Tenants take turns ([`board`]), so a tenant with thousands
 //! of prospects delays another by one piece at most. A turn that waits for an external call gives its worker to others
-//! meanwhile ([`turn`]). Everything a turn does is written under the lease of its claim; a worker whose lease was taken
-//! over can write nothing.
+//! meanwhile ([`turn`]). Each turn writes under the lease of its claim, with a fencing token; a worker whose lease was
+//! taken over can write nothing.
 //!
 //! Deliberately absent: state. What the engine knows is in the store; what it holds in memory (which campaigns it has
 //! claimed, which are on hold) can be lost at any time.
@@ -96,8 +96,8 @@ impl Engine {
         self.tasks.spawn(self.clone().purge_forever());
     }
 
-    /// Begins nothing more, and waits for the turns that have begun. External calls are broken off, except the
-    /// handing over of an e-mail.
+    /// Begins nothing more, and waits for the turns that have begun. Interrupts external calls, except the handing over of
+    /// an e-mail.
     pub async fn stop(&self) {
         self.resources.stop.cancel();
         self.tasks.close();

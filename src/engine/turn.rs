@@ -149,7 +149,7 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Makes an external call without keeping anybody from their turn. Broken off when the server stops or the campaign ends.
+    /// Makes an external call without keeping anybody from their turn. Interrupted when the server stops or the campaign ends.
     pub(super) async fn external_call<T>(&mut self, call: impl Future<Output = T>) -> Result<T, StepError> {
         self.permit = None;
         let result = tokio::select! {
@@ -164,7 +164,7 @@ impl<'a> Turn<'a> {
         result
     }
 
-    /// Has a page fetched and read, alone if it must be (`engine::reading`). Broken off when the campaign ends.
+    /// Has a page fetched and read, alone if it must be (`engine::reading`). Interrupted when the campaign ends.
     pub(super) async fn read_page(&mut self, url: &Url) -> Result<Result<(Fetched, Page), ConnectError>, StepError> {
         let alone = self.job.claim.suspicion.reads_alone;
         let fetch = self.connectors().fetch.clone();

@@ -23,18 +23,18 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower_http::cors::Cors;
 
-use super::connections::{Connections, Place, Standing};
+use super::connections::{ConnectionPermit, Connections, Standing};
 use super::front::Front;
 use super::guarded::{Guarded, Times};
-use super::inline::Calls;
+use super::inline::UnpolledCalls;
 use crate::call::Peer;
 
-/// A connection that was accepted and has its place.
+/// A connection that was accepted and has its permit.
 pub(super) struct Connection {
     stream: TcpStream,
     address: IpAddr,
     accepted: Instant,
-    place: Place,
+    permit: ConnectionPermit,
 }
 
 /// What every connection of the port is served with; cheap to clone.
@@ -55,7 +55,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What waits to be sent on one of its calls.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// The listener's connections. One that cannot be accepted is left out, and so is one for which there is no place; the
+/// The listener's connections. One that cannot be accepted is left out, and so is one for which there is no permit; the
 /// listener goes on.
 pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl Stream<Item = Connection> + Send {
     TcpListenerStream::new(listener).filter_map(move |accepted| {
@@ -63,11 +63,11 @@ pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl 
         async move {
             let accepted = accepted.and_then(|stream| stream.peer_addr().map(|peer| (stream, peer.ip())));
             match accepted {
-                Ok((stream, address)) => match connections.place(address) {
-                    Ok(place) => {
+                Ok((stream, address)) => match connections.permit(address) {
+                    Ok(permit) => {
                         // Small messages must not wait for more to send.
                         let _ = stream.set_nodelay(true);
-                        Some(Connection { stream, address, accepted: Instant::now(), place })
+                        Some(Connection { stream, address, accepted: Instant::now(), permit })
                     }
                     Err(full) => {
                         tracing::debug!(%address, why = full.as_str(), "a connection has no place");
@@ -90,8 +90,8 @@ pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl 
 impl Port {
     /// Serves the connection until it ends, has to make room, or has answered its calls after `watcher` was told to stop.
     pub(super) async fn serve(self, connection: Connection, watcher: Watcher) {
-        let Connection { stream, address, accepted, place } = connection;
-        let standing = place.standing.clone();
+        let Connection { stream, address, accepted, permit } = connection;
+        let standing = permit.standing.clone();
         standing.cut.run_until_cancelled(self.serve_placed(stream, address, accepted, &standing, watcher)).await;
     }
 
@@ -129,7 +129,7 @@ impl Port {
             request.extensions_mut().insert(peer.clone());
             request
         });
-        let calls = Calls::default();
+        let calls = UnpolledCalls::default();
         let mut builder = auto::Builder::new(calls.executor());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.times.head);
         builder

@@ -1,6 +1,6 @@
 //! How many connections there may be: in all, and from one address.
 //!
-//! Where all places are taken, one that has not sent a request makes room for the next, the oldest first: whoever opens
+//! Where all permits are taken, one that has not sent a request makes room for the next, the oldest first: whoever opens
 //! connections and says nothing keeps out nobody who speaks.
 
 use std::collections::hash_map::Entry;
@@ -46,13 +46,13 @@ pub(super) struct Standing {
     pub cut: CancellationToken,
 }
 
-/// The place of a connection, until it is dropped.
-pub(super) struct Place {
+/// The permit of a connection, until it is dropped.
+pub(super) struct ConnectionPermit {
     connections: Connections,
     pub standing: Arc<Standing>,
 }
 
-/// Why a connection has no place.
+/// Why a connection has no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
     InAll,
@@ -91,7 +91,7 @@ impl Connections {
         }))
     }
 
-    pub(super) fn place(&self, address: IpAddr) -> Result<Place, Full> {
+    pub(super) fn permit(&self, address: IpAddr) -> Result<ConnectionPermit, Full> {
         let address = address.to_canonical();
         let is_counted = self.0.max_per_address > 0 && !self.0.balancers.iter().any(|net| net.contains(&address));
         let address = is_counted.then(|| network(address));
@@ -119,7 +119,7 @@ impl Connections {
             open.silent.retain(|standing| !standing.spoken.load(Ordering::Relaxed));
         }
         drop(open);
-        Ok(Place { connections: self.clone(), standing })
+        Ok(ConnectionPermit { connections: self.clone(), standing })
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -152,7 +152,7 @@ impl Open {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         self.standing.spoken.store(true, Ordering::Relaxed);
@@ -202,27 +202,27 @@ mod tests {
         Connections::with(&settings, handles)
     }
 
-    /// The place of a connection on which a request has come.
-    fn place(connections: &Connections, address: &str) -> Result<Place, Full> {
-        silent(connections, address).inspect(|place| place.standing.spoken.store(true, Ordering::Relaxed))
+    /// The permit of a connection on which a request has come.
+    fn permit(connections: &Connections, address: &str) -> Result<ConnectionPermit, Full> {
+        silent(connections, address).inspect(|permit| permit.standing.spoken.store(true, Ordering::Relaxed))
     }
 
-    fn silent(connections: &Connections, address: &str) -> Result<Place, Full> {
-        connections.place(address.parse().expect("an address"))
+    fn silent(connections: &Connections, address: &str) -> Result<ConnectionPermit, Full> {
+        connections.permit(address.parse().expect("an address"))
     }
 
     #[test]
     fn an_address_has_so_many_and_all_have_so_many() {
         let connections = connections(5, 2, None);
-        let held: Vec<_> = ["192.0.2.1", "192.0.2.1"].map(|a| place(&connections, a).expect("a place")).into();
-        assert_eq!(place(&connections, "192.0.2.1").err(), Some(Full::Address));
-        assert_eq!(place(&connections, "::ffff:192.0.2.1").err(), Some(Full::Address), "the same, written otherwise");
-        let balanced: Vec<_> = (0..3).map(|_| place(&connections, "10.0.0.1").expect("not counted")).collect();
-        assert_eq!(place(&connections, "192.0.2.2").err(), Some(Full::InAll));
+        let held: Vec<_> = ["192.0.2.1", "192.0.2.1"].map(|a| permit(&connections, a).expect("a permit")).into();
+        assert_eq!(permit(&connections, "192.0.2.1").err(), Some(Full::Address));
+        assert_eq!(permit(&connections, "::ffff:192.0.2.1").err(), Some(Full::Address), "the same, written otherwise");
+        let balanced: Vec<_> = (0..3).map(|_| permit(&connections, "10.0.0.1").expect("not counted")).collect();
+        assert_eq!(permit(&connections, "192.0.2.2").err(), Some(Full::InAll));
         drop((held, balanced));
-        let _one = place(&connections, "2001:db8::1").expect("a place");
-        let _two = place(&connections, "2001:db8::2").expect("a place");
-        assert_eq!(place(&connections, "2001:db8::3").err(), Some(Full::Address), "one network");
+        let _one = permit(&connections, "2001:db8::1").expect("a permit");
+        let _two = permit(&connections, "2001:db8::2").expect("a permit");
+        assert_eq!(permit(&connections, "2001:db8::3").err(), Some(Full::Address), "one network");
         let open = connections.lock();
         assert_eq!((open.in_all, open.by_address.len()), (2, 1));
     }
@@ -230,9 +230,9 @@ mod tests {
     #[test]
     fn who_says_nothing_makes_room_the_oldest_first() {
         let connections = connections(3, 2, None);
-        let speaks = place(&connections, "192.0.2.1").expect("a place");
-        let first = silent(&connections, "192.0.2.1").expect("a place");
-        let other = silent(&connections, "192.0.2.2").expect("a place");
+        let speaks = permit(&connections, "192.0.2.1").expect("a permit");
+        let first = silent(&connections, "192.0.2.1").expect("a permit");
+        let other = silent(&connections, "192.0.2.2").expect("a permit");
         // The address is full: its own silent one goes, and not another's.
         let second = silent(&connections, "192.0.2.1").expect("room");
         assert_eq!(
@@ -240,8 +240,8 @@ mod tests {
             [false, true, false, false]
         );
         drop(first);
-        // All places are taken: the oldest silent one goes.
-        let third = place(&connections, "192.0.2.3").expect("room");
+        // All permits are taken: the oldest silent one goes.
+        let third = permit(&connections, "192.0.2.3").expect("room");
         assert!(other.standing.cut.is_cancelled() && !second.standing.cut.is_cancelled());
         drop((speaks, other, second, third));
         let open = connections.lock();

@@ -21,13 +21,13 @@ use crate::heavy::turn;
 
 /// The calls of one connection that have come and were not polled yet.
 #[derive(Default)]
-pub(super) struct Calls(Arc<Waiting>);
+pub(super) struct UnpolledCalls(Arc<Queue>);
 
 /// The executor of a connection. Each of its calls has one, so none of them may keep the others.
 #[derive(Clone)]
-pub(super) struct Inline(Weak<Waiting>);
+pub(super) struct Inline(Weak<Queue>);
 
-type Waiting = Mutex<Vec<Call>>;
+type Queue = Mutex<Vec<Call>>;
 
 /// Wakes the connection's task; while that is at work, has it look once more: a task that is woken while it works is
 /// handed to another thread.
@@ -65,9 +65,9 @@ const TURNS: usize = 3;
 /// wait for long.
 const IN_A_ROW: usize = 64;
 
-// === impl Calls ===
+// === impl UnpolledCalls ===
 
-impl Calls {
+impl UnpolledCalls {
     pub(super) fn executor(&self) -> Inline {
         Inline(Arc::downgrade(&self.0))
     }
@@ -189,7 +189,7 @@ mod tests {
 
     /// Runs it until all `expected` calls have ended; how many of them ended on its own task.
     async fn run(expected: usize, begin: impl FnOnce(&Inline, &Ended)) -> usize {
-        let (calls, ended) = (Calls::default(), Ended::default());
+        let (calls, ended) = (UnpolledCalls::default(), Ended::default());
         let (end, ending) = oneshot::channel();
         ended.0.own.set(tokio::task::id()).expect("the first");
         let connection = pin!(connection(calls.executor(), |calls| begin(calls, &ended), ending));
@@ -258,7 +258,7 @@ mod tests {
     #[tokio::test]
     async fn calls_that_come_with_the_end_of_their_connection_are_let_go() {
         let held = Arc::new(());
-        let calls = Calls::default();
+        let calls = UnpolledCalls::default();
         let (executor, in_the_call) = (calls.executor(), held.clone());
         let connection = pin!(async move {
             let own = executor.clone();
@@ -274,7 +274,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_is_cut_at_its_time_wherever_it_stands() {
         let held = Arc::new(());
-        let calls = Calls::default();
+        let calls = UnpolledCalls::default();
         let (executor, in_the_call) = (calls.executor(), held.clone());
         let connection = pin!(async move {
             executor.execute(async move {
@@ -312,7 +312,7 @@ mod tests {
             told.register(cx.waker());
             if seen.load(Ordering::SeqCst) == WAKES { Poll::Ready(()) } else { Poll::Pending }
         });
-        let calls = Calls::default();
+        let calls = UnpolledCalls::default();
         let running = tokio::spawn(async move { calls.run(pin!(connection)).await });
         let waking = std::thread::spawn(move || {
             for n in 1..=WAKES {

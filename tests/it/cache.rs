@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use herald::cache::{CacheError, MAX_ELEMENTS, MAX_KEY, MAX_LIST, MAX_VALUE, Scoped, TenantCache};
+use herald::cache::{CacheError, MAX_ELEMENTS, MAX_KEY, MAX_LIST, MAX_VALUE, ScopedCache, TenantCache};
 use herald::config::{self, Config, Secret};
 use herald::domain::clock::SystemClock;
 use herald::domain::paging::PageRequest;
@@ -120,7 +120,7 @@ async fn keeps_the_contract(cache: &TenantCache) {
 }
 
 /// An answer holds what its room weighs: a byte for a byte of JSON, 64 for an element.
-async fn weighs_what_it_gives(a: &Scoped<'_>) {
+async fn weighs_what_it_gives(a: &ScopedCache<'_>) {
     let value = json!([1, [], "a"]);
     let weight = value.to_string().len() + 4 * 64;
     for n in 0..3 {
@@ -156,7 +156,7 @@ async fn weighs_what_it_gives(a: &Scoped<'_>) {
 }
 
 /// Keys that begin with brackets, signs and the like lie in the order of their bytes, in pages of any size.
-async fn pages_its_keys(a: &Scoped<'_>) {
+async fn pages_its_keys(a: &ScopedCache<'_>) {
     let mut keys: Vec<_> =
         ["p", "p(", "p(a", "p+", "p-", "p[", "p[a", "p\0", "p\u{10ffff}", "p\u{10ffff}x", "p用", "p*"]
             .map(str::to_owned)
