@@ -204,7 +204,7 @@ impl Places {
             return Published { told, ended: None };
         };
         let ended = campaign.end_time.map(|_| campaign.id.clone());
-        let hold = self.engine.hold(scope.tenant(), &campaign.id).unwrap_or_default();
+        let hold = self.engine.hold(scope.tenant(), &campaign.id);
         let message = campaign_message(campaign, hold);
         let Some(state) = pb::json("herald.v1.Campaign", &message) else {
             return Published { told: Told::Done, ended };

@@ -95,7 +95,7 @@ CREATE TABLE campaigns (
     -- Raised by every claim; a write under an older one changes nothing.
     fence          bigint NOT NULL DEFAULT 0,
     lease_owner    text COLLATE "C",
-    lease_until    bigint NOT NULL DEFAULT 0,
+    due_time       bigint NOT NULL DEFAULT 0,
     failure        text COLLATE "C" NOT NULL DEFAULT '',
     -- What the steps have found out, as JSON.
     analysis       text COLLATE "C",
@@ -110,16 +110,21 @@ CREATE TABLE campaigns (
     deaths         bigint NOT NULL DEFAULT 0,
     -- Whom a campaign left out when it chose its recipients, as JSON: rule, number, some addresses.
     left_out       text COLLATE "C",
+    -- How often its present piece of work has failed in passing.
+    tries          bigint NOT NULL DEFAULT 0,
+    -- Why it stands still although it is running, and since when.
+    hold_reason    text COLLATE "C" NOT NULL DEFAULT '',
+    hold_time      bigint,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );
 
 CREATE INDEX campaigns_newest ON campaigns (tenant_id, create_time, id);
-CREATE INDEX campaigns_due ON campaigns (lease_until, update_time) WHERE state = 'RUNNING';
 CREATE INDEX campaigns_leased ON campaigns (lease_owner) WHERE lease_owner IS NOT NULL;
 CREATE INDEX campaigns_suspicion ON campaigns (suspicion) WHERE suspicion > 0;
 CREATE INDEX campaigns_live ON campaigns (tenant_id)
     WHERE state IN ('RUNNING', 'PAUSED', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL');
+CREATE INDEX campaigns_due ON campaigns (due_time) WHERE state = 'RUNNING';
 
 CREATE TABLE campaign_steps (
     tenant_id   text COLLATE "C" NOT NULL,
@@ -247,3 +252,59 @@ CREATE TABLE suppressions (
 
 CREATE INDEX suppressions_newest ON suppressions (tenant_id, create_time, email_key);
 CREATE INDEX suppressions_unkeyed ON suppressions (tenant_id, email_key) WHERE keyed = 0;
+
+CREATE TABLE email_counts (
+    tenant_id   text COLLATE "C" NOT NULL,
+    campaign_id text COLLATE "C" NOT NULL,
+    status      text COLLATE "C" NOT NULL,
+    count       bigint NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id, status),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE prospect_counts (
+    tenant_id text COLLATE "C" NOT NULL,
+    status    text COLLATE "C" NOT NULL,
+    count     bigint NOT NULL,
+    PRIMARY KEY (tenant_id, status),
+    FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+
+-- What triggers do in `migrations/sqlite`.
+CREATE FUNCTION count_email(tenant text, campaign text, of_status text, more bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO email_counts (tenant_id, campaign_id, status, count) VALUES (tenant, campaign, of_status, more)
+    ON CONFLICT (tenant_id, campaign_id, status) DO UPDATE SET count = email_counts.count + more
+$$;
+
+CREATE FUNCTION count_emails() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' AND OLD.campaign_id IS NOT NULL THEN
+        PERFORM count_email(OLD.tenant_id, OLD.campaign_id, OLD.status, -1);
+    END IF;
+    IF TG_OP <> 'DELETE' AND NEW.campaign_id IS NOT NULL THEN
+        PERFORM count_email(NEW.tenant_id, NEW.campaign_id, NEW.status, 1);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER emails_counted AFTER INSERT OR DELETE OR UPDATE OF status ON emails
+    FOR EACH ROW EXECUTE FUNCTION count_emails();
+
+CREATE FUNCTION count_prospect(tenant text, of_status text, more bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO prospect_counts (tenant_id, status, count) VALUES (tenant, of_status, more)
+    ON CONFLICT (tenant_id, status) DO UPDATE SET count = prospect_counts.count + more
+$$;
+
+CREATE FUNCTION count_prospects() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' AND OLD.delete_time IS NULL THEN
+        PERFORM count_prospect(OLD.tenant_id, OLD.status, -1);
+    END IF;
+    IF TG_OP <> 'DELETE' AND NEW.delete_time IS NULL THEN
+        PERFORM count_prospect(NEW.tenant_id, NEW.status, 1);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER prospects_counted AFTER INSERT OR DELETE OR UPDATE OF status, delete_time ON prospects
+    FOR EACH ROW EXECUTE FUNCTION count_prospects();

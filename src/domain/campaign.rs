@@ -54,6 +54,14 @@ pub struct EmailCounts {
     pub unknown: u32,
 }
 
+/// Why a campaign stands still although it is running, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// In words.
+    pub reason: String,
+    pub since: Timestamp,
+}
+
 /// A campaign as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
@@ -69,6 +77,7 @@ pub struct Campaign {
     pub fence: i64,
     /// Why it failed; empty otherwise.
     pub failure: String,
+    pub hold: Option<Hold>,
     pub create_time: Timestamp,
     pub update_time: Timestamp,
     pub end_time: Option<Timestamp>,

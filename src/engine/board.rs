@@ -50,7 +50,7 @@ struct State {
 
 impl Job {
     pub(super) fn new(claim: Claim) -> Self {
-        Self { claim, tries: 0, step: None, ended: CancellationToken::new() }
+        Self { tries: claim.tries, claim, step: None, ended: CancellationToken::new() }
     }
 
     pub(super) fn key(&self) -> Key {
@@ -93,12 +93,15 @@ impl Board {
         None
     }
 
-    /// Waits for the next job.
-    pub(super) async fn next(&self) -> Job {
-        loop {
-            if let Some(job) = self.take() {
-                return job;
-            }
+    /// How many campaigns this process has claimed and not given back.
+    pub(super) fn len(&self) -> usize {
+        let state = self.lock();
+        state.ready.len() + state.at_work.len() + state.parked.len()
+    }
+
+    /// Waits until a job waits.
+    pub(super) async fn ready(&self) {
+        while self.lock().ready.is_empty() {
             self.put.notified().await;
         }
     }
@@ -138,7 +141,7 @@ mod tests {
     fn job(tenant: &str, campaign: &str, fence: i64) -> Job {
         let scope = Scope::mint(TenantId::parse(tenant).expect("an id"), Origin::Claim);
         let campaign = CampaignId::parse(campaign).expect("an id");
-        Job::new(Claim { scope, lease: Lease { campaign, fence }, suspicion: Suspicion::default() })
+        Job::new(Claim { scope, lease: Lease { campaign, fence }, suspicion: Suspicion::default(), tries: 0 })
     }
 
     #[test]

@@ -16,16 +16,18 @@ mod steps;
 mod turn;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
 use crate::connect::Connectors;
 use crate::domain::campaign::{Campaign, StepId};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::CampaignId;
-use crate::store::{Claim, Store, StoreError};
+use crate::store::{Claim, Claims, Release, Store, StoreError};
 use crate::tenant::TenantId;
 use board::{Board, Job};
 use resources::Resources;
@@ -39,13 +41,11 @@ pub struct Engine {
     /// Names this process in leases.
     worker: String,
     board: Board,
-    /// Something may be there to claim.
-    due: Notify,
     tasks: TaskTracker,
 }
 
-/// The campaigns that one claim takes at most.
-const MAX_CLAIMED: u32 = 500;
+/// The campaigns that this process claims for each worker: one at work, and one that is ready when that turn ends.
+const CLAIMED_PER_WORKER: usize = 2;
 /// How often to look for leases that have run out; whatever happens in this process is told at once.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -65,14 +65,13 @@ impl Engine {
             worker: name.iter().map(|b| format!("{b:02x}")).collect(),
             resources: Resources::new(store, connectors, settings),
             board: Board::default(),
-            due: Notify::new(),
             tasks: TaskTracker::new(),
         })
     }
 
     /// Says that a campaign may have become runnable.
     pub fn wake(&self) {
-        self.due.notify_one();
+        self.resources.due.notify_one();
     }
 
     /// A caller has changed a campaign: it may have become runnable, and if it has ended, what is under way for it ends.
@@ -108,14 +107,32 @@ impl Engine {
         }
     }
 
-    /// Claims what is due; how many campaigns that were.
+    /// Claims what is due, as far as there is room; how many campaigns that were.
     pub async fn claim(&self) -> Result<usize, StoreError> {
-        let claims = self.resources.store.claim_due(&self.worker, self.resources.settings.lease, MAX_CLAIMED).await?;
+        Ok(self.claim_for_room().await?.0)
+    }
+
+    /// The same, and how long until there may be more to claim.
+    async fn claim_for_room(&self) -> Result<(usize, Duration), StoreError> {
+        let Settings { workers, max_external_calls, lease, .. } = self.resources.settings;
+        // Whoever waits for an external call has given its worker up.
+        let external = self.resources.in_external_calls.load(Ordering::Relaxed).min(max_external_calls);
+        let room = (CLAIMED_PER_WORKER * workers + external).saturating_sub(self.board.len());
+        if room == 0 {
+            self.resources.others_wait.store(true, Ordering::Relaxed);
+            return Ok((0, LOOK_EVERY));
+        }
+        let store = &self.resources.store;
+        let Claims { claims, next_due } =
+            store.claim_due(&self.worker, lease, u32::try_from(room).unwrap_or(u32::MAX)).await?;
         let count = claims.len();
+        self.resources.others_wait.store(count == room, Ordering::Relaxed);
         for claim in claims {
             self.board.put(Job::new(claim));
         }
-        Ok(count)
+        let now = store.ids().now();
+        let wait = next_due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0).unsigned_abs()));
+        Ok((count, wait.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)))
     }
 
     /// Works on one turn, if there is one; false if there is none. For tests that step the engine; `start` does the
@@ -140,15 +157,17 @@ impl Engine {
     async fn claim_forever(self: Arc<Self>) {
         self.settle_interrupted().await;
         loop {
-            match self.claim().await {
-                Ok(count) if count == MAX_CLAIMED as usize => continue,
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "campaigns cannot be claimed"),
-            }
+            let wait = match self.claim_for_room().await {
+                Ok((_, wait)) => wait,
+                Err(error) => {
+                    tracing::error!(%error, "campaigns cannot be claimed");
+                    LOOK_EVERY
+                }
+            };
             tokio::select! {
                 () = self.resources.stop.cancelled() => return,
-                () = self.due.notified() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.resources.due.notified() => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -169,15 +188,17 @@ impl Engine {
 
     async fn work_forever(self: Arc<Self>) {
         loop {
+            // First the job: a permit that waits for one would be missing to a turn that comes back from an external call.
+            tokio::select! {
+                () = self.resources.stop.cancelled() => return,
+                () = self.board.ready() => {}
+            }
             let permit = tokio::select! {
                 () = self.resources.stop.cancelled() => return,
                 permit = self.resources.workers.clone().acquire_owned() => permit,
             };
             let Ok(permit) = permit else { return };
-            let job = tokio::select! {
-                () = self.resources.stop.cancelled() => return,
-                job = self.board.next() => job,
-            };
+            let Some(job) = self.board.take() else { continue };
             self.tasks.spawn(self.clone().take_turn(job, permit));
         }
     }
@@ -222,22 +243,13 @@ impl Engine {
         job.step = step;
         let key = job.key();
         match verdict {
+            Verdict::Again if self.resources.others_wait.load(Ordering::Relaxed) => self.release(&job.claim).await,
             Verdict::Again => {
                 job.tries = 0;
                 self.board.put(job);
             }
-            Verdict::Later(wait) => {
-                job.tries += 1;
-                let engine = self.clone();
-                self.tasks.spawn(async move {
-                    tokio::select! {
-                        () = engine.resources.stop.cancelled() => {}
-                        () = tokio::time::sleep(wait) => engine.board.put(job),
-                        // If that is what it waits for, it is; else it tries a little sooner.
-                        () = engine.resources.store.room() => engine.board.put(job),
-                    }
-                });
-            }
+            Verdict::Later(wait) => self.come_back(job, wait).await,
+            Verdict::LaterHere(wait) => self.keep(job, wait),
             Verdict::Release => {
                 self.release(&job.claim).await;
                 // It may have been resumed between the look and the release.
@@ -246,6 +258,38 @@ impl Engine {
             Verdict::Drop => {}
         }
         self.board.finish(&key);
+        if self.board.len() <= self.resources.settings.workers {
+            self.resources.room_came();
+        }
+    }
+
+    /// Gives the campaign back until it is due again, which costs nothing and no worker meanwhile.
+    async fn come_back(self: &Arc<Self>, job: Job, wait: Duration) {
+        let store = &self.resources.store;
+        let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        let due = Some(Timestamp(store.ids().now().0.saturating_add(micros)));
+        let release = Release { lease: job.claim.lease.clone(), due, tries: job.tries + 1 };
+        match store.scope(&job.claim.scope).write(release).await {
+            Ok(()) => self.wake(),
+            Err(error) => {
+                tracing::warn!(tenant = %job.claim.scope.tenant(), %error, "a lease cannot be released");
+                self.keep(job, wait);
+            }
+        }
+    }
+
+    /// Keeps the campaign, whose database cannot be written to, until its next try.
+    fn keep(self: &Arc<Self>, mut job: Job, wait: Duration) {
+        job.tries += 1;
+        let engine = self.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = engine.resources.stop.cancelled() => {}
+                () = tokio::time::sleep(wait) => engine.board.put(job),
+                // If that is what it waits for, it is; else it tries a little sooner.
+                () = engine.resources.store.room() => engine.board.put(job),
+            }
+        });
     }
 
     /// Does one piece of work on the campaign, in the span of its step.
@@ -272,7 +316,8 @@ impl Engine {
 
     async fn release(&self, claim: &Claim) {
         self.resources.holds.clear(claim.scope.tenant(), &claim.lease.campaign);
-        if let Err(error) = self.resources.store.scope(&claim.scope).release(&claim.lease).await {
+        let release = Release { lease: claim.lease.clone(), due: None, tries: 0 };
+        if let Err(error) = self.resources.store.scope(&claim.scope).write(release).await {
             // The lease runs out by itself.
             tracing::warn!(tenant = %claim.scope.tenant(), %error, "a lease cannot be released");
         }

@@ -1,9 +1,10 @@
 //! What a turn works with.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::holds::Holds;
@@ -21,6 +22,12 @@ pub(super) struct Resources {
     pub(super) holds: Holds,
     pub(super) workers: Arc<Semaphore>,
     pub(super) external_calls: Arc<Turns>,
+    /// Something may be there to claim, or room to claim it.
+    pub(super) due: Notify,
+    /// More was due at the last claim than there was room for.
+    pub(super) others_wait: AtomicBool,
+    /// The turns that are at an external call, or wait for one.
+    pub(super) in_external_calls: AtomicUsize,
     pub(super) reading: Reading,
     pub(super) stop: CancellationToken,
 }
@@ -46,12 +53,24 @@ impl Resources {
         Self {
             workers: Arc::new(Semaphore::new(settings.workers)),
             external_calls: Turns::new(settings.max_external_calls, settings.max_external_calls_per_tenant, true),
+            due: Notify::new(),
+            others_wait: AtomicBool::new(false),
+            in_external_calls: AtomicUsize::new(0),
             reading: Reading::default(),
             holds: Holds::default(),
             stop: CancellationToken::new(),
             store,
             connectors,
             settings,
+        }
+    }
+}
+
+impl Resources {
+    /// Whoever waits for room may claim.
+    pub(super) fn room_came(&self) {
+        if self.others_wait.load(Ordering::Relaxed) {
+            self.due.notify_one();
         }
     }
 }

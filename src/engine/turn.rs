@@ -1,5 +1,6 @@
 //! One turn: one bounded piece of work on one campaign, and what follows from how it went.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -30,8 +31,10 @@ pub(super) struct Turn<'a> {
 pub(super) enum Verdict {
     /// It waits for its next turn.
     Again,
-    /// Its work failed in passing and is tried again after this time.
+    /// Its work failed in passing and is due again after this time.
     Later(Duration),
+    /// The same, and that cannot be written down: this process keeps it.
+    LaterHere(Duration),
     /// Nothing to do until a caller acts.
     Release,
     /// Another worker has it.
@@ -88,7 +91,7 @@ impl<'a> Turn<'a> {
     pub(super) async fn end(mut self, campaign: &Campaign, result: Result<(), StepError>) -> Verdict {
         match result {
             Ok(()) => {
-                self.unhold(campaign.current_step).await;
+                self.unhold(campaign).await;
                 Verdict::Again
             }
             Err(error) => self.failed(Some(campaign), error).await,
@@ -152,6 +155,7 @@ impl<'a> Turn<'a> {
     /// Makes an external call without keeping anybody from their turn. Interrupted when the server stops or the campaign ends.
     pub(super) async fn external_call<T>(&mut self, call: impl Future<Output = T>) -> Result<T, StepError> {
         self.permit = None;
+        let _external = External::begin(self.resources);
         let result = tokio::select! {
             () = self.resources.stop.cancelled() => Err(StepError::Stopping),
             () = self.job.ended.cancelled() => Err(StepError::Store(StoreError::NotRunning)),
@@ -204,7 +208,8 @@ impl<'a> Turn<'a> {
                 tracing::warn!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a campaign is on hold");
                 let reason =
                     if matches!(error, StoreError::DiskFull) { "the disk is full" } else { "the store is busy" };
-                self.hold(campaign, reason).await
+                self.resources.holds.set(self.scope().tenant(), &self.lease().campaign, reason);
+                Verdict::LaterHere(self.wait())
             }
             StepError::Store(error) => {
                 tracing::error!(tenant = %self.scope().tenant(), campaign = %self.lease().campaign, %error, "a step failed");
@@ -230,25 +235,24 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// The campaign says why it stands still, until its work goes well.
     async fn hold(&self, campaign: Option<&Campaign>, reason: &str) -> Verdict {
-        let (tenant, id) = (self.scope().tenant(), &self.lease().campaign);
-        if self.resources.holds.set(tenant, id, reason)
-            && let Some(campaign) = campaign
+        if let Some(campaign) = campaign
+            && campaign.hold.as_ref().is_none_or(|hold| hold.reason != reason)
         {
             let work = Work::Hold { reason: reason.to_owned() };
-            if self.advance(campaign.current_step, work, Vec::new(), Next::Stay).await.is_ok() {
-                self.resources.holds.told(tenant, id);
-            }
+            let _ = self.advance(campaign.current_step, work, Vec::new(), Next::Stay).await;
         }
         Verdict::Later(self.wait())
     }
 
     /// After a turn that went well.
-    async fn unhold(&self, step: StepId) {
-        if self.resources.holds.clear(self.scope().tenant(), &self.lease().campaign) {
+    async fn unhold(&self, campaign: &Campaign) {
+        self.resources.holds.clear(self.scope().tenant(), &self.lease().campaign);
+        if campaign.hold.is_some() {
             let work = Work::Hold { reason: String::new() };
             // Where the campaign has moved on meanwhile, its next events say so.
-            let _ = self.advance(step, work, Vec::new(), Next::Stay).await;
+            let _ = self.advance(campaign.current_step, work, Vec::new(), Next::Stay).await;
         }
     }
 
@@ -278,6 +282,24 @@ impl<'a> Turn<'a> {
 
     fn wait(&self) -> Duration {
         wait_before(self.resources.settings.retry, self.job.tries)
+    }
+}
+
+/// A turn at an external call, counted until that ends.
+struct External<'a>(&'a AtomicUsize);
+
+impl<'a> External<'a> {
+    fn begin(resources: &'a Resources) -> Self {
+        resources.in_external_calls.fetch_add(1, Ordering::Relaxed);
+        // It has given its worker up.
+        resources.room_came();
+        Self(&resources.in_external_calls)
+    }
+}
+
+impl Drop for External<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -29,8 +29,8 @@ use crate::pb;
 use crate::status;
 use crate::tenant::Caller;
 
-/// The campaign as the API shows it; `hold` is why it stands still, or empty.
-pub fn campaign_message(campaign: Campaign, hold: String) -> pb::Campaign {
+/// The campaign as the API shows it; `hold` is why it stands still, where that could not be written down.
+pub fn campaign_message(campaign: Campaign, hold: Option<String>) -> pb::Campaign {
     convert::campaign::out(campaign, hold)
 }
 

@@ -97,7 +97,7 @@ async fn config(store: &Store, scope: &Scope, writer: &mut FileWriter) -> Result
 /// What the newest campaign was started with; `null` if there is none.
 async fn campaign_config(store: &Store, scope: &Scope, writer: &mut FileWriter) -> Result<(), SnapshotError> {
     let campaign = store.scope(scope).campaign(None).await?;
-    let settings = campaign.and_then(|campaign| convert::campaign::out(campaign, String::new()).settings);
+    let settings = campaign.and_then(|campaign| convert::campaign::out(campaign, None).settings);
     let bytes = settings.map_or_else(|| b"null".to_vec(), |settings| json("CampaignSettings", &settings));
     Ok(writer.write(&bytes).await?)
 }

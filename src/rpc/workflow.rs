@@ -70,7 +70,7 @@ impl Workflow {
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
-        let hold = self.engine.hold(tenant, &campaign.id).unwrap_or_default();
+        let hold = self.engine.hold(tenant, &campaign.id);
         convert::campaign::out(campaign, hold)
     }
 

@@ -18,7 +18,7 @@ use crate::tenant::Scope;
 tenant_sql! {
     NUMBER =
         "UPDATE campaigns
-         SET seq = seq + $3, update_time = $4
+         SET seq = seq + $3, update_time = $4, tries = 0
          WHERE tenant_id = $1 AND id = $2
          RETURNING seq";
     APPEND =

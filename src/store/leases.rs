@@ -16,29 +16,46 @@ use crate::domain::id::CampaignId;
 use crate::tenant::{Origin, Scope};
 
 system_sql! {
+    /// Tenants in turn, each with what has waited longest; $5: so many of all that are due are looked at.
     CLAIM_DUE =
         "UPDATE campaigns
-         SET fence = fence + 1, lease_owner = $1, lease_until = $3,
+         SET fence = fence + 1, lease_owner = $1, due_time = $3,
              suspicion = CASE WHEN suspicion = 0 AND current_step = 'website_analysis' THEN 1 ELSE suspicion END
-         WHERE (tenant_id, id) IN (
+         WHERE state = 'RUNNING' AND due_time <= $2 AND (tenant_id, id) IN (
              SELECT tenant_id, id
-             FROM campaigns
-             WHERE state = 'RUNNING' AND lease_until <= $2
-             ORDER BY lease_until, update_time
+             FROM (
+                 SELECT tenant_id, id, due_time,
+                     ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY due_time, id) AS turn
+                 FROM (
+                     SELECT tenant_id, id, due_time
+                     FROM campaigns
+                     WHERE state = 'RUNNING' AND due_time <= $2
+                     ORDER BY due_time
+                     LIMIT CAST($5 AS bigint)) due) turns
+             ORDER BY turn, due_time
              LIMIT CAST($4 AS bigint))
-         RETURNING tenant_id, id, fence, suspicion, deaths";
+         RETURNING tenant_id, id, fence, suspicion, deaths, tries";
+    /// When the next one is due after now.
+    NEXT_DUE =
+        "SELECT due_time
+         FROM campaigns
+         WHERE state = 'RUNNING' AND due_time > $1
+         ORDER BY due_time
+         LIMIT 1";
     CLAIM_INTERRUPTED =
         "UPDATE campaigns
-         SET fence = fence + 1, lease_owner = $1, lease_until = $2
-         WHERE state != 'RUNNING' AND (tenant_id, id) IN (SELECT tenant_id, campaign_id FROM emails WHERE status = 'sending')
-         RETURNING tenant_id, id, fence, suspicion, deaths";
+         SET fence = fence + 1, lease_owner = $1, due_time = $3
+         WHERE state != 'RUNNING' AND due_time <= $2
+           AND (tenant_id, id) IN (SELECT tenant_id, campaign_id FROM emails WHERE status = 'sending')
+         RETURNING tenant_id, id, fence, suspicion, deaths, tries";
+    /// Those that were paused, too: a delivery may be under way.
     RENEW_LEASES =
         "UPDATE campaigns
-         SET lease_until = $3
-         WHERE state = 'RUNNING' AND lease_until > $2 AND lease_owner = $1";
+         SET due_time = $3
+         WHERE lease_owner = $1 AND due_time > $2";
     FREE_LEASES =
         "UPDATE campaigns
-         SET lease_owner = NULL, lease_until = 0
+         SET lease_owner = NULL, due_time = 0
          WHERE lease_owner IS NOT NULL";
     /// Whether a campaign read alone when the process died.
     ONE_READ_ALONE = "SELECT EXISTS (SELECT 1 FROM campaigns WHERE suspicion = 3)";
@@ -62,6 +79,16 @@ pub struct Claim {
     pub scope: Scope,
     pub lease: Lease,
     pub suspicion: Suspicion,
+    /// How often its present piece of work has failed in passing.
+    pub tries: u32,
+}
+
+/// What was claimed.
+#[derive(Debug)]
+pub struct Claims {
+    pub claims: Vec<Claim>,
+    /// When the next campaign is due that is not due now.
+    pub next_due: Option<Timestamp>,
 }
 
 /// What is held against a campaign that reads a stranger's website.
@@ -91,6 +118,7 @@ struct ClaimDue {
 /// Claims campaigns that stopped running with e-mails still in the middle of sending.
 struct ClaimInterrupted {
     pub worker: String,
+    pub now: Timestamp,
     pub until: Timestamp,
 }
 
@@ -110,29 +138,33 @@ struct Unsuspect {
     pub worker: String,
 }
 
+/// Of all campaigns that are due, a claim looks at so many, those that have waited longest.
+const MAX_LOOKED_AT: u32 = 1_000;
+
 row! {
     struct ClaimRow {
         tenant_id: String,
         id: CampaignId,
         fence: i64,
         suspicion: i64,
-        deaths: i64,
+        deaths: u32,
+        tries: u32,
     }
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Claims at most `max` running campaigns whose lease is free or has run out, the longest waiting first.
-    pub async fn claim_due(&self, worker: &str, lease: Duration, max: u32) -> Result<Vec<Claim>> {
+    /// Claims at most `max` running campaigns that are due, tenants in turn.
+    pub async fn claim_due(&self, worker: &str, lease: Duration, max: u32) -> Result<Claims> {
         let (now, until) = self.lease_times(lease);
         self.write_system(ClaimDue { worker: worker.to_owned(), now, until, max }).await
     }
 
     /// Claims the campaigns that are not running and have e-mails in the middle of sending: a crash left them so.
     pub async fn claim_interrupted(&self, worker: &str, lease: Duration) -> Result<Vec<Claim>> {
-        let (_, until) = self.lease_times(lease);
-        self.write_system(ClaimInterrupted { worker: worker.to_owned(), until }).await
+        let (now, until) = self.lease_times(lease);
+        self.write_system(ClaimInterrupted { worker: worker.to_owned(), now, until }).await
     }
 
     /// Keeps the worker's leases for another `lease`.
@@ -160,11 +192,13 @@ impl Store {
 // === impl ClaimDue ===
 
 impl SystemWrite for ClaimDue {
-    type Out = Vec<Claim>;
+    type Out = Claims;
 
-    fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
-        let query = tx.query(CLAIM_DUE).bind(self.worker.clone());
-        claims(query.bind(self.now).bind(self.until).bind(self.max).all()?)
+    fn run(&self, tx: &mut SystemTx<'_>) -> Result<Claims> {
+        let query = tx.query(CLAIM_DUE).bind(self.worker.as_str()).bind(self.now).bind(self.until);
+        let claims = claims(query.bind(self.max).bind(MAX_LOOKED_AT).all()?)?;
+        let next: Option<(Timestamp,)> = tx.query(NEXT_DUE).bind(self.now).optional()?;
+        Ok(Claims { claims, next_due: next.map(|(due,)| due) })
     }
 }
 
@@ -172,8 +206,8 @@ impl SystemWrite for ClaimInterrupted {
     type Out = Vec<Claim>;
 
     fn run(&self, tx: &mut SystemTx<'_>) -> Result<Vec<Claim>> {
-        let query = tx.query(CLAIM_INTERRUPTED).bind(self.worker.clone());
-        claims(query.bind(self.until).all()?)
+        let query = tx.query(CLAIM_INTERRUPTED).bind(self.worker.as_str());
+        claims(query.bind(self.now).bind(self.until).all()?)
     }
 }
 
@@ -210,9 +244,8 @@ fn claims(rows: Vec<ClaimRow>) -> Result<Vec<Claim>> {
         .map(|row| {
             let tenant = tenants::parse(&row.tenant_id)?;
             let lease = Lease { campaign: row.id, fence: row.fence };
-            let deaths = u32::try_from(row.deaths).unwrap_or(u32::MAX);
-            let suspicion = Suspicion { reads_alone: row.suspicion > 1, deaths };
-            Ok(Claim { scope: Scope::mint(tenant, Origin::Claim), lease, suspicion })
+            let suspicion = Suspicion { reads_alone: row.suspicion > 1, deaths: row.deaths };
+            Ok(Claim { scope: Scope::mint(tenant, Origin::Claim), lease, suspicion, tries: row.tries })
         })
         .collect()
 }

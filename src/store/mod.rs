@@ -43,10 +43,10 @@ pub use error::{Inconsistency, Noun, StoreError};
 pub use events::Feed;
 pub use freshness::{Freshness, ReadSet, recorded};
 pub use hold_back::HeldBack;
-pub use leases::{Claim, Lease, Suspicion};
+pub use leases::{Claim, Claims, Lease, Suspicion};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
-    Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, SendAttempt, SendBegin, SendDone, Work, WrittenEmail,
+    Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Work, WrittenEmail,
 };
 pub use prospects::{CreateProspects, Created, DeleteProspect, UndeleteProspect, UpdateProspect};
 pub use replies::RecordReply;

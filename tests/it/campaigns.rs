@@ -541,7 +541,7 @@ async fn the_same_request_id_starts_one_campaign_and_creates_prospects_once() {
 async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
     use herald::domain::campaign::{CampaignState as State, StepId, StepStatus};
     use herald::domain::id::CampaignId;
-    use herald::store::{Advance, Next, SendBegin, StoreError, Work};
+    use herald::store::{Advance, Next, Release, SendBegin, StoreError, Work};
 
     let data = folder();
     let config = config(&data);
@@ -550,12 +550,12 @@ async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
     add_prospects(&mut api, 1).await;
     let started = start_campaign(&mut api, "https://example.com").await;
     let store = &app.ready.store;
-    let first = store.claim_due("worker 1", Duration::ZERO, 10).await.expect("claimed").remove(0);
+    let first = store.claim_due("worker 1", Duration::ZERO, 10).await.expect("claimed").claims.remove(0);
     tokio::time::sleep(Duration::from_millis(5)).await;
     // The first worker's lease has run out; a second one takes over.
-    let second = store.claim_due("worker 2", Duration::from_secs(30), 10).await.expect("claimed").remove(0);
+    let second = store.claim_due("worker 2", Duration::from_secs(30), 10).await.expect("claimed").claims.remove(0);
     assert!(second.lease.fence > first.lease.fence);
-    assert!(store.claim_due("worker 3", Duration::from_secs(30), 10).await.expect("claimed").is_empty());
+    assert!(store.claim_due("worker 3", Duration::from_secs(30), 10).await.expect("claimed").claims.is_empty());
 
     let id = CampaignId::parse(&started.id).expect("an id");
     let before = store.scope(&first.scope).campaign(Some(&id)).await.expect("read");
@@ -575,7 +575,11 @@ async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
     }
     let refused = store.scope(&first.scope).write(SendBegin { lease: first.lease.clone() }).await;
     assert!(matches!(refused, Err(StoreError::StaleLease)));
-    store.scope(&first.scope).release(&first.lease).await.expect("a release that is too late does nothing");
+    store
+        .scope(&first.scope)
+        .write(Release { lease: first.lease.clone(), due: None, tries: 0 })
+        .await
+        .expect("a release that is too late does nothing");
     assert_eq!(store.scope(&first.scope).campaign(Some(&id)).await.expect("read"), before);
 
     let own = Advance {

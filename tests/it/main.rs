@@ -27,6 +27,7 @@ mod crashes;
 mod credentials;
 mod csv;
 mod deploy;
+mod due;
 mod engines;
 mod fairness;
 mod fields;

@@ -127,6 +127,7 @@ fn texts_that_cross_tenants_are_few_and_return_no_data() {
         "REPLACE_DATA_KEY",
         "ALL_TENANTS",
         "CLAIM_DUE",
+        "NEXT_DUE",
         "CLAIM_INTERRUPTED",
         "RENEW_LEASES",
         "FREE_LEASES",

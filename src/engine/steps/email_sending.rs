@@ -67,7 +67,8 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
 }
 
 async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
-    let claim = Claim { scope: turn.scope().clone(), lease: turn.lease().clone(), suspicion: Suspicion::default() };
+    let claim =
+        Claim { scope: turn.scope().clone(), lease: turn.lease().clone(), suspicion: Suspicion::default(), tries: 0 };
     settle(&turn.resources().store, turn.connectors(), &claim).await
 }
 

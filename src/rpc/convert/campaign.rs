@@ -14,7 +14,10 @@ use crate::domain::website::{Audience, FieldSource, WebsiteAnalysis};
 use crate::pb;
 
 /// `hold` is why the campaign stands still although it is running; empty otherwise.
-pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
+/// `hold`: why it stands still, where that could not be written down.
+pub(in crate::rpc) fn out(campaign: Campaign, hold: Option<String>) -> pb::Campaign {
+    let hold_time = campaign.hold.as_ref().map(|hold| hold.since.into());
+    let hold = hold.or(campaign.hold.map(|hold| hold.reason)).unwrap_or_default();
     let emails = campaign.emails;
     pb::Campaign {
         id: campaign.id.to_string(),
@@ -42,6 +45,7 @@ pub(in crate::rpc) fn out(campaign: Campaign, hold: String) -> pb::Campaign {
         prospect_count: saturating_i32(campaign.prospect_count),
         last_seq: campaign.seq,
         hold,
+        hold_time,
         failure: campaign.failure,
         allowed_actions: campaign.state.allowed().iter().map(|a| action(*a).into()).collect(),
         create_time: Some(campaign.create_time.into()),

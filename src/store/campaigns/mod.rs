@@ -15,7 +15,7 @@ use super::paging::highest_first;
 use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
 use crate::domain::campaign::{
-    Campaign, CampaignState, EmailCounts, Findings, RankedProspect, Step, StepId, StepStatus,
+    Campaign, CampaignState, EmailCounts, Findings, Hold, RankedProspect, Step, StepId, StepStatus,
 };
 use crate::domain::clock::Timestamp;
 use crate::domain::email::EmailStatus;
@@ -28,16 +28,14 @@ use crate::domain::website::WebsiteAnalysis;
 /// A campaign with its steps and the counts of its e-mails, all of one moment.
 macro_rules! campaign_columns {
     () => {
-        "id, state, resume_to, settings, current_step, cursor, prospect_count, seq, fence, failure, create_time,
-         update_time, end_time,
+        "id, state, resume_to, settings, current_step, cursor, prospect_count, seq, fence, failure, hold_reason, hold_time,
+         create_time, update_time, end_time,
          (SELECT CAST({array_of_rows}({array}(step, status, progress, start_time, end_time, summary)) AS text)
           FROM campaign_steps s
           WHERE s.tenant_id = $1 AND s.campaign_id = campaigns.id) AS steps,
-         (SELECT COALESCE(CAST({array_of_rows}({array}(status, n)) AS text), '[]')
-          FROM (SELECT status, COUNT(*) AS n
-                FROM emails e
-                WHERE e.tenant_id = $1 AND e.campaign_id = campaigns.id
-                GROUP BY status) counted) AS emails"
+         (SELECT COALESCE(CAST({array_of_rows}({array}(status, count)) AS text), '[]')
+          FROM email_counts c
+          WHERE c.tenant_id = $1 AND c.campaign_id = campaigns.id AND c.count > 0) AS emails"
     };
 }
 
@@ -84,17 +82,19 @@ tenant_sql! {
          LIMIT CAST($3 AS bigint)";
     SET_STATE =
         "UPDATE campaigns
-         SET state = $3, resume_to = $4, end_time = $5, failure = $6, lease_owner = NULL, lease_until = 0
+         SET state = $3, resume_to = $4, end_time = $5, failure = $6, lease_owner = NULL, due_time = $7, tries = 0,
+             hold_reason = '', hold_time = NULL
          WHERE tenant_id = $1 AND id = $2";
     /// Into or out of PAUSED. The lease stays with whoever holds it: an outside call that has begun may still record what
     /// came of it, and nobody else begins one meanwhile.
     SET_STATE_UNDER_LEASE =
         "UPDATE campaigns
-         SET state = $3, resume_to = $4
+         SET state = $3, resume_to = $4, hold_reason = '', hold_time = NULL,
+             due_time = CASE WHEN lease_owner IS NULL THEN CAST($5 AS bigint) ELSE due_time END
          WHERE tenant_id = $1 AND id = $2";
     SET_CURRENT_STEP =
         "UPDATE campaigns
-         SET current_step = $3, cursor = 0
+         SET current_step = $3, cursor = 0, hold_reason = '', hold_time = NULL
          WHERE tenant_id = $1 AND id = $2";
     SET_STEP =
         "UPDATE campaign_steps
@@ -188,8 +188,9 @@ pub(in crate::store) fn set_state_under_lease(
     to: CampaignState,
     reason: &str,
 ) -> Result<EventKind> {
+    let now = tx.now();
     let query = tx.query(SET_STATE_UNDER_LEASE).bind(campaign.id.clone()).bind(to.as_str());
-    query.bind(to.resume_to().map(CampaignState::as_str)).execute_exactly(1)?;
+    query.bind(to.resume_to().map(CampaignState::as_str)).bind(now).execute_exactly(1)?;
     Ok(EventKind::state(Some(campaign.state), to, reason))
 }
 
@@ -200,11 +201,12 @@ pub(in crate::store) fn set_state(
     to: CampaignState,
     reason: &str,
 ) -> Result<EventKind> {
-    let ended = (!to.is_live()).then(|| tx.now().0);
+    let now = tx.now();
+    let ended = (!to.is_live()).then_some(now);
     let failure = if to == CampaignState::Failed { reason } else { "" };
     let query = tx.query(SET_STATE).bind(campaign.id.clone()).bind(to.as_str());
     let query = query.bind(to.resume_to().map(CampaignState::as_str)).bind(ended).bind(failure.to_owned());
-    query.execute_exactly(1)?;
+    query.bind(now).execute_exactly(1)?;
     Ok(EventKind::state(Some(campaign.state), to, reason))
 }
 
@@ -237,6 +239,7 @@ impl Record for Campaign {
         let current_step = cells.named("current_step")?;
         let (cursor, prospect_count) = (cells.named("cursor")?, cells.named("prospect_count")?);
         let (seq, fence, failure) = (cells.named("seq")?, cells.named("fence")?, cells.named("failure")?);
+        let (reason, since): (String, Option<Timestamp>) = cells.take()?;
         let (create_time, update_time) = (cells.named("create_time")?, cells.named("update_time")?);
         let end_time = cells.named("end_time")?;
         let mut steps = cells.named::<Json<Vec<StepTuple>>>("steps")?.0;
@@ -253,6 +256,7 @@ impl Record for Campaign {
             seq,
             fence,
             failure,
+            hold: since.map(|since| Hold { reason, since }),
             create_time,
             update_time,
             end_time,

@@ -45,6 +45,12 @@ tenant_sql! {
         "UPDATE campaigns
          SET prospect_count = $3
          WHERE tenant_id = $1 AND id = $2";
+    /// Since when it stands still stays, if only the reason is another.
+    SET_HOLD =
+        "UPDATE campaigns
+         SET hold_reason = $3,
+             hold_time = CASE WHEN $3 = '' THEN NULL WHEN hold_time IS NULL THEN CAST($4 AS bigint) ELSE hold_time END
+         WHERE tenant_id = $1 AND id = $2";
     SET_CURSOR =
         "UPDATE campaigns
          SET cursor = $3
@@ -241,7 +247,10 @@ impl Advance {
                 let rows: Vec<Changed> = tx.query(APPROVE_ALL).bind(id.clone()).bind(now).all()?;
                 events.extend(rows.into_iter().map(|row| row.event(EmailStatus::Approved)));
             }
-            Work::Hold { reason } => events.push(EventKind::HoldChanged { reason: reason.clone() }),
+            Work::Hold { reason } => {
+                tx.query(SET_HOLD).bind(id).bind(reason.as_str()).bind(now).execute_exactly(1)?;
+                events.push(EventKind::HoldChanged { reason: reason.clone() });
+            }
         }
         Ok(None)
     }

@@ -1,8 +1,8 @@
 //! The lease that every piece of work carries, and gives back.
 
 use crate::domain::campaign::{Campaign, CampaignState};
+use crate::domain::clock::Timestamp;
 use crate::store::campaigns::{self, CampaignRef};
-use crate::store::door::Scoped;
 use crate::store::error::{Result, StoreError};
 use crate::store::leases::Lease;
 use crate::store::sql::tenant_sql;
@@ -10,13 +10,10 @@ use crate::store::tx::ScopedTx;
 use crate::store::write::Write;
 
 tenant_sql! {
-    FENCE =
-        "SELECT fence
-         FROM campaigns
-         WHERE tenant_id = $1 AND id = $2";
     RELEASE =
         "UPDATE campaigns
-         SET lease_owner = NULL, lease_until = 0, suspicion = CASE suspicion WHEN 1 THEN 0 WHEN 3 THEN 2 ELSE suspicion END
+         SET lease_owner = NULL, due_time = $4, tries = $5,
+             suspicion = CASE suspicion WHEN 1 THEN 0 WHEN 3 THEN 2 ELSE suspicion END
          WHERE tenant_id = $1 AND id = $2 AND fence = $3";
     /// Of a campaign that reads alone, that it begins to, or has ended.
     SET_READS_ALONE =
@@ -32,9 +29,13 @@ pub const MAX_DEATHS: u32 = 3;
 pub(super) const SUSPECT: u32 = 2;
 const READS_ALONE: u32 = 3;
 
-/// Gives the lease back.
-pub(super) struct Release {
-    lease: Lease,
+/// Gives the lease back; nothing happens if it is no longer held.
+pub struct Release {
+    pub lease: Lease,
+    /// When the campaign may be claimed again; None: now.
+    pub due: Option<Timestamp>,
+    /// How often its present piece of work has failed in passing.
+    pub tries: u32,
 }
 
 /// Notes that a campaign that reads alone begins to read, or has ended; what was begun and not ended was the death of the
@@ -42,13 +43,6 @@ pub(super) struct Release {
 pub struct ReadsAlone {
     pub lease: Lease,
     pub begins: bool,
-}
-
-impl Scoped<'_> {
-    /// Gives the lease back; nothing happens if it is no longer held.
-    pub async fn release(&self, lease: &Lease) -> Result<()> {
-        self.write(Release { lease: lease.clone() }).await
-    }
 }
 
 /// The campaign, if the lease is still held.
@@ -73,12 +67,9 @@ impl Write for Release {
     type Out = ();
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
-        let fence: Option<(i64,)> = tx.query(FENCE).bind(self.lease.campaign.clone()).optional()?;
-        if fence == Some((self.lease.fence,)) {
-            let release = tx.query(RELEASE).bind(self.lease.campaign.clone());
-            release.bind(self.lease.fence).execute_exactly(1)?;
-        }
-        Ok(())
+        let due = self.due.unwrap_or(tx.now());
+        let release = tx.query(RELEASE).bind(&self.lease.campaign).bind(self.lease.fence);
+        release.bind(due).bind(self.tries).execute().map(|_| ())
     }
 }
 

@@ -10,5 +10,5 @@ pub(super) mod lease;
 pub(super) mod sending;
 
 pub use advance::{Advance, Next, Work, WrittenEmail};
-pub use lease::{MAX_DEATHS, ReadsAlone};
+pub use lease::{MAX_DEATHS, ReadsAlone, Release};
 pub use sending::{Outcome, SendAttempt, SendBegin, SendDone};

@@ -23,7 +23,7 @@ tenant_sql! {
     BEGIN_SENDING = concat!(
         "UPDATE emails
          SET status = 'sending', update_time = $3
-         WHERE tenant_id = $1 AND id = (
+         WHERE tenant_id = $1 AND status = 'approved' AND id = (
              SELECT id
              FROM emails
              WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved'
@@ -38,7 +38,7 @@ tenant_sql! {
     SKIP =
         "UPDATE emails
          SET status = 'skipped', note = $3, update_time = $4
-         WHERE tenant_id = $1 AND id = $2";
+         WHERE tenant_id = $1 AND id = $2 AND status = 'sending'";
     DONE_SENDING =
         "UPDATE emails
          SET status = $4, note = $5, sent_time = $6, update_time = $7

@@ -1,7 +1,7 @@
 //! The tables that belong to tenants, and sets of them.
 
 /// The tables that belong to tenants.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "agent_configs",
     "prospects",
     "campaigns",
@@ -9,10 +9,15 @@ const NAMES: [&str; 10] = [
     "campaign_events",
     "campaign_prospects",
     "emails",
+    "email_counts",
+    "prospect_counts",
     "idempotency_keys",
     "marketing_strategies",
     "suppressions",
 ];
+
+/// Tables whose rows triggers count, and where they do.
+const COUNTED: [(&str, &str); 2] = [("emails", "email_counts"), ("prospects", "prospect_counts")];
 
 /// A set of tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,19 @@ impl Tables {
         while i < NAMES.len() {
             if contains(text, NAMES[i]) {
                 tables |= 1 << i;
+            }
+            i += 1;
+        }
+        Self(tables)
+    }
+
+    /// With those that triggers change when these are changed.
+    pub(in crate::store) const fn with_counts(self) -> Self {
+        let (mut tables, mut i) = (self.0, 0);
+        while i < COUNTED.len() {
+            let (counted, counts) = COUNTED[i];
+            if self.0 & Self::named_in(counted).0 != 0 {
+                tables |= Self::named_in(counts).0;
             }
             i += 1;
         }

@@ -21,9 +21,9 @@ pub struct Text {
 impl Text {
     pub(in crate::store) const fn new(name: &'static str, sqlite: &'static [u8], postgres: &'static [u8]) -> Self {
         let (sqlite, postgres) = (as_text(sqlite), as_text(postgres));
-        let tables = Tables::named_in(sqlite);
+        let tables = tables(sqlite);
         let parameters = parameters(sqlite);
-        assert!(tables.equals(Tables::named_in(postgres)), "both spellings must name the same tables");
+        assert!(tables.equals(self::tables(postgres)), "both spellings must name the same tables");
         assert!(parameters == self::parameters(postgres), "both spellings must have the same parameters");
         Self { name, sqlite, postgres, tables, changes: changes(sqlite), parameters }
     }
@@ -70,6 +70,12 @@ const fn parameters(text: &str) -> u8 {
     }
     assert!(there == (2_u64 << most) - 2 || most == 0, "a text's parameters are numbered without gaps");
     most
+}
+
+/// Those that the text names, and if it changes rows those that triggers change with them.
+const fn tables(text: &str) -> Tables {
+    let tables = Tables::named_in(text);
+    if changes(text) { tables.with_counts() } else { tables }
 }
 
 /// Whether the text may change rows: whatever does not begin as a query does.

@@ -31,15 +31,17 @@ sqlite_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 12] = [
     "agent_configs",
     "campaign_events",
     "campaign_prospects",
     "campaign_steps",
     "campaigns",
+    "email_counts",
     "emails",
     "idempotency_keys",
     "marketing_strategies",
+    "prospect_counts",
     "prospects",
     "suppressions",
 ];

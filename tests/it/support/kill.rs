@@ -42,6 +42,25 @@ pub async fn assert_whole(data: &Path) {
     let (answer,): (String,) =
         sqlx::query_as("PRAGMA integrity_check").fetch_one(&mut database).await.expect("an answer");
     assert_eq!(answer, "ok");
+    // What triggers count is what is there.
+    for (counts, rows) in [
+        (
+            "SELECT tenant_id, campaign_id, status, count FROM email_counts WHERE count != 0 ORDER BY 1, 2, 3",
+            "SELECT tenant_id, campaign_id, status, COUNT(*) FROM emails WHERE campaign_id IS NOT NULL
+             GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        ),
+        (
+            "SELECT tenant_id, '', status, count FROM prospect_counts WHERE count != 0 ORDER BY 1, 3",
+            "SELECT tenant_id, '', status, COUNT(*) FROM prospects WHERE delete_time IS NULL
+             GROUP BY 1, 3 ORDER BY 1, 3",
+        ),
+    ] {
+        let mut both: Vec<Vec<(String, String, String, i64)>> = Vec::new();
+        for query in [counts, rows] {
+            both.push(sqlx::query_as(query).fetch_all(&mut database).await.expect("rows"));
+        }
+        assert_eq!(both[0], both[1], "counted, and there");
+    }
 }
 
 // === impl Kill ===
