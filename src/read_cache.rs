@@ -19,7 +19,8 @@ use crate::tenant::TenantId;
 
 /// The methods whose answers are kept: those that are made of the tenant's rows and of the request alone. The time, the
 /// caller's role, a campaign that is being worked on, files and caches have no part in them.
-const KEPT: [&str; 5] = [
+const KEPT: [&str; 6] = [
+    "/herald.v1.AgentService/CountProspects",
     "/herald.v1.AgentService/GetAgentConfig",
     "/herald.v1.AgentService/GetEmail",
     "/herald.v1.AgentService/GetProspect",

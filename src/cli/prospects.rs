@@ -42,6 +42,8 @@ enum Command {
         #[command(flatten)]
         form: Json,
     },
+    /// Count prospects, by how far each has got.
+    Count(Json),
     /// Import prospects from a CSV or a JSON file. It is checked whole before anything is imported; addresses that the tenant
     /// has already are left as they are.
     ///
@@ -124,6 +126,7 @@ pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
         Command::List { filter, limit, form } => {
             connection.run(async |mut api| list(&mut api, &filter, limit, form).await)
         }
+        Command::Count(form) => connection.run(async |mut api| count(&mut api, form).await),
         Command::Import { file, format, csv, dry_run, form } => {
             let connection = (!dry_run).then_some(&connection);
             import_file(connection, &file, format, &csv, form)
@@ -189,6 +192,17 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyho
     };
     let rows: Vec<_> = found.iter().map(row).collect();
     say!("{}", table(["id", "email", "company", "name", "status", "engagement", "priority"], &rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn count(api: &mut Api, form: Json) -> anyhow::Result<ExitCode> {
+    let answer = api.agent.count_prospects(pb::CountProspectsRequest {}).await.map_err(|s| explain(&s))?.into_inner();
+    if form.json {
+        return say_json(&answer);
+    }
+    let mut rows: Vec<_> = answer.counts.iter().map(|of| [of.status().word(), of.count.to_string()]).collect();
+    rows.push(["all".to_owned(), answer.total_count.to_string()]);
+    say!("{}", table(["status", "prospects"], &rows));
     Ok(ExitCode::SUCCESS)
 }
 

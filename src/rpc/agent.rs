@@ -148,6 +148,15 @@ impl AgentService for Agent {
         ))
     }
 
+    async fn count_prospects(
+        &self,
+        request: Request<pb::CountProspectsRequest>,
+    ) -> Result<Response<pb::CountProspectsResponse>, Status> {
+        let caller = caller(&request)?;
+        let counts = self.store.scope(caller.scope()).prospect_counts().await?;
+        Ok(Response::new(convert::prospect::counts(counts)))
+    }
+
     async fn get_prospect(
         &self,
         request: Request<pb::GetProspectRequest>,

@@ -36,6 +36,9 @@ const { results } = await agent("BatchCreateProspects", { prospects: rows, reque
 const [a, b, c] = results.map((result) => result.prospectId);
 const listed = await agent("ListProspects", { query: "例", tag: "fair", orderBy: "priority_score desc", view: "PROSPECT_VIEW_FULL" });
 assert.deepEqual(listed.prospects.map((prospect) => prospect.id), [c, b, a]);
+const counted = await agent("CountProspects", {});
+assert.deepEqual(counted.counts, [{ status: "PROSPECT_STATUS_DISCOVERED", count: "3" }]);
+assert.equal(counted.totalCount, "3");
 const { prospect } = await agent("GetProspect", { prospectId: a });
 assert.equal(prospect.engagement, "ENGAGEMENT_NONE");
 await agent("UpdateProspect", { prospect: { id: a, nextAction: "Call", etag: prospect.etag } });

@@ -831,6 +831,38 @@ async fn suppressions_come_in_batches_and_pages() {
     assert_eq!(api.agent.list_suppressions(one).await.expect("a list").into_inner().suppressions.len(), 1);
 }
 
+#[tokio::test]
+async fn prospects_are_counted_by_status_whatever_becomes_of_them() {
+    let app = TestApp::start().await;
+    let (mut api, mut other) = (app.user("user_a").await, app.user("user_b").await);
+    async fn counts(api: &mut Api) -> (Vec<(ProspectStatus, i64)>, i64) {
+        let answer = api.agent.count_prospects(pb::CountProspectsRequest {}).await.expect("counts").into_inner();
+        (answer.counts.iter().map(|of| (of.status(), of.count)).collect(), answer.total_count)
+    }
+    use ProspectStatus::{Converted, Discovered};
+    assert_eq!(counts(&mut api).await, (vec![], 0));
+    let ids = add_prospects(&mut api, 5).await;
+    add_prospects(&mut other, 2).await;
+    // Duplicates are none.
+    add_prospects(&mut api, 5).await;
+    assert_eq!(counts(&mut api).await, (vec![(Discovered, 5)], 5));
+    let prospect = Some(pb::Prospect { id: ids[0].clone(), status: Converted.into(), ..Default::default() });
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["status".to_owned()] });
+    let update = pb::UpdateProspectRequest { prospect, update_mask, ..Default::default() };
+    api.agent.update_prospect(update).await.expect("changed");
+    let delete = pb::DeleteProspectRequest { prospect_id: ids[1].clone(), ..Default::default() };
+    api.agent.delete_prospect(delete.clone()).await.expect("deleted");
+    api.agent.delete_prospect(delete).await.expect("deleted already");
+    assert_eq!(counts(&mut api).await, (vec![(Discovered, 3), (Converted, 1)], 4));
+    let undelete = pb::UndeleteProspectRequest { prospect_id: ids[1].clone(), ..Default::default() };
+    api.agent.undelete_prospect(undelete).await.expect("back");
+    assert_eq!(counts(&mut api).await, (vec![(Discovered, 4), (Converted, 1)], 5));
+    let reset = pb::ResetAgentRequest { scope: ResetScope::Prospects.into() };
+    api.agent.reset_agent(reset).await.expect("reset");
+    assert_eq!(counts(&mut api).await, (vec![], 0));
+    assert_eq!(counts(&mut other).await, (vec![(Discovered, 2)], 2));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_removes_what_its_scope_says_and_never_the_record_of_mail() {
     let website = site::pages([("/", site::company())]).await;

@@ -53,6 +53,7 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("config get", &[], &["config"]),
         ("prospects import", &[&csv], &["results", "createdCount"]),
         ("prospects list", &[], &["prospects", "nextPageToken"]),
+        ("prospects count", &[], &["counts", "totalCount"]),
         ("suppressions add", &["x@y.example"], &["addedCount"]),
         ("suppressions list", &[], &["suppressions", "nextPageToken"]),
         ("suppressions remove", &["x@y.example"], &[]),

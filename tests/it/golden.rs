@@ -307,6 +307,7 @@ async fn all_that_a_tenant_is_told_is_what_a_person_has_read() {
     tenant.ask("GetAgentConfig", json!({})).await;
     tenant.ask("ListProspects", json!({ "showDeleted": true, "view": "PROSPECT_VIEW_FULL" })).await;
     tenant.ask("ListProspects", json!({ "campaignId": campaign, "pageSize": 2 })).await;
+    tenant.ask("CountProspects", json!({})).await;
     tenant.ask("GetProspect", json!({ "prospectId": prospect(1) })).await;
     tenant.ask("ListProspectEmails", json!({ "prospectId": prospect(0) })).await;
     tenant.ask("GetEmail", json!({ "emailId": letter(1) })).await;

@@ -206,6 +206,13 @@ fn set_fields(row: &pb::Prospect) -> Vec<&'static str> {
     set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
 }
 
+pub(in crate::rpc) fn counts(counts: Vec<(ProspectStatus, i64)>) -> pb::CountProspectsResponse {
+    let count = |(of, count)| pb::ProspectCount { status: status(of).into(), count };
+    let mut counts: Vec<_> = counts.into_iter().map(count).collect();
+    counts.sort_by_key(|count| count.status);
+    pb::CountProspectsResponse { total_count: counts.iter().map(|count| count.count).sum(), counts }
+}
+
 pub(in crate::rpc) fn status(status: ProspectStatus) -> pb::ProspectStatus {
     match status {
         ProspectStatus::Discovered => pb::ProspectStatus::Discovered,

@@ -54,6 +54,10 @@ macro_rules! filtered {
 
 tenant_sql! {
     GET = concat!("SELECT ", prospect_columns!(), " FROM prospects p WHERE p.tenant_id = $1 AND p.id = $2");
+    COUNTS =
+        "SELECT status, count
+         FROM prospect_counts
+         WHERE tenant_id = $1 AND count > 0";
     LIST_NEWEST = concat!(
         "SELECT ", prospect_columns!(), "
          FROM prospects p
@@ -71,6 +75,11 @@ tenant_sql! {
 impl Scoped<'_> {
     pub async fn prospect(&self, id: &ProspectId) -> Result<Option<Prospect>> {
         self.row(GET, id.as_str()).await
+    }
+
+    /// How many there are of each status; those that are deleted count for none.
+    pub async fn prospect_counts(&self) -> Result<Vec<(ProspectStatus, i64)>> {
+        self.query(COUNTS).all().await
     }
 
     /// In the filter's order.
