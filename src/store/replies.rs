@@ -7,7 +7,7 @@ use super::emails;
 use super::error::{Noun, Result, StoreError};
 use super::events::record;
 use super::prospects;
-use super::request_id::RequestId;
+use super::request_id::{RequestId, once};
 use super::sql::{json, row, tenant_sql};
 use super::suppressions;
 use super::tx::ScopedTx;
@@ -90,14 +90,17 @@ impl Write for RecordReply {
     const CHANGES_CAMPAIGN: bool = true;
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Email, Prospect)> {
-        if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find::<EmailId>(tx)?
-        {
-            return self.as_it_is(tx, &before);
-        }
+        let id = once(tx, self.request_id.as_ref(), |tx| self.record(tx))?;
+        self.as_it_is(tx, &id)
+    }
+}
+
+impl RecordReply {
+    /// The reply, or one with the same Message-ID that was recorded before.
+    fn record(&self, tx: &mut ScopedTx<'_>) -> Result<EmailId> {
         let prospect = prospects::find(tx, &self.prospect, "")?;
         if let Some(before) = self.before(tx)? {
-            return self.as_it_is(tx, &before);
+            return Ok(before);
         }
         let mut addresses = vec![prospect.fields.email.clone()];
         let to = match &self.in_reply_to {
@@ -138,14 +141,9 @@ impl Write for RecordReply {
             };
             suppressions::add(tx, &addresses.into_iter().map(suppression).collect::<Vec<_>>())?;
         }
-        if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &self.id)?;
-        }
-        self.as_it_is(tx, &self.id)
+        Ok(self.id.clone())
     }
-}
 
-impl RecordReply {
     /// A reply with the same Message-ID that was recorded before.
     fn before(&self, tx: &mut ScopedTx<'_>) -> Result<Option<EmailId>> {
         if self.message_id.is_empty() {

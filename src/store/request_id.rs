@@ -31,9 +31,24 @@ pub struct RequestId {
     pub hash: [u8; 32],
 }
 
+/// What the request gave when it was done before under this id; otherwise `run`, whose result is kept for a day.
+pub(super) fn once<T: Serialize + DeserializeOwned>(
+    tx: &mut ScopedTx<'_>,
+    request_id: Option<&RequestId>,
+    run: impl FnOnce(&mut ScopedTx<'_>) -> Result<T>,
+) -> Result<T> {
+    let Some(request_id) = request_id else { return run(tx) };
+    if let Some(before) = request_id.find(tx)? {
+        return Ok(before);
+    }
+    let result = run(tx)?;
+    request_id.keep(tx, &result)?;
+    Ok(result)
+}
+
 impl RequestId {
     /// What this request gave when it was done before.
-    pub(super) fn find<T: DeserializeOwned>(&self, tx: &mut ScopedTx<'_>) -> Result<Option<T>> {
+    fn find<T: DeserializeOwned>(&self, tx: &mut ScopedTx<'_>) -> Result<Option<T>> {
         let since = tx.now().plus_seconds(-KEPT_SECONDS);
         let row: Option<(Vec<u8>, Json<T>)> =
             tx.query(FIND).bind(self.method).bind(self.id.as_str()).bind(since).optional()?;
@@ -43,7 +58,7 @@ impl RequestId {
         }
     }
 
-    pub(super) fn keep<T: Serialize>(&self, tx: &mut ScopedTx<'_>, result: &T) -> Result<()> {
+    fn keep<T: Serialize>(&self, tx: &mut ScopedTx<'_>, result: &T) -> Result<()> {
         let now = tx.now();
         let keep = tx.query(KEEP).bind(self.method).bind(self.id.clone()).bind(self.hash.to_vec());
         keep.bind(json(result)).bind(now).execute_exactly(1)

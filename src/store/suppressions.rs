@@ -3,7 +3,7 @@
 use super::door::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::paging::highest_first;
-use super::request_id::RequestId;
+use super::request_id::{RequestId, once};
 use super::sql::{Cells, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
 use super::write::Write;
@@ -87,16 +87,7 @@ impl Write for AddSuppressions {
     }
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<u64> {
-        if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find(tx)?
-        {
-            return Ok(before);
-        }
-        let added = add(tx, &self.suppressions)?;
-        if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &added)?;
-        }
-        Ok(added)
+        once(tx, self.request_id.as_ref(), |tx| add(tx, &self.suppressions))
     }
 }
 

@@ -848,7 +848,7 @@ async fn prospects_are_counted_by_status_whatever_becomes_of_them() {
     assert_eq!(counts(&mut api).await, (vec![(Discovered, 5)], 5));
     let prospect = Some(pb::Prospect { id: ids[0].clone(), status: Converted.into(), ..Default::default() });
     let update_mask = Some(prost_types::FieldMask { paths: vec!["status".to_owned()] });
-    let update = pb::UpdateProspectRequest { prospect, update_mask, ..Default::default() };
+    let update = pb::UpdateProspectRequest { prospect, update_mask };
     api.agent.update_prospect(update).await.expect("changed");
     let delete = pb::DeleteProspectRequest { prospect_id: ids[1].clone(), ..Default::default() };
     api.agent.delete_prospect(delete.clone()).await.expect("deleted");

@@ -1,6 +1,7 @@
 //! A database of an older version is brought up to date with everything that is in it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use herald::cli::Api;
 use herald::config::Secret;
@@ -49,17 +50,10 @@ const ROWS: &str = "
 
 /// A data folder whose database has the first migrations alone, and two tenants.
 async fn older(migrations: usize) -> (TempDir, MasterKey, SqliteConnection) {
-    let (data, some) = (folder(), folder());
-    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).expect("a folder");
-    let mut all: Vec<_> = all.map(|entry| entry.expect("a file").path()).collect();
-    all.sort();
-    for migration in &all[..migrations] {
-        std::fs::copy(migration, some.path().join(migration.file_name().expect("a name"))).expect("copied");
-    }
+    let data = folder();
     let options = SqliteConnectOptions::new().filename(data.path().join("herald.db")).create_if_missing(true);
     let mut database = options.connect().await.expect("a database");
-    let migrator = Migrator::new(some.path()).await.expect("migrations");
-    migrator.run(&mut database).await.expect("an older schema");
+    migrate(&mut database, migrations).await;
     let master_key = MasterKey::generate(&SystemRandom);
     for tenant in ["user_a", "user_b"] {
         let id = TenantId::parse(tenant).expect("an id");
@@ -70,14 +64,43 @@ async fn older(migrations: usize) -> (TempDir, MasterKey, SqliteConnection) {
     (data, master_key, database)
 }
 
+fn all_migrations() -> Vec<PathBuf> {
+    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).expect("a folder");
+    let mut all: Vec<_> = all.map(|entry| entry.expect("a file").path()).collect();
+    all.sort();
+    all
+}
+
+/// Brings the database to the version that had so many migrations.
+async fn migrate(database: &mut SqliteConnection, migrations: usize) {
+    let some = folder();
+    for migration in &all_migrations()[..migrations] {
+        std::fs::copy(migration, some.path().join(migration.file_name().expect("a name"))).expect("copied");
+    }
+    let migrator = Migrator::new(some.path()).await.expect("migrations");
+    migrator.run(database).await.expect("an older schema");
+}
+
 #[tokio::test]
-async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
+async fn a_database_of_every_version_keeps_everything_that_is_in_it() {
+    let versions = all_migrations().len();
+    assert!(versions > 7);
+    for version in 1..versions {
+        keeps_everything(version).await;
+    }
+}
+
+/// That what came with the first version, and was served by one that had so many migrations, is there.
+async fn keeps_everything(migrations: usize) {
     let (data, master_key, mut database) = older(1).await;
     #[expect(clippy::disallowed_methods, reason = "rows of a test")]
     sqlx::raw_sql(ROWS).execute(&mut database).await.expect("rows");
-    // As servers of that version left it when they ended.
-    sqlx::query("ANALYZE").execute(&mut database).await.expect("statistics");
-    assert_eq!(statistics(&mut database).await, ["sqlite_stat1", "sqlite_stat4"]);
+    if migrations == 1 {
+        // As servers of that version left it when they ended.
+        sqlx::query("ANALYZE").execute(&mut database).await.expect("statistics");
+        assert_eq!(statistics(&mut database).await, ["sqlite_stat1", "sqlite_stat4"]);
+    }
+    migrate(&mut database, migrations).await;
     database.close().await.expect("closed");
 
     let mut settings = config(&data);
@@ -93,6 +116,8 @@ async fn a_database_of_the_first_version_keeps_everything_that_is_in_it() {
     assert_eq!(api.agent.list_prospects(list).await.expect("a list").into_inner().prospects.len(), 1);
     let newest = newest(&mut api).await;
     assert_eq!((newest.id.as_str(), newest.emails.expect("counts").approved), ("cp_2", 1));
+    let counts = api.agent.count_prospects(pb::CountProspectsRequest {}).await.expect("counts").into_inner();
+    assert_eq!(counts.total_count, 3);
     let results = pb::GetWorkflowResultsRequest { campaign_id: "cp_1".into() };
     let results = api.workflow.get_workflow_results(results).await.expect("results").into_inner();
     assert_eq!(results.prospects[0].reasons, ["a reason"]);

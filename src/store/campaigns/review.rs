@@ -162,7 +162,7 @@ fn decide(tx: &mut ScopedTx<'_>, campaign: &CampaignId, review: &Review) -> Resu
     }
     let there = tx.query(EMAIL_STATUS).bind(review.email_id.clone()).bind(campaign.clone());
     let (status,): (String,) = there.optional()?.ok_or(StoreError::NotFound(Noun::Email))?;
-    let status = EmailStatus::parse(&status).map_or("in a status that cannot be", EmailStatus::as_str);
+    let status = EmailStatus::parse(&status).map_or("in an unknown status", EmailStatus::as_str);
     Err(StoreError::EmailState { id: review.email_id.to_string(), status })
 }
 

@@ -9,7 +9,7 @@ use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, TemplateId};
 use crate::store::error::{Inconsistency, Result, StoreError};
 use crate::store::events::record;
-use crate::store::request_id::RequestId;
+use crate::store::request_id::{RequestId, once};
 use crate::store::sql::{json, tenant_sql};
 use crate::store::tx::ScopedTx;
 use crate::store::write::Write;
@@ -77,11 +77,13 @@ impl Write for StartCampaign {
     const CHANGES_CAMPAIGN: bool = true;
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Campaign> {
-        if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find::<CampaignId>(tx)?
-        {
-            return get(tx, &CampaignRef::Id(before));
-        }
+        let id = once(tx, self.request_id.as_ref(), |tx| self.start(tx))?;
+        get(tx, &CampaignRef::Id(id))
+    }
+}
+
+impl StartCampaign {
+    fn start(&self, tx: &mut ScopedTx<'_>) -> Result<CampaignId> {
         refuse_too_many_live(tx, self.max_live)?;
         self.refuse_if_too_many(tx)?;
         let state = CampaignState::Running;
@@ -91,14 +93,9 @@ impl Write for StartCampaign {
         let steps = StepId::ALL.map(StepId::as_str);
         tx.query(INSERT_STEPS).bind(self.id.clone()).bind(json(&steps)).execute_exactly(steps.len())?;
         record(tx, &self.id, vec![EventKind::state(None, state, "")])?;
-        if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &self.id)?;
-        }
-        get(tx, &CampaignRef::Id(self.id.clone()))
+        Ok(self.id.clone())
     }
-}
 
-impl StartCampaign {
     fn refuse_if_too_many(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
         let Some(behind) = self.max_per_minute.checked_sub(1) else { return Ok(()) };
         let started: Option<(i64,)> = tx.query(START_TIME).bind(behind).optional()?;

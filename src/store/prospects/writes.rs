@@ -15,7 +15,7 @@ use crate::domain::prospect::{Deleted, Prospect, ProspectFields};
 use crate::domain::reply::Engagement;
 use crate::domain::suppression::{Suppression, SuppressionReason};
 use crate::store::error::{Inconsistency, Result, StoreError};
-use crate::store::request_id::RequestId;
+use crate::store::request_id::{RequestId, once};
 use crate::store::sql::{json, tenant_sql};
 use crate::store::suppressions;
 use crate::store::tx::ScopedTx;
@@ -152,22 +152,18 @@ impl Write for CreateProspects {
     }
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
-        if let Some(request_id) = &self.request_id
-            && let Some(before) = request_id.find(tx)?
-        {
-            return Ok(before);
-        }
+        once(tx, self.request_id.as_ref(), |tx| self.add(tx))
+    }
+}
+
+impl CreateProspects {
+    fn add(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Created>> {
         let now = tx.now();
         let added = tx.query(INSERT).bind(now).bind(self.values.as_str()).execute()?;
-        let results = if added == self.rows.len() as u64 {
-            self.rows.iter().map(|(id, _)| Created { id: id.clone(), duplicate: false }).collect()
-        } else {
-            self.found(tx)?
-        };
-        if let Some(request_id) = &self.request_id {
-            request_id.keep(tx, &results)?;
+        if added == self.rows.len() as u64 {
+            return Ok(self.rows.iter().map(|(id, _)| Created { id: id.clone(), duplicate: false }).collect());
         }
-        Ok(results)
+        self.found(tx)
     }
 }
 
