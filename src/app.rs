@@ -173,8 +173,8 @@ pub async fn run(
             mail: Arc::new(Outbox::new(files.clone(), seams.clock.clone())),
         },
     };
-    let engine =
-        Engine::new(store.clone(), connectors, engine::Settings::new(&config.engine, &config.fetch, config.dev));
+    let settings = engine::Settings::new(&config.engine, &config.fetch, &config.retention, config.dev);
+    let engine = Engine::new(store.clone(), connectors, settings);
     let publish_until = CancellationToken::new();
     let streams_until = CancellationToken::new();
     let places = Places { store: store.clone(), engine: engine.clone(), cache: cache.clone(), files: files.clone() };
@@ -279,7 +279,8 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted, answers.clone());
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
     let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), answers.clone()));
-    let tenant = pb::tenant_service_server::TenantServiceServer::new(rpc::Tenant::new(store.clone(), files.clone()));
+    let tenant = rpc::Tenant::new(store.clone(), files.clone(), answers.clone());
+    let tenant = pb::tenant_service_server::TenantServiceServer::new(tenant);
     let starts = rpc::StartLimits { per_minute: config.fairness.starts_per_minute, live: config.limits.live_campaigns };
     let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream, starts, answers);
     let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -18,6 +18,8 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use crate::heavy::{HEAVY, heavy};
+use crate::telemetry::CallId;
+use crate::tenant::Caller;
 use crate::turns::Turn;
 
 pub(crate) type Request = http::Request<Body>;
@@ -29,6 +31,14 @@ pub(crate) struct Peer {
     pub address: IpAddr,
     /// The bytes of answers that the connection has not taken.
     pub untaken: Arc<AtomicUsize>,
+}
+
+/// A call that has been let in, in the extensions of what its service sees.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub caller: Caller,
+    pub id: CallId,
+    pub uri: Uri,
 }
 
 /// The message of an answer that went well, in its frame; or how the call was refused.

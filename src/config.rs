@@ -252,12 +252,16 @@ pub struct Files {
     pub secret_access_key: Secret,
 }
 
-/// `[retention]`: how long what was deleted is kept.
+/// `[retention]`: how long is kept what was deleted, and who did what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// How long a deleted prospect can be brought back, in days; then it is purged.
     pub deleted_prospects_days: u64,
+    /// How long the audit log keeps who did what, in days, 1 to 36,500.
+    pub audit_days: u64,
+    /// The events that a tenant's audit log keeps at most; the oldest go first.
+    pub audit_rows: u64,
 }
 
 // === impl Config ===
@@ -390,7 +394,7 @@ impl Default for Files {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { deleted_prospects_days: 30 }
+        Self { deleted_prospects_days: 30, audit_days: 400, audit_rows: 1_000_000 }
     }
 }
 

@@ -308,3 +308,27 @@ END $$;
 
 CREATE TRIGGER prospects_counted AFTER INSERT OR DELETE OR UPDATE OF status, delete_time ON prospects
     FOR EACH ROW EXECUTE FUNCTION count_prospects();
+
+CREATE TABLE audit_events (
+    tenant_id  text COLLATE "C" NOT NULL,
+    -- One higher than the newest before it: how many rows there are is the newest less the oldest.
+    seq        bigint NOT NULL,
+    time       bigint NOT NULL,
+    subject    text COLLATE "C" NOT NULL,
+    -- Empty for an operator, who has none.
+    role       text COLLATE "C" NOT NULL,
+    proof      text COLLATE "C" NOT NULL,
+    method     text COLLATE "C" NOT NULL,
+    -- How many things were touched, and the ids of the first of them, as JSON.
+    touched    bigint NOT NULL,
+    ids        text COLLATE "C" NOT NULL,
+    -- The fields that were changed, without their values, as JSON.
+    fields     text COLLATE "C" NOT NULL,
+    -- That of the call; the caller's own.
+    call_id    text COLLATE "C" NOT NULL,
+    request_id text COLLATE "C" NOT NULL,
+    -- 1: it takes several writes, of which the last has not come.
+    unfinished bigint NOT NULL,
+    PRIMARY KEY (tenant_id, seq),
+    FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);

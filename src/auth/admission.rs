@@ -58,6 +58,7 @@ where
             request.headers_mut().insert(TENANT_HEADER, stamp);
         }
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(id);
         async {
             let begun = Instant::now();
             let response = next(request).await;

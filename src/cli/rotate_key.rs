@@ -1,12 +1,14 @@
 //! `herald rotate-key`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::settings::FolderSettings;
-use crate::domain::clock::SystemRandom;
+use crate::domain::clock::{SystemClock, SystemRandom};
+use crate::domain::id::Ids;
 use crate::files::{DataDir, database_of};
 use crate::store::{MasterKey, rewrap_data_keys};
 use crate::terminal::say;
@@ -38,8 +40,10 @@ pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
         bail!("there is no database in the data folder {}: check --data-dir", config.data_dir.display());
     }
     let _locked = DataDir::lock(&config.data_dir)?;
-    let rewrapped = rewrap_data_keys(&database, &old, &new, &SystemRandom);
-    match rewrapped.context("nothing was changed")? {
+    let ids = Ids::new(Arc::new(SystemClock), Arc::new(SystemRandom));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let rewrapped = runtime.block_on(rewrap_data_keys(&database, &old, &new, &ids));
+    match rewrapped.context("no key was changed")? {
         Some(count) => {
             say!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY")
         }

@@ -72,6 +72,9 @@ impl Config {
         if self.retention.deleted_prospects_days > 36_500 {
             return refuse("retention.deleted_prospects_days must be at most 36500");
         }
+        if !(1..=36_500).contains(&self.retention.audit_days) {
+            return refuse("retention.audit_days must be from 1 to 36500");
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
             return refuse(&format!("log: {error}; write it such as info or info,herald::engine=debug"));
         }
@@ -100,6 +103,7 @@ impl Config {
             ("engine.lease_seconds", self.engine.lease_seconds),
             ("engine.tries", u64::from(self.engine.tries)),
             ("auth.jwks_timeout_seconds", self.auth.jwks_timeout_seconds),
+            ("retention.audit_rows", self.retention.audit_rows),
             ("server.max_streams_per_connection", u64::from(self.server.max_streams_per_connection)),
             ("server.request_timeout_seconds", self.server.request_timeout_seconds),
             ("server.head_timeout_seconds", self.server.head_timeout_seconds),

@@ -230,6 +230,13 @@ impl Engine {
                     }
                 }
             }
+            let purged = tokio::select! {
+                () = self.resources.stop.cancelled() => return,
+                purged = self.resources.store.purge_audit(self.resources.settings.audit) => purged,
+            };
+            if let Err(error) = purged {
+                tracing::warn!(%error, "audit logs cannot be purged");
+            }
             tokio::select! {
                 () = self.resources.stop.cancelled() => return,
                 () = tokio::time::sleep(PURGE_EVERY) => {}

@@ -11,7 +11,7 @@ use super::holds::Holds;
 use super::reading::Reading;
 use crate::config;
 use crate::connect::Connectors;
-use crate::store::Store;
+use crate::store::{AuditRetention, Store};
 use crate::turns::Turns;
 
 /// The store, the connectors, and what all turns share.
@@ -44,6 +44,7 @@ pub struct Settings {
     pub max_pages: usize,
     /// Letters that nobody gets may be from an address that was made up.
     pub invents_sender: bool,
+    pub audit: AuditRetention,
 }
 
 // === impl Resources ===
@@ -78,7 +79,7 @@ impl Resources {
 // === impl Settings ===
 
 impl Settings {
-    pub fn new(engine: &config::Engine, fetch: &config::Fetch, dev: bool) -> Self {
+    pub fn new(engine: &config::Engine, fetch: &config::Fetch, retention: &config::Retention, dev: bool) -> Self {
         Self {
             workers: engine.workers,
             max_external_calls: engine.max_outside_calls,
@@ -88,6 +89,7 @@ impl Settings {
             retry: Duration::from_millis(engine.retry_millis),
             max_pages: fetch.max_pages,
             invents_sender: dev,
+            audit: AuditRetention { days: retention.audit_days, rows: retention.audit_rows },
         }
     }
 }

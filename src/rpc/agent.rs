@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::answers::{Answers, made};
 use super::pages::Rows;
-use super::{caller, convert, sized};
+use super::{actor, caller, convert, sized};
 use crate::cache::TenantCache;
 use crate::domain::address;
 use crate::domain::agent_config::AgentSettings;
@@ -71,7 +71,7 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::UpdateAgentConfigRequest>,
     ) -> Result<Response<pb::UpdateAgentConfigResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let request = request.into_inner();
         let config = request.config.ok_or_else(|| Error::field("config", "is required"))?;
         let etag = config.etag.clone();
@@ -79,8 +79,8 @@ impl AgentService for Agent {
         known_template(&update.settings)?;
         let convert::config::Update { settings, smtp_password, mask } = update;
         let update = UpdateAgentConfig { settings, smtp_password, mask, etag };
-        let config = self.store.scope(caller.scope()).write(update).await?;
-        let config = Some(convert::config::out(config, caller.tenant()));
+        let config = self.store.by(&actor).write(update).await?;
+        let config = Some(convert::config::out(config, actor.caller.tenant()));
         Ok(Response::new(pb::UpdateAgentConfigResponse { config }))
     }
 
@@ -88,21 +88,22 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::ResetAgentRequest>,
     ) -> Result<Response<pb::ResetAgentResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let scope = match convert::enumeration("scope", request.get_ref().scope)? {
             pb::ResetScope::Unspecified => return Err(Error::field("scope", "is required").into()),
             pb::ResetScope::Configuration => ResetScope::Configuration,
             pb::ResetScope::Prospects => ResetScope::Prospects,
             pb::ResetScope::Everything => ResetScope::Everything,
         };
-        let mut removed = self.store.scope(caller.scope()).write(Reset { scope }).await?;
+        let store = self.store.by(&actor);
+        let mut removed = store.write(Reset { scope }).await?;
         while removed.more {
-            removed.add(self.store.scope(caller.scope()).write(Reset { scope }).await?);
+            removed.add(store.write(Reset { scope }).await?);
         }
         // Both hold copies of what is gone. A cache that is away forgets them by itself.
-        self.files.scope(caller.scope()).remove_snapshot().await?;
+        self.files.scope(actor.caller.scope()).remove_snapshot().await?;
         if scope == ResetScope::Everything
-            && let Err(error) = self.cache.scope(caller.scope()).delete_all().await
+            && let Err(error) = self.cache.scope(actor.caller.scope()).delete_all().await
         {
             tracing::warn!(%error, "the cache of a tenant was not emptied");
         }
@@ -174,13 +175,13 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::BatchCreateProspectsRequest>,
     ) -> Result<Response<pb::BatchCreateProspectsResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.request_id);
         let request_id = convert::request_id("BatchCreateProspects", &name, &request)?;
         let rows = convert::prospect::batch(request.prospects)?;
         let create = CreateProspects::new(rows, request_id, self.store.ids());
-        let created = self.store.scope(caller.scope()).write(create).await?;
+        let created = self.store.by(&actor).write(create).await?;
         let count = created.iter().filter(|c| !c.duplicate).count();
         Ok(Response::new(pb::BatchCreateProspectsResponse {
             results: created
@@ -195,16 +196,16 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::UpdateProspectRequest>,
     ) -> Result<Response<pb::UpdateProspectResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let request = request.into_inner();
         let prospect = request.prospect.ok_or_else(|| Error::field("prospect", "is required"))?;
         let id = convert::id("prospect.id", &prospect.id, ProspectId::parse)?;
         let etag = prospect.etag.clone();
         let (fields, mask) = convert::prospect::update(prospect, &request.update_mask.unwrap_or_default().paths)?;
-        let store = self.store.scope(caller.scope());
+        let store = self.store.by(&actor);
         let seen = store.prospect(&id).await?;
         let prospect = store.write(UpdateProspect { id, fields, mask, etag, seen }).await?;
-        let prospect = Some(convert::prospect::out(prospect, caller.tenant()));
+        let prospect = Some(convert::prospect::out(prospect, actor.caller.tenant()));
         Ok(Response::new(pb::UpdateProspectResponse { prospect }))
     }
 
@@ -212,12 +213,12 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::DeleteProspectRequest>,
     ) -> Result<Response<pb::DeleteProspectResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let request = request.into_inner();
         let id = convert::id("prospect_id", &request.prospect_id, ProspectId::parse)?;
         let delete = DeleteProspect { id, etag: request.etag, keep: self.keep_deleted };
-        let prospect = self.store.scope(caller.scope()).write(delete).await?;
-        let prospect = Some(convert::prospect::out(prospect, caller.tenant()));
+        let prospect = self.store.by(&actor).write(delete).await?;
+        let prospect = Some(convert::prospect::out(prospect, actor.caller.tenant()));
         Ok(Response::new(pb::DeleteProspectResponse { prospect }))
     }
 
@@ -225,12 +226,12 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::UndeleteProspectRequest>,
     ) -> Result<Response<pb::UndeleteProspectResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let request = request.into_inner();
         let id = convert::id("prospect_id", &request.prospect_id, ProspectId::parse)?;
         let undelete = UndeleteProspect { id, etag: request.etag };
-        let prospect = self.store.scope(caller.scope()).write(undelete).await?;
-        let prospect = Some(convert::prospect::out(prospect, caller.tenant()));
+        let prospect = self.store.by(&actor).write(undelete).await?;
+        let prospect = Some(convert::prospect::out(prospect, actor.caller.tenant()));
         Ok(Response::new(pb::UndeleteProspectResponse { prospect }))
     }
 
@@ -271,15 +272,15 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::RecordReplyRequest>,
     ) -> Result<Response<pb::RecordReplyResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.request_id);
         let request_id = convert::request_id("RecordReply", &name, &request)?;
         let reply = convert::email::reply(request, request_id, self.store.ids())?;
-        let (email, prospect) = self.store.scope(caller.scope()).write(reply).await?;
+        let (email, prospect) = self.store.by(&actor).write(reply).await?;
         Ok(Response::new(pb::RecordReplyResponse {
             reply: Some(convert::email::out(email)),
-            prospect: Some(convert::prospect::out(prospect, caller.tenant())),
+            prospect: Some(convert::prospect::out(prospect, actor.caller.tenant())),
         }))
     }
 
@@ -352,12 +353,12 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::AddSuppressionsRequest>,
     ) -> Result<Response<pb::AddSuppressionsResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.request_id);
         let request_id = convert::request_id("AddSuppressions", &name, &request)?;
         let suppressions = convert::suppression::batch(request.suppressions)?;
-        let added = self.store.scope(caller.scope()).write(AddSuppressions { suppressions, request_id }).await?;
+        let added = self.store.by(&actor).write(AddSuppressions { suppressions, request_id }).await?;
         Ok(Response::new(pb::AddSuppressionsResponse { added_count: saturating_i32(added) }))
     }
 
@@ -365,10 +366,10 @@ impl AgentService for Agent {
         &self,
         request: Request<pb::RemoveSuppressionRequest>,
     ) -> Result<Response<pb::RemoveSuppressionResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let email =
             address::parse(&request.get_ref().email).map_err(|error| Error::field("email", error.to_string()))?;
-        self.store.scope(caller.scope()).write(RemoveSuppression { email }).await?;
+        self.store.by(&actor).write(RemoveSuppression { email }).await?;
         Ok(Response::new(pb::RemoveSuppressionResponse {}))
     }
 }

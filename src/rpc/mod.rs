@@ -24,9 +24,11 @@ pub use snapshot::{SnapshotError, write_snapshot, write_snapshot_of_end};
 pub use tenant::Tenant;
 pub use workflow::{StartLimits, Workflow};
 
+use crate::call::Call;
 use crate::domain::campaign::Campaign;
 use crate::pb;
 use crate::status;
+use crate::store::Actor;
 use crate::tenant::Caller;
 
 /// The campaign as the API shows it; `hold` is why it stands still, where that could not be written down.
@@ -41,5 +43,16 @@ fn sized(row: &impl Message) -> usize {
 
 /// The caller that the auth layer has verified. Without that layer nobody is.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
-    request.extensions().get::<Caller>().cloned().ok_or_else(status::credentials_missing)
+    call(request).map(|call| call.caller.clone())
+}
+
+/// Who changes something, and by which call: for [`crate::store::Store::by`].
+fn actor<T>(request: &Request<T>) -> Result<Actor, Status> {
+    let Call { caller, id, uri } = call(request)?;
+    let method = uri.path().rsplit('/').next().unwrap_or_default();
+    Ok(Actor { caller: caller.clone(), method: method.to_owned(), call_id: id.to_string() })
+}
+
+fn call<T>(request: &Request<T>) -> Result<&Call, Status> {
+    request.extensions().get().ok_or_else(status::credentials_missing)
 }

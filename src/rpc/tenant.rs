@@ -1,27 +1,32 @@
-//! TenantService: who is calling, and copies of what the tenant has.
+//! TenantService: who is calling, copies of what the tenant has, and who has changed it.
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::caller;
+use super::answers::{Answers, made};
+use super::pages::Rows;
 use super::snapshot::write_snapshot;
+use super::{caller, convert, sized};
 use crate::domain::number::saturating_i64;
+use crate::domain::paging::QueryShape;
 use crate::files::{Files, Snapshot};
 use crate::pb;
 use crate::pb::tenant_service_server::TenantService;
-use crate::store::Store;
-use crate::tenant::{Proof, Role};
+use crate::store::{AuditEvent, Store};
+
+const AUDIT_PAGE: (u32, u32) = (50, 1_000);
 
 /// TenantService.
 pub struct Tenant {
     store: Arc<Store>,
     files: Arc<Files>,
+    answers: Answers,
 }
 
 impl Tenant {
-    pub fn new(store: Arc<Store>, files: Arc<Files>) -> Self {
-        Self { store, files }
+    pub fn new(store: Arc<Store>, files: Arc<Files>, answers: Answers) -> Self {
+        Self { store, files, answers }
     }
 }
 
@@ -32,22 +37,11 @@ impl TenantService for Tenant {
         request: Request<pb::GetCallerRequest>,
     ) -> Result<Response<pb::GetCallerResponse>, Status> {
         let caller = caller(&request)?;
-        let role = match caller.role() {
-            Role::Viewer => pb::Role::Viewer,
-            Role::Editor => pb::Role::Editor,
-            Role::Admin => pb::Role::Admin,
-        };
-        let proof = match caller.proof() {
-            Proof::Token => pb::Proof::Token,
-            Proof::TrustedHeader => pb::Proof::TrustedHeader,
-            Proof::DevHeader => pb::Proof::DevHeader,
-            Proof::DevAnonymous => pb::Proof::DevAnonymous,
-        };
         let caller = pb::Caller {
             tenant_id: caller.tenant().to_string(),
             subject: caller.subject().to_owned(),
-            role: role.into(),
-            proof: proof.into(),
+            role: convert::audit::role(caller.role()).into(),
+            proof: convert::audit::proof(caller.proof()).into(),
         };
         Ok(Response::new(pb::GetCallerResponse { caller: Some(caller) }))
     }
@@ -63,5 +57,32 @@ impl TenantService for Tenant {
             size_bytes: saturating_i64(size),
         };
         Ok(Response::new(pb::WriteSnapshotResponse { files: written.into_iter().map(file).collect() }))
+    }
+    async fn list_audit_events(
+        &self,
+        request: Request<pb::ListAuditEventsRequest>,
+    ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let filter = convert::audit::filter(&request)?;
+        let shape = QueryShape::new(caller.tenant().as_str(), "audit_events", &[&format!("{filter:?}")]);
+        let (default, max) = AUDIT_PAGE;
+        let page = convert::page_request(request.page_size, &request.page_token, &shape, default, max)?;
+        let (store, filter) = (&self.store.scope(caller.scope()), &filter);
+        let read = |page| async move { store.audit_events(&page, filter).await };
+        let rows = Rows {
+            place: |event: &AuditEvent| event.seq,
+            convert: |event| Ok(convert::audit::out(event)),
+            size: sized,
+        };
+        let page = self.answers.page(caller.tenant(), page, read, rows).await?;
+        Ok(made(
+            pb::ListAuditEventsResponse {
+                events: page.rows,
+                next_page_token: page.next.map(|cursor| shape.token(&cursor)).unwrap_or_default(),
+            },
+            page.size,
+            page.place,
+        ))
     }
 }

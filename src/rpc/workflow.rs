@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::answers::{Answers, made};
 use super::pages::Rows;
 use super::watch::{self, Limits};
-use super::{caller, convert, recipients, sized};
+use super::{actor, caller, convert, recipients, sized};
 use crate::domain::agent_config::{AgentSettings, MAX_GOAL_DETAIL};
 use crate::domain::campaign::{Action, Campaign, Settings};
 use crate::domain::email::Email;
@@ -22,8 +22,8 @@ use crate::engine::Engine;
 use crate::pb;
 use crate::pb::workflow_service_server::WorkflowService;
 use crate::status::{self, not_found};
-use crate::store::{CancelAll, Noun, ReviewEmails, Scoped, StartCampaign, Store, Transition};
-use crate::tenant::{Caller, TenantId};
+use crate::store::{Actor, CancelAll, Noun, ReviewEmails, Scoped, StartCampaign, Store, Transition};
+use crate::tenant::TenantId;
 use crate::turns::Turns;
 
 const CAMPAIGNS_PAGE: (u32, u32) = (20, 100);
@@ -76,16 +76,16 @@ impl Workflow {
 
     async fn transition(
         &self,
-        caller: &Caller,
+        actor: &Actor,
         campaign_id: &str,
         action: Action,
         template: Option<TemplateId>,
     ) -> Result<pb::Campaign, Status> {
         let campaign = convert::campaign_ref(campaign_id)?;
         let transition = Transition { campaign, action, template, max_live: self.starts.live };
-        let campaign = self.store.scope(caller.scope()).write(transition).await?;
-        self.engine.changed(caller.tenant(), &campaign);
-        Ok(self.out(caller.tenant(), campaign))
+        let campaign = self.store.by(actor).write(transition).await?;
+        self.engine.changed(actor.caller.tenant(), &campaign);
+        Ok(self.out(actor.caller.tenant(), campaign))
     }
 }
 
@@ -95,11 +95,11 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::StartWorkflowRequest>,
     ) -> Result<Response<pb::StartWorkflowResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.request_id);
         let request_id = convert::request_id("StartWorkflow", &name, &request)?;
-        let store = self.store.scope(caller.scope());
+        let store = self.store.by(&actor);
         let config = store.agent_config().await?.settings;
         let has_sender = !config.sender.email.is_empty();
         let settings = settings(&store, config, &request).await?;
@@ -114,7 +114,7 @@ impl WorkflowService for Workflow {
         if !has_sender {
             notes.push(NO_SENDER.to_owned());
         }
-        let campaign = Some(self.out(caller.tenant(), campaign));
+        let campaign = Some(self.out(actor.caller.tenant(), campaign));
         Ok(Response::new(pb::StartWorkflowResponse { campaign, notes }))
     }
 
@@ -185,8 +185,8 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::PauseWorkflowRequest>,
     ) -> Result<Response<pb::PauseWorkflowResponse>, Status> {
-        let caller = caller(&request)?;
-        let campaign = self.transition(&caller, &request.get_ref().campaign_id, Action::Pause, None).await?;
+        let actor = actor(&request)?;
+        let campaign = self.transition(&actor, &request.get_ref().campaign_id, Action::Pause, None).await?;
         Ok(Response::new(pb::PauseWorkflowResponse { campaign: Some(campaign) }))
     }
 
@@ -194,8 +194,8 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::ResumeWorkflowRequest>,
     ) -> Result<Response<pb::ResumeWorkflowResponse>, Status> {
-        let caller = caller(&request)?;
-        let campaign = self.transition(&caller, &request.get_ref().campaign_id, Action::Resume, None).await?;
+        let actor = actor(&request)?;
+        let campaign = self.transition(&actor, &request.get_ref().campaign_id, Action::Resume, None).await?;
         Ok(Response::new(pb::ResumeWorkflowResponse { campaign: Some(campaign) }))
     }
 
@@ -203,8 +203,8 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::CancelWorkflowRequest>,
     ) -> Result<Response<pb::CancelWorkflowResponse>, Status> {
-        let caller = caller(&request)?;
-        let campaign = self.transition(&caller, &request.get_ref().campaign_id, Action::Cancel, None).await?;
+        let actor = actor(&request)?;
+        let campaign = self.transition(&actor, &request.get_ref().campaign_id, Action::Cancel, None).await?;
         Ok(Response::new(pb::CancelWorkflowResponse { campaign: Some(campaign) }))
     }
 
@@ -212,12 +212,12 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::ResetWorkflowRequest>,
     ) -> Result<Response<pb::ResetWorkflowResponse>, Status> {
-        let caller = caller(&request)?;
-        let cancelled = self.store.scope(caller.scope()).write(CancelAll).await?;
+        let actor = actor(&request)?;
+        let cancelled = self.store.by(&actor).write(CancelAll).await?;
         let mut campaigns = Vec::with_capacity(cancelled.len());
         for campaign in cancelled {
-            self.engine.changed(caller.tenant(), &campaign);
-            campaigns.push(self.out(caller.tenant(), campaign));
+            self.engine.changed(actor.caller.tenant(), &campaign);
+            campaigns.push(self.out(actor.caller.tenant(), campaign));
         }
         Ok(Response::new(pb::ResetWorkflowResponse {
             cancelled_campaign: campaigns.first().cloned(),
@@ -273,11 +273,11 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::SelectTemplateRequest>,
     ) -> Result<Response<pb::SelectTemplateResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let request = request.into_inner();
         let template = known_template(&request.template_id)?;
         let action = Action::SelectTemplate;
-        let campaign = self.transition(&caller, &request.campaign_id, action, Some(template)).await?;
+        let campaign = self.transition(&actor, &request.campaign_id, action, Some(template)).await?;
         Ok(Response::new(pb::SelectTemplateResponse { campaign: Some(campaign) }))
     }
 
@@ -316,7 +316,7 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::ReviewEmailsRequest>,
     ) -> Result<Response<pb::ReviewEmailsResponse>, Status> {
-        let caller = caller(&request)?;
+        let actor = actor(&request)?;
         let request = request.into_inner();
         let campaign = convert::campaign_ref(&request.campaign_id)?;
         let others = convert::email::decision("others", request.others)?;
@@ -324,10 +324,10 @@ impl WorkflowService for Workflow {
         if reviews.is_empty() && others.is_none() {
             return Err(Error::field("reviews", "must hold a decision, unless others does").into());
         }
-        let reviewed = self.store.scope(caller.scope()).write(ReviewEmails { campaign, reviews, others }).await?;
+        let reviewed = self.store.by(&actor).write(ReviewEmails { campaign, reviews, others }).await?;
         self.engine.wake();
         Ok(Response::new(pb::ReviewEmailsResponse {
-            campaign: Some(self.out(caller.tenant(), reviewed.campaign)),
+            campaign: Some(self.out(actor.caller.tenant(), reviewed.campaign)),
             approved_count: saturating_i32(reviewed.approved),
             rejected_count: saturating_i32(reviewed.rejected),
             reconsidered_count: saturating_i32(reviewed.reconsidered),

@@ -4,7 +4,7 @@ use super::door::Scoped;
 use super::error::{Inconsistency, Result, StoreError};
 use super::sql::{Json, json, row, tenant_sql};
 use super::tx::ScopedTx;
-use super::write::Write;
+use super::write::{CallWrite, Touched, Write};
 use crate::config::Secret;
 use crate::domain::agent_config::{AgentConfig, AgentSettings};
 use crate::domain::clock::Timestamp;
@@ -78,6 +78,12 @@ impl Write for UpdateAgentConfig {
         let put = tx.query(PUT).bind(json(&config.settings)).bind(password).bind(config.revision);
         put.bind(now).execute_exactly(1)?;
         Ok(config)
+    }
+}
+
+impl CallWrite for UpdateAgentConfig {
+    fn touched(&self, _: &AgentConfig) -> Touched {
+        Touched::count(1).with_fields(self.mask.fields().iter().copied())
     }
 }
 

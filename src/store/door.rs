@@ -11,7 +11,7 @@ use super::queue::Queue;
 use super::sql::{Executor, Record, Statement, TenantSql, Value};
 use super::sqlite::Readers;
 use super::tail::Tails;
-use super::write::{SystemWrite, Write};
+use super::write::{OwnWrite, SystemWrite, Write};
 use crate::domain::id::Ids;
 use crate::tenant::{Scope, TenantId};
 
@@ -105,8 +105,12 @@ impl<'a> Scoped<'a> {
         self.scope.tenant()
     }
 
-    /// Waits until the write is on the disk.
-    pub async fn write<W: Write>(&self, write: W) -> Result<W::Out> {
+    /// Waits until a write of Herald's own is on the disk; those of callers go through [`Store::by`].
+    pub async fn write<W: OwnWrite>(&self, write: W) -> Result<W::Out> {
+        self.commit(write).await
+    }
+
+    pub(super) async fn commit<W: Write>(&self, write: W) -> Result<W::Out> {
         let out = self.store.queue.write(self.tenant(), write).await?;
         if W::CHANGES_CAMPAIGN {
             self.store.changes.note(self.scope);

@@ -5,6 +5,7 @@
 //! middle of being sent, awaits approval again. All that awaits approval gets a note, with which no setting approves it: it may
 //! have been approved and sent since, too.
 
+use super::audit;
 use super::campaigns::{CampaignRef, get, set_state};
 use super::door::Store;
 use super::error::Result;
@@ -12,7 +13,7 @@ use super::events::record;
 use super::sql::tenant_sql;
 use super::tenants;
 use super::tx::{ScopedTx, SystemTx};
-use super::write::{SystemWrite, Write};
+use super::write::{SystemWrite, Touched, Write};
 use crate::domain::campaign::Action;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::EmailStatus;
@@ -31,6 +32,9 @@ tenant_sql! {
          FROM campaigns
          WHERE tenant_id = $1 AND state IN ('RUNNING', 'WAITING_ANALYSIS', 'WAITING_TEMPLATE', 'WAITING_APPROVAL')";
 }
+
+/// The command that puts a backup back, as the audit log has it.
+const RESTORE: &str = "herald restore";
 
 /// Every tenant.
 struct AllTenants;
@@ -51,12 +55,16 @@ impl Store {
     /// Holds back, for all tenants, what could go out of a database that was put back; `since` is the backup's time.
     pub async fn hold_back(&self, since: Timestamp) -> Result<HeldBack> {
         let mut held = HeldBack::default();
-        for tenant in self.write_system(AllTenants).await? {
+        for tenant in self.all_tenants().await? {
             let of_tenant = self.queue.write(&tenant, HoldBack { since }).await?;
             held.campaigns += of_tenant.campaigns;
             held.emails += of_tenant.emails;
         }
         Ok(held)
+    }
+
+    pub(super) async fn all_tenants(&self) -> Result<Vec<TenantId>> {
+        self.write_system(AllTenants).await
     }
 }
 
@@ -76,6 +84,7 @@ impl Write for HoldBack {
         let now = tx.now();
         let rows: Vec<(CampaignId, EmailId, ProspectId)> = tx.query(HOLD_BACK).bind(note).bind(now.0).all()?;
         let emails = rows.len();
+        let mut held: Vec<_> = rows.iter().map(|(_, id, _)| id.to_string()).collect();
         for (campaign, email_id, prospect_id) in rows {
             let status = EmailStatus::AwaitingApproval;
             record(tx, &campaign, vec![EventKind::EmailChanged { email_id, prospect_id, status }])?;
@@ -89,6 +98,9 @@ impl Write for HoldBack {
             let event = set_state(tx, &campaign, to, &reason)?;
             record(tx, id, vec![event])?;
         }
+        // Whatever is held back: all that the tenant has is what it was.
+        held.splice(..0, live.iter().map(|(id,)| id.to_string()));
+        audit::add_operators(tx, RESTORE, &Touched::ids(held))?;
         Ok(HeldBack { campaigns: live.len(), emails })
     }
 }

@@ -7,6 +7,7 @@
 //! Deliberately absent: a generic layer over databases, and any way to run a text that is not a registered constant.
 
 mod agent_configs;
+mod audit;
 mod campaigns;
 mod changes;
 mod door;
@@ -37,6 +38,7 @@ mod tx;
 mod write;
 
 pub use agent_configs::UpdateAgentConfig;
+pub use audit::{Acting, Actor, AuditEvent, AuditFilter, MAX_SUBJECT};
 pub use campaigns::{CampaignRef, CancelAll, ReviewEmails, Reviewed, StartCampaign, Transition};
 pub use door::{Scoped, Store};
 pub use error::{Inconsistency, Noun, StoreError};
@@ -52,16 +54,18 @@ pub use prospects::{CreateProspects, Created, DeleteProspect, UndeleteProspect, 
 pub use replies::RecordReply;
 pub use request_id::RequestId;
 pub use reset::{Removed, Reset, ResetScope};
+pub use retention::AuditRetention;
 pub use sql::Tables;
 pub use sqlite::{OpenError, Seen, check_copy, check_database, copy_database, rewrap_data_keys, sqlite_texts};
 pub use suppressions::{AddSuppressions, RemoveSuppression};
 pub use tx::ScopedTx;
-pub use write::Write;
+pub use write::{CallWrite, OwnWrite, Touched, Write};
 
 /// Every tenant text there is.
 pub fn tenant_texts() -> Vec<sql::TenantSql> {
     [
         agent_configs::REGISTERED,
+        audit::REGISTERED,
         campaigns::REGISTERED,
         campaigns::review::REGISTERED,
         campaigns::transitions::REGISTERED,
@@ -78,6 +82,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         replies::REGISTERED,
         request_id::REGISTERED,
         reset::REGISTERED,
+        retention::REGISTERED,
         strategies::REGISTERED,
         suppressions::REGISTERED,
     ]

@@ -11,7 +11,7 @@ use super::request_id::{RequestId, once};
 use super::sql::{json, row, tenant_sql};
 use super::suppressions;
 use super::tx::ScopedTx;
-use super::write::Write;
+use super::write::{CallWrite, Touched, Write};
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::{Email, EmailStatus};
@@ -92,6 +92,16 @@ impl Write for RecordReply {
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Email, Prospect)> {
         let id = once(tx, self.request_id.as_ref(), |tx| self.record(tx))?;
         self.as_it_is(tx, &id)
+    }
+}
+
+impl CallWrite for RecordReply {
+    fn touched(&self, (reply, prospect): &Self::Out) -> Touched {
+        Touched::ids([reply.id.as_str(), prospect.id.as_str()])
+    }
+
+    fn request_id(&self) -> Option<&RequestId> {
+        self.request_id.as_ref()
     }
 }
 

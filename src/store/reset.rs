@@ -8,7 +8,7 @@ use super::campaigns::refuse_if_live;
 use super::error::Result;
 use super::sql::{TenantSql, tenant_sql};
 use super::tx::ScopedTx;
-use super::write::Write;
+use super::write::{CallWrite, Touched, Write};
 
 /// The campaigns of the tenant that have sent nothing that is on record.
 macro_rules! sent_nothing {
@@ -153,6 +153,20 @@ impl Write for Reset {
         }
         removed.more = left.0 == 0;
         Ok(removed)
+    }
+}
+
+/// Each slice is a write of one call.
+impl CallWrite for Reset {
+    fn touched(&self, removed: &Removed) -> Touched {
+        let Removed { prospects, emails, campaigns, strategies, .. } = *removed;
+        let count = u64::from(removed.configuration) + prospects + emails + campaigns + strategies;
+        let parts: &[_] = match self.scope {
+            ResetScope::Configuration => &["config"],
+            ResetScope::Prospects => &["prospects"],
+            ResetScope::Everything => &["config", "prospects", "campaigns", "marketing_strategies"],
+        };
+        Touched { unfinished: removed.more, ..Touched::count(count).with_fields(parts.iter().copied()) }
     }
 }
 

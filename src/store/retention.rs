@@ -1,13 +1,25 @@
-//! What is kept for a while, and forgotten afterwards, across tenants: request ids, deleted prospects.
+//! What is kept for a while, and forgotten afterwards: request ids, deleted prospects, who did what.
 
 use super::campaigns::live_states;
 use super::door::Store;
 use super::error::Result;
 use super::request_id;
-use super::sql::{Statement, SystemSql, system_sql};
-use super::tx::SystemTx;
-use super::write::SystemWrite;
+use super::sql::{Statement, SystemSql, system_sql, tenant_sql};
+use super::tx::{ScopedTx, SystemTx};
+use super::write::{SystemWrite, Write};
 use crate::domain::clock::Timestamp;
+
+tenant_sql! {
+    /// Of the oldest $4 rows those up to the last that is older than $2, and those that are more than $3 in all: the numbers of a
+    /// tenant's rows have no gaps.
+    PURGE_AUDIT =
+        "DELETE FROM audit_events
+         WHERE tenant_id = $1 AND seq <= (
+             SELECT MAX(slice.seq)
+             FROM (SELECT seq, time FROM audit_events WHERE tenant_id = $1 ORDER BY seq LIMIT CAST($4 AS bigint)) slice
+             WHERE slice.time < $2
+                OR slice.seq <= (SELECT MAX(seq) FROM audit_events WHERE tenant_id = $1) - CAST($3 AS bigint))";
+}
 
 system_sql! {
     PURGE_REQUEST_IDS = "DELETE FROM idempotency_keys WHERE create_time < $1";
@@ -40,6 +52,23 @@ pub(super) struct PurgeProspects {
     pub now: Timestamp,
 }
 
+/// How long a tenant's audit log keeps who did what, and how much of it.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditRetention {
+    pub days: u64,
+    pub rows: u64,
+}
+
+/// Removes the oldest of a tenant's audit log, some rows; how many.
+struct PurgeAudit {
+    before: Timestamp,
+    rows: u64,
+}
+
+/// The rows of an audit log that one write removes at most.
+const MAX_AUDIT: u32 = 1_000;
+const DAY: i64 = 24 * 60 * 60;
+
 /// The prospects that one write purges at most.
 const MAX_PURGED: u32 = 100;
 
@@ -55,6 +84,38 @@ impl Store {
     /// Purges deleted prospects whose time has come, some at a time; how many.
     pub async fn purge_prospects(&self) -> Result<usize> {
         self.write_system(PurgeProspects { now: self.ids().now() }).await
+    }
+
+    /// Removes of each tenant's audit log what is older than that, and what is more, some at a time.
+    pub async fn purge_audit(&self, kept: AuditRetention) -> Result<()> {
+        let days = i64::try_from(kept.days).unwrap_or(i64::MAX);
+        let before = self.ids().now().plus_seconds(days.saturating_mul(-DAY));
+        for tenant in self.all_tenants().await? {
+            let mut count = 0;
+            loop {
+                let removed = self.queue.write(&tenant, PurgeAudit { before, rows: kept.rows }).await?;
+                count += removed;
+                if removed < u64::from(MAX_AUDIT) {
+                    break;
+                }
+            }
+            if count > 0 {
+                tracing::info!(%tenant, count, "audit.purged");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for PurgeAudit {
+    type Out = u64;
+
+    fn weight(&self) -> usize {
+        MAX_AUDIT as usize
+    }
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<u64> {
+        tx.query(PURGE_AUDIT).bind(self.before).bind(self.rows).bind(MAX_AUDIT).execute()
     }
 }
 

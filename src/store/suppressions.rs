@@ -6,7 +6,7 @@ use super::paging::highest_first;
 use super::request_id::{RequestId, once};
 use super::sql::{Cells, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
-use super::write::Write;
+use super::write::{CallWrite, Touched, Write};
 use crate::domain::address;
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 use crate::domain::suppression::{Suppression, SuppressionReason};
@@ -91,6 +91,16 @@ impl Write for AddSuppressions {
     }
 }
 
+impl CallWrite for AddSuppressions {
+    fn touched(&self, added: &u64) -> Touched {
+        Touched::count(*added)
+    }
+
+    fn request_id(&self) -> Option<&RequestId> {
+        self.request_id.as_ref()
+    }
+}
+
 // === impl RemoveSuppression ===
 
 impl Write for RemoveSuppression {
@@ -102,6 +112,12 @@ impl Write for RemoveSuppression {
             return Err(StoreError::NotFound(Noun::Suppression));
         }
         Ok(())
+    }
+}
+
+impl CallWrite for RemoveSuppression {
+    fn touched(&self, (): &()) -> Touched {
+        Touched::count(1)
     }
 }
 

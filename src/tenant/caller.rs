@@ -14,13 +14,16 @@ named_enum! {
     }
 }
 
-/// How the caller proved who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Proof {
-    Token,
-    TrustedHeader,
-    DevHeader,
-    DevAnonymous,
+named_enum! {
+    /// How somebody proved who he is.
+    pub enum Proof {
+        Token = "token",
+        TrustedHeader = "trusted_header",
+        DevHeader = "dev_header",
+        DevAnonymous = "dev_anonymous",
+        /// Who can run an offline command has the data folder, and is no caller.
+        Operator = "operator",
+    }
 }
 
 /// A verified caller. Made only by `auth`, from verified credentials.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -17,11 +17,12 @@ use tonic::service::Routes;
 use super::answer;
 use super::limits::{Held, Holder, Kind, Limits};
 use crate::auth::Method;
-use crate::call::{Answer, Peer, Request, Response, Weighed, served, served_whole};
+use crate::call::{Answer, Call, Peer, Request, Response, Weighed, served, served_whole};
 use crate::config::{Fairness, Server};
 use crate::heavy::heavy;
 use crate::read_cache::ReadCache;
 use crate::status;
+use crate::telemetry::CallId;
 use crate::tenant::Caller;
 use crate::wire::{HEADER, Shapes, read_frame};
 
@@ -83,24 +84,24 @@ impl Gate {
     pub(super) async fn call(&self, method: &Method, request: Request, until: Instant) -> Response {
         let Some(backend) = self.0.backend.get() else { return status::starting().into_http() };
         let (mut parts, body) = request.into_parts();
-        let (Some(caller), Some(peer)) = (parts.extensions.remove(), parts.extensions.remove()) else {
+        let (caller, id) = (parts.extensions.remove::<Caller>(), parts.extensions.remove::<CallId>());
+        let (Some(caller), Some(id), Some(peer)) = (caller, id, parts.extensions.remove::<Peer>()) else {
             return status::credentials_missing().into_http();
         };
-        let (caller, peer): (Caller, Peer) = (caller, peer);
+        let call = Call { caller, id, uri: parts.uri };
         let kind = if method.streams { Kind::Stream } else { Kind::Call };
-        match self.0.limits.hold(Holder::Tenant(caller.tenant().clone()), kind, peer.untaken) {
+        match self.0.limits.hold(Holder::Tenant(call.caller.tenant().clone()), kind, peer.untaken) {
             Ok(held) => {
-                let uri = parts.uri;
                 // The headers were for us: what a stranger puts there is not kept as long as the call takes.
                 drop(parts.headers);
-                match self.answer(backend, method, caller, uri, body, until, held).await {
+                match self.answer(backend, method, call, body, until, held).await {
                     Ok(response) => response,
                     Err(status) => status.into_http(),
                 }
             }
             Err(status) => {
                 // What came with it must not wait as well.
-                drop((parts, body));
+                drop((parts.headers, body));
                 self.refuse(status).await
             }
         }
@@ -112,13 +113,11 @@ impl Gate {
         status.into_http()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one call, which only `call` takes apart")]
     async fn answer(
         &self,
         backend: &Backend,
         method: &Method,
-        caller: Caller,
-        uri: Uri,
+        call: Call,
         mut body: Body,
         until: Instant,
         mut held: Held,
@@ -131,11 +130,11 @@ impl Gate {
             return Err(status::too_many_bytes());
         }
         if method.streams {
-            let response = served(&backend.services, bare(uri, caller, frame)).await;
+            let response = served(&backend.services, bare(call, frame)).await;
             let until = Instant::now() + self.0.max_stream + LAST_WORDS;
             return Ok(response.map(|body| answer::timed(body, until, held)));
         }
-        let answered = backend.call(method, uri, caller, frame).await;
+        let answered = backend.call(method, call, frame).await;
         held.request_done();
         match answered {
             Ok(frame) if !held.answer(frame.len(), !method.only_reads()) => Err(status::too_many_bytes()),
@@ -197,11 +196,11 @@ impl Gate {
 // === impl Backend ===
 
 impl Backend {
-    async fn call(&self, method: &Method, uri: Uri, caller: Caller, frame: Bytes) -> Answer {
-        let (tenant, size) = (caller.tenant().clone(), frame.len());
+    async fn call(&self, method: &Method, call: Call, frame: Bytes) -> Answer {
+        let (tenant, size) = (call.caller.tenant().clone(), frame.len());
         let message = frame.clone();
         // An answer that is kept needs no request.
-        let serve = || Weighed { future: served_whole(&self.services, bare(uri, caller, message)), size };
+        let serve = || Weighed { future: served_whole(&self.services, bare(call, message)), size };
         match &self.reads {
             Some(reads) => reads.call(&method.path, &tenant, frame, serve).await,
             None => serve().await,
@@ -209,15 +208,15 @@ impl Backend {
     }
 }
 
-/// The request as its service sees it: the message and the caller, and of its headers what gRPC needs.
-fn bare(uri: Uri, caller: Caller, frame: Bytes) -> Request {
+/// The request as its service sees it: the message, who calls, and of its headers what gRPC needs.
+fn bare(call: Call, frame: Bytes) -> Request {
     let mut request = Request::new(Body::new(Full::new(frame)));
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = call.uri.clone();
     *request.headers_mut() = HeaderMap::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
         (TE, HeaderValue::from_static("trailers")),
     ]);
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(call);
     request
 }

@@ -1036,4 +1036,6 @@ const WRONG: &[(&str, &str)] = &[
     ("files.url", "nowhere"),
     ("files.endpoint", "nowhere"),
     ("retention.deleted_prospects_days", "99999999"),
+    ("retention.audit_days", "0"),
+    ("retention.audit_rows", "0"),
 ];

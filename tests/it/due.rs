@@ -11,7 +11,7 @@ use herald::connect::{ConnectError, Connectors, Delivery, Mail, WebFetch};
 use herald::domain::email::Email;
 use herald::pb;
 use herald::pb::CampaignState;
-use herald::store::{CancelAll, Claim, Release, tenant_texts};
+use herald::store::{Claim, Release, tenant_texts};
 use herald::tenant::Scope;
 use sqlx::{Connection as _, Row as _};
 
@@ -182,8 +182,9 @@ async fn claims_take_tenants_in_turn_and_no_more_than_there_is_room_for() {
     assert!(claim(1_000).await.is_empty());
     // What has ended is due no more.
     clock.set_after_start(Duration::from_secs(10_000));
-    store.scope(&again[0].scope).write(CancelAll).await.expect("cancelled");
     let tenant = again[0].scope.tenant().to_string();
+    let mut api = app.user(&tenant).await;
+    api.workflow.reset_workflow(pb::ResetWorkflowRequest {}).await.expect("cancelled");
     assert!(by_tenant(&claim(1_000).await).iter().all(|(user, _)| *user != tenant));
 }
 

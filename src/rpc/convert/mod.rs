@@ -1,5 +1,6 @@
 //! Between protobuf messages and domain types. What comes in is checked here, once; inside there are no raw strings.
 
+pub(super) mod audit;
 pub(super) mod campaign;
 pub(super) mod config;
 pub(super) mod email;

@@ -9,7 +9,7 @@ use crate::store::error::{Noun, Result, StoreError};
 use crate::store::events::record;
 use crate::store::sql::tenant_sql;
 use crate::store::tx::ScopedTx;
-use crate::store::write::Write;
+use crate::store::write::{CallWrite, Touched, Write};
 
 tenant_sql! {
     DECIDE =
@@ -56,6 +56,8 @@ pub struct Reviewed {
     pub approved: u32,
     pub rejected: u32,
     pub reconsidered: u32,
+    /// The e-mails that it was about.
+    pub emails: Vec<EmailId>,
 }
 
 // === impl ReviewEmails ===
@@ -89,6 +91,11 @@ impl Write for ReviewEmails {
             let rows: Vec<(EmailId, ProspectId)> = query.bind(now).all()?;
             events.extend(rows.into_iter().map(|(email, prospect)| decided(email, prospect, self.others)));
         }
+        let emails = events.iter().filter_map(|event| match event {
+            EventKind::EmailChanged { email_id, .. } => Some(email_id.clone()),
+            _ => None,
+        });
+        let emails = emails.collect();
         let count = |status| {
             let same = |e: &&EventKind| matches!(e, EventKind::EmailChanged { status: s, .. } if *s == status);
             u32::try_from(events.iter().filter(same).count()).unwrap_or(u32::MAX)
@@ -108,7 +115,18 @@ impl Write for ReviewEmails {
         }
         record(tx, &campaign.id, events)?;
         let campaign = get(tx, &CampaignRef::Id(campaign.id))?;
-        Ok(Reviewed { campaign, approved, rejected, reconsidered })
+        Ok(Reviewed { campaign, approved, rejected, reconsidered, emails })
+    }
+}
+
+impl CallWrite for ReviewEmails {
+    fn touched(&self, reviewed: &Reviewed) -> Touched {
+        let edits = |of: fn(&Review) -> bool| self.reviews.iter().any(of);
+        let subject = edits(|review| review.subject.is_some()).then_some("subject");
+        let body = edits(|review| review.body.is_some()).then_some("body");
+        let ids = reviewed.emails.iter().map(EmailId::as_str);
+        Touched::ids([reviewed.campaign.id.as_str()].into_iter().chain(ids))
+            .with_fields(subject.into_iter().chain(body))
     }
 }
 

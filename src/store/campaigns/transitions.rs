@@ -12,7 +12,7 @@ use crate::store::events::record;
 use crate::store::request_id::{RequestId, once};
 use crate::store::sql::{json, tenant_sql};
 use crate::store::tx::ScopedTx;
-use crate::store::write::Write;
+use crate::store::write::{CallWrite, Touched, Write};
 
 tenant_sql! {
     /// When the campaign was started that is so many behind the newest.
@@ -82,6 +82,16 @@ impl Write for StartCampaign {
     }
 }
 
+impl CallWrite for StartCampaign {
+    fn touched(&self, campaign: &Campaign) -> Touched {
+        Touched::ids([&campaign.id])
+    }
+
+    fn request_id(&self) -> Option<&RequestId> {
+        self.request_id.as_ref()
+    }
+}
+
 impl StartCampaign {
     fn start(&self, tx: &mut ScopedTx<'_>) -> Result<CampaignId> {
         refuse_too_many_live(tx, self.max_live)?;
@@ -132,6 +142,12 @@ impl Write for CancelAll {
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Vec<Campaign>> {
         let live = live(tx)?;
         live.into_iter().map(|id| get(tx, &CampaignRef::Id(id)).and_then(|campaign| cancel(tx, &campaign))).collect()
+    }
+}
+
+impl CallWrite for CancelAll {
+    fn touched(&self, cancelled: &Vec<Campaign>) -> Touched {
+        Touched::ids(cancelled.iter().map(|campaign| &campaign.id))
     }
 }
 
@@ -187,5 +203,11 @@ impl Write for Transition {
         }
         record(tx, &campaign.id, events)?;
         get(tx, &CampaignRef::Id(campaign.id))
+    }
+}
+
+impl CallWrite for Transition {
+    fn touched(&self, campaign: &Campaign) -> Touched {
+        Touched::ids([&campaign.id]).with_fields(self.template.is_some().then_some("template_id"))
     }
 }

@@ -12,3 +12,11 @@ pub(super) mod sending;
 pub use advance::{Advance, Next, Work, WrittenEmail};
 pub use lease::{MAX_DEATHS, ReadsAlone, Release};
 pub use sending::{Outcome, SendAttempt, SendBegin, SendDone};
+
+use super::write::OwnWrite;
+
+impl OwnWrite for Advance {}
+impl OwnWrite for ReadsAlone {}
+impl OwnWrite for SendBegin {}
+impl OwnWrite for SendDone {}
+impl OwnWrite for lease::Release {}

@@ -19,7 +19,7 @@ use crate::store::request_id::{RequestId, once};
 use crate::store::sql::{json, tenant_sql};
 use crate::store::suppressions;
 use crate::store::tx::ScopedTx;
-use crate::store::write::Write;
+use crate::store::write::{CallWrite, Touched, Write};
 use crate::tenant::TenantId;
 
 /// Changes the row that has this id and this revision to what a JSON array of one row, as `values` gives it, says. The
@@ -167,6 +167,16 @@ impl CreateProspects {
     }
 }
 
+impl CallWrite for CreateProspects {
+    fn touched(&self, created: &Vec<Created>) -> Touched {
+        Touched::ids(created.iter().filter(|created| !created.duplicate).map(|created| &created.id))
+    }
+
+    fn request_id(&self) -> Option<&RequestId> {
+        self.request_id.as_ref()
+    }
+}
+
 impl Write for UpdateProspect {
     type Out = Prospect;
 
@@ -181,6 +191,12 @@ impl Write for UpdateProspect {
         self.allows(tx.tenant(), &prospect)?;
         let changed = self.change(tx, prospect)?;
         changed.ok_or_else(|| Inconsistency::Changed { table: "prospects", id: self.id.to_string() }.into())
+    }
+}
+
+impl CallWrite for UpdateProspect {
+    fn touched(&self, _: &Prospect) -> Touched {
+        Touched::ids([&self.id]).with_fields(self.mask.fields().iter().copied())
     }
 }
 
@@ -251,6 +267,12 @@ impl Write for DeleteProspect {
     }
 }
 
+impl CallWrite for DeleteProspect {
+    fn touched(&self, _: &Prospect) -> Touched {
+        Touched::ids([&self.id])
+    }
+}
+
 impl Write for UndeleteProspect {
     type Out = Prospect;
 
@@ -261,6 +283,12 @@ impl Write for UndeleteProspect {
         }
         refuse_if_taken(tx, &prospect)?;
         set_deleted(tx, prospect, None)
+    }
+}
+
+impl CallWrite for UndeleteProspect {
+    fn touched(&self, _: &Prospect) -> Touched {
+        Touched::ids([&self.id])
     }
 }
 

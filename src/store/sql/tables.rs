@@ -1,7 +1,7 @@
 //! The tables that belong to tenants, and sets of them.
 
 /// The tables that belong to tenants.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "agent_configs",
     "prospects",
     "campaigns",
@@ -14,6 +14,7 @@ const NAMES: [&str; 12] = [
     "idempotency_keys",
     "marketing_strategies",
     "suppressions",
+    "audit_events",
 ];
 
 /// Tables whose rows triggers count, and where they do.

@@ -12,6 +12,7 @@ use crate::domain::id::{CampaignId, EmailId, ProspectId, StrategyId, TemplateId}
 use crate::domain::prospect::ProspectStatus;
 use crate::domain::reply::Intent;
 use crate::domain::suppression::SuppressionReason;
+use crate::tenant::Proof;
 
 /// What is bound to a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +204,7 @@ macro_rules! named {
     )*};
 }
 
-named! { EmailStatus Goal Intent ProspectStatus StepId StepStatus SuppressionReason }
+named! { EmailStatus Goal Intent Proof ProspectStatus StepId StepStatus SuppressionReason }
 
 macro_rules! ids {
     ($($id:ident)*) => {$(

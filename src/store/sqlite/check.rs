@@ -31,8 +31,9 @@ sqlite_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "agent_configs",
+    "audit_events",
     "campaign_events",
     "campaign_prospects",
     "campaign_steps",

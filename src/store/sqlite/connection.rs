@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::domain::clock::Random;
 use crate::store::error::Result;
-use crate::store::master_key::MasterKey;
 use crate::store::sql::{SqliteSql, sqlite_sql};
-use crate::store::tenants;
 
 /// The texts that a connection keeps ready: more than there are.
 pub(super) const STATEMENTS: usize = 256;
@@ -111,21 +108,18 @@ pub(in crate::store) fn close(connection: Connection) {
     }
 }
 
-/// Wraps every tenant's data key anew, in one transaction: under `new` instead of under `old`. How many that were; None,
-/// and nothing is done, if they are under `new` already.
-pub(in crate::store) fn rewrap(
+/// Does the work in one transaction, which is taken back if it gives nothing.
+pub(in crate::store) fn in_transaction<T>(
     connection: &Connection,
-    old: &MasterKey,
-    new: &MasterKey,
-    random: &dyn Random,
-) -> Result<Option<usize>> {
+    work: impl FnOnce() -> Result<Option<T>>,
+) -> Result<Option<T>> {
     begin(connection)?;
-    let rewrapped = tenants::rewrap(connection, old, new, random);
-    match &rewrapped {
+    let done = work();
+    match &done {
         Ok(Some(_)) => commit(connection)?,
         _ => rollback(connection)?,
     }
-    rewrapped
+    done
 }
 
 fn simple(sql: SqliteSql, connection: &Connection) -> Result<()> {

@@ -11,11 +11,11 @@ use tokio::sync::{Mutex, Notify};
 use super::connection;
 use super::readers::Readers;
 use super::writer::Writer;
-use crate::domain::clock::Random;
 use crate::domain::id::Ids;
+use crate::store::audit;
 use crate::store::changes::Changes;
 use crate::store::door::Store;
-use crate::store::error::{Result, StoreError};
+use crate::store::error::StoreError;
 use crate::store::freshness::Freshness;
 use crate::store::master_key::MasterKey;
 use crate::store::queue::Queue;
@@ -85,11 +85,29 @@ async fn migrate(path: &Path) -> Result<(), OpenError> {
     migrated.map_err(|source| OpenError::Migrate { path: path.display().to_string(), source })
 }
 
-/// Wraps the data keys of the database at `path` anew: under `new` instead of under `old`. How many tenants there are; None,
-/// and nothing is done, if they are under `new` already. The caller holds the data folder's lock.
-pub fn rewrap_data_keys(path: &Path, old: &MasterKey, new: &MasterKey, random: &dyn Random) -> Result<Option<usize>> {
-    let connection = connection::connect(path)?;
-    let rewrapped = connection::rewrap(&connection, old, new, random);
+/// The command that wraps the data keys anew, as the audit log has it.
+const ROTATE: &str = "herald rotate-key";
+
+/// Wraps the data keys of the database at `path` anew, whose schema is this version's afterwards: under `new` instead of under
+/// `old`. How many tenants there are; None, and nothing is done, if they are under `new` already. The caller holds the data
+/// folder's lock.
+pub async fn rewrap_data_keys(
+    path: &Path,
+    old: &MasterKey,
+    new: &MasterKey,
+    ids: &Ids,
+) -> Result<Option<usize>, OpenError> {
+    migrate(path).await?;
+    let connection = connection::connect(path).map_err(StoreError::from)?;
+    let rewrapped = connection::in_transaction(&connection, || {
+        let rewrapped = tenants::rewrap(&connection, old, new, ids.random())?;
+        if rewrapped.is_some() {
+            for tenant in tenants::all(&connection)? {
+                audit::add_operators_on(&connection, &tenant, ROTATE, ids.now())?;
+            }
+        }
+        Ok(rewrapped)
+    });
     connection::close(connection);
-    rewrapped
+    Ok(rewrapped?)
 }
