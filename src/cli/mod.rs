@@ -1,11 +1,12 @@
 //! The command line.
 //!
-//! `serve` runs the server; `campaign`, `prospects`, `suppressions`, `cache` and `config` are clients of it, over gRPC like any
+//! `serve` runs the server; `campaign`, `prospects`, `suppressions`, `cache`, `config` and `audit` are clients of it, over gRPC like any
 //! other; the rest is for operators. Answers go to standard output; progress, logs and errors to standard error, all of it by way
 //! of [`crate::terminal`]. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
 mod addresses;
 mod agent_config;
+mod audit;
 mod backup;
 mod cache;
 mod campaign;
@@ -80,6 +81,8 @@ enum Command {
     RotateKey(rotate_key::RotateKeyArgs),
     /// Look at and change the tenant's configuration, on a running server.
     Config(agent_config::ConfigArgs),
+    /// See who changed what, on a running server.
+    Audit(audit::AuditArgs),
     /// Print every setting of the server in force, with where its value came from.
     Settings(settings::SettingsArgs),
     /// Print the completions of a shell, such as `herald completions bash > ~/.local/share/bash-completion/completions/herald`.
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::token(&args),
         Command::Check(args) => check::check(&args),
         Command::Config(args) => agent_config::config(args),
+        Command::Audit(args) => audit::audit(args),
         Command::Settings(args) => settings::settings(&args),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -49,7 +49,7 @@ macro_rules! spelled {
 }
 
 spelled! {
-    CampaignAction CampaignGoal CampaignState EmailStatus Engagement LeftOutReason ProspectStatus StepId StepStatus
+    CampaignAction CampaignGoal CampaignState EmailStatus Engagement LeftOutReason Proof ProspectStatus StepId StepStatus
     SuppressionReason
 }
 
@@ -105,11 +105,12 @@ mod tests {
         holds::<pb::EmailStatus>(&all("EmailStatus"));
         holds::<pb::Engagement>(&all("Engagement"));
         holds::<pb::LeftOutReason>(&all("LeftOutReason"));
+        holds::<pb::Proof>(&all("Proof"));
         holds::<pb::ProspectStatus>(&all("ProspectStatus"));
         holds::<pb::StepId>(&all("StepId"));
         holds::<pb::StepStatus>(&all("StepStatus"));
         holds::<pb::SuppressionReason>(&all("SuppressionReason"));
-        assert_eq!(SPELLED.len(), 10, "each is held");
+        assert_eq!(SPELLED.len(), 11, "each is held");
     }
 
     #[test]

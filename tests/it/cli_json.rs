@@ -78,6 +78,7 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("campaign results", &[], &["campaign", "analysis", "prospects"]),
         ("campaign run", &["--website", &website, "--not-again-days", "0"], &[]),
         ("campaign cancel", &[], &["campaign"]),
+        ("audit list", &[], &["events", "nextPageToken"]),
         ("settings", &["--dev"], &["settings", "memoryBytes"]),
         ("check", &["--dev", "--data-dir", &folder_of_data], &["good", "looks"]),
         ("token", &["--subject", "user_a"], &["token"]),

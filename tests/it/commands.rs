@@ -88,6 +88,8 @@ const COMMANDS: &[&str] = &[
     "suppressions add --file LIST",
     "suppressions remove kim@acme.example",
     "suppressions list --limit 7",
+    "audit list --method UpdateProspect --subject user_a --id pr_1 --since 2026-03-01T00:00:00Z --until 2026-03-02T00:00:00Z \
+     --limit 7",
     "config get",
     "config set sender.email=a@b.example industries=one,two auto_approve=true goal=press smtp.port=25 \
      controls.working_hours.start.hours=9",

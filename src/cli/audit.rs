@@ -1,0 +1,104 @@
+//! `herald audit list`: who did what, on a running server.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use prost_types::Timestamp;
+
+use super::client::{Api, Connection};
+use super::output::{Json, say_json, table};
+use super::refusal::explain;
+use super::words::Word as _;
+use crate::pb;
+use crate::terminal::{say, tell};
+
+#[derive(Args)]
+pub(super) struct AuditArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List who changed what, the newest first. Needs the role admin.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// At most so many; 0 means all.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        #[command(flatten)]
+        form: Json,
+    },
+}
+
+/// Which events.
+#[derive(Args)]
+struct Filter {
+    /// Those of an RPC, such as UpdateProspect, or of an operator's command.
+    #[arg(long, default_value = "")]
+    method: String,
+    /// Those of a user or service.
+    #[arg(long, default_value = "")]
+    subject: String,
+    /// Those that touched a prospect, an e-mail or a campaign.
+    #[arg(long, default_value = "")]
+    id: String,
+    /// Those from a time on, such as 2026-03-01T00:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Those before a time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+}
+
+pub(super) fn audit(args: AuditArgs) -> anyhow::Result<ExitCode> {
+    let Command::List { filter, limit, form } = args.command;
+    args.connection.run(async |mut api| list(&mut api, &filter, limit, form).await)
+}
+
+async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyhow::Result<ExitCode> {
+    let wanted = if limit == 0 { usize::MAX } else { limit };
+    let mut whole = pb::ListAuditEventsResponse::default();
+    loop {
+        let request = pb::ListAuditEventsRequest {
+            page_size: i32::try_from((wanted - whole.events.len()).min(500)).unwrap_or(500),
+            page_token: std::mem::take(&mut whole.next_page_token),
+            method: filter.method.clone(),
+            subject: filter.subject.clone(),
+            touched: filter.id.clone(),
+            since: filter.since,
+            until: filter.until,
+        };
+        let page = api.tenant.list_audit_events(request).await.map_err(|s| explain(&s))?.into_inner();
+        whole.events.extend(page.events);
+        whole.next_page_token = page.next_page_token;
+        if whole.next_page_token.is_empty() || whole.events.len() >= wanted {
+            break;
+        }
+    }
+    if form.json {
+        return say_json(&whole);
+    }
+    let header = ["time", "who", "method", "touched", "ids", "fields"];
+    say!("{}", table(header, &whole.events.iter().map(row).collect::<Vec<_>>()));
+    if !whole.next_page_token.is_empty() {
+        tell!("there are more; --limit 0 shows all");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(event: &pb::AuditEvent) -> [String; 6] {
+    let time = event.time.map(|time| time.to_string()).unwrap_or_default();
+    let who = if event.proof() == pb::Proof::Operator { event.proof().word() } else { event.subject.clone() };
+    let count = event.touched_count;
+    let touched = if event.unfinished { format!("{count}, unfinished") } else { count.to_string() };
+    [time, who, event.method.clone(), touched, event.ids.join(" "), event.fields.join(" ")]
+}
+
+fn time(text: &str) -> anyhow::Result<Timestamp> {
+    text.parse().context("write it such as 2026-03-01T00:00:00Z")
+}
