@@ -15,10 +15,12 @@ tenant_sql! {
     PURGE_AUDIT =
         "DELETE FROM audit_events
          WHERE tenant_id = $1 AND seq <= (
-             SELECT MAX(slice.seq)
+             SELECT slice.seq
              FROM (SELECT seq, time FROM audit_events WHERE tenant_id = $1 ORDER BY seq LIMIT CAST($4 AS bigint)) slice
              WHERE slice.time < $2
-                OR slice.seq <= (SELECT MAX(seq) FROM audit_events WHERE tenant_id = $1) - CAST($3 AS bigint))";
+                OR slice.seq <= (SELECT MAX(seq) FROM audit_events WHERE tenant_id = $1) - CAST($3 AS bigint)
+             ORDER BY slice.seq DESC
+             LIMIT 1)";
 }
 
 system_sql! {

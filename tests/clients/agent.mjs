@@ -95,6 +95,8 @@ assert.ok(Number((await cache("DeleteAllCacheEntries")).deletedCount) >= 4);
 assert.equal((await call("TenantService", "GetCaller")).caller.tenantId, "user_a");
 const snapshot = await call("TenantService", "WriteSnapshot");
 assert.deepEqual(snapshot.files.map((file) => file.name), ["config.json", "campaign-config.json", "prospects.json", "emails.json"]);
+const { events } = await call("TenantService", "ListAuditEvents", { method: "UpdateProspect" });
+assert.deepEqual(events.map((event) => [event.subject, event.ids, event.fields]), [["user_a", [a], ["next_action"]]]);
 const removed = await agent("ResetAgent", { scope: "RESET_SCOPE_EVERYTHING" });
 assert.deepEqual([removed.prospects, removed.configuration, removed.marketingStrategies], [3, true, 1]);
 

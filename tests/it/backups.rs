@@ -80,6 +80,12 @@ async fn what_was_approved_when_the_copy_was_made_is_not_sent_again_by_the_resto
     api.agent.update_agent_config(request).await.expect("configured");
     let paused = newest(&mut api).await;
     assert_eq!(paused.state(), CampaignState::Paused);
+    // Who did it, beside what the copy knows of: the campaign and its e-mails.
+    let command = pb::ListAuditEventsRequest { method: "herald restore".to_owned(), ..Default::default() };
+    let done = api.tenant.list_audit_events(command).await.expect("a list").into_inner().events;
+    let ids: Vec<_> = [&paused.id].into_iter().chain(written.iter().map(|email| &email.id)).collect();
+    assert_eq!((done.len(), done[0].touched_count, done[0].proof()), (1, 5, pb::Proof::Operator));
+    assert_eq!((done[0].ids.iter().collect::<Vec<_>>(), done[0].seq, done[0].subject.as_str()), (ids, 4, ""));
     assert_eq!(paused.emails.expect("counts").awaiting_approval, 4);
     let held = letters(&mut api).await.remove(0);
     assert_eq!((held.id.as_str(), held.status()), (written[0].id.as_str(), EmailStatus::AwaitingApproval));

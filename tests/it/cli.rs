@@ -597,6 +597,12 @@ async fn the_master_key_is_rotated_whole_or_not_at_all() {
     let server = starts(KEYS[1]);
     let (_, out, _) = client(&server, &["config", "get", "smtp.has_password"]).await;
     assert_eq!(out, "true\n");
+    // Each tenant can see that it was done, and once.
+    for user in ["user_a", "user_b"] {
+        let (ok, out, err) = client(&server, &["audit", "list", "--user", user]).await;
+        assert!(ok && out.starts_with("time") && out.matches("operator  herald rotate-key").count() == 1, "{out}{err}");
+        assert!(out.contains("UpdateAgentConfig") && out.contains("smtp.password") && !out.contains("s3cret"), "{out}");
+    }
 }
 
 /// A title that a terminal obeys, and a colour.

@@ -13,6 +13,7 @@
 
 mod admin;
 mod agent;
+mod audit;
 mod backups;
 mod cache;
 mod cache_bounds;

@@ -440,7 +440,7 @@ fn learn(answer: &DynamicMessage, who: usize, names: &mut Names, pools: &mut [Po
                 known[place..].rotate_left(1);
             } else {
                 known.push(text.to_owned());
-                if who == B && (kind == "etag" || kind == "page_token") {
+                if who == B && ["etag", "page_token", "call_id"].contains(&kind.as_str()) {
                     names.add(text, &format!("{kind} {}", known.len()));
                 }
             }
@@ -454,6 +454,8 @@ fn kind(field: &FieldDescriptor) -> Option<String> {
         (Some(noun), _) => Some(format!("{noun:?}")),
         (None, "etag") => Some("etag".to_owned()),
         (None, "page_token" | "next_page_token") => Some("page_token".to_owned()),
+        // Another one in each run, since others call too.
+        (None, "call_id") => Some("call_id".to_owned()),
         _ => None,
     }
 }
@@ -472,7 +474,8 @@ fn columns(row: &sqlx::sqlite::SqliteRow) -> String {
         };
         format!("{name}={text}")
     };
-    row.columns().iter().map(column).collect::<Vec<_>>().join(" ")
+    let told = row.columns().iter().filter(|column| column.name() != "call_id");
+    told.map(column).collect::<Vec<_>>().join(" ")
 }
 
 /// The files below a folder, by name, with what is in them.

@@ -21,7 +21,7 @@ use herald::cli::{Api, Connection};
 use herald::config::{Auth, Config, Secret};
 use herald::domain::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use herald::pb;
-use herald::tenant::Scope;
+use herald::tenant::{Caller, Scope};
 use http::HeaderMap;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -58,10 +58,15 @@ pub fn config(data: &TempDir) -> Config {
 
 /// The scope of a development user, as the auth layer makes it.
 pub async fn scope(user: &str) -> Scope {
+    caller(user).await.scope().clone()
+}
+
+/// A development user as the auth layer makes it.
+pub async fn caller(user: &str) -> Caller {
     let authenticator = Authenticator::new(&Auth::default(), true, Arc::new(SystemClock)).expect("no keys");
     let mut headers = HeaderMap::new();
     headers.insert("x-user-id", user.parse().expect("a header"));
-    authenticator.caller(&headers, None).await.expect("a caller").scope().clone()
+    authenticator.caller(&headers, None).await.expect("a caller")
 }
 
 pub fn seams() -> Seams {
