@@ -29,6 +29,7 @@ SUITES = {
         "isolation::two_users", "isolation::pausing", "isolation::page_tokens", "isolation::a_suppression",
         "isolation::prospects_that",
     ],
+    "audit": ["--test", "it", "audit::"],
     "read cache": ["--test", "it", "read_cache::"],
     "neighbours": ["--test", "it", "isolation::neighbours::"],
     "kills": ["--test", "it", "kills::"],
