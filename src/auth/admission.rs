@@ -52,7 +52,7 @@ where
     // A tenant id is printable ASCII, so it is always a header value.
     let stamp = HeaderValue::from_str(tenant.as_str()).ok();
     let mut response = if caller.role() < needed {
-        span.in_scope(|| refuse(path, id, status::role_too_low(caller.role().as_str(), needed.as_str())))
+        span.in_scope(|| refuse_role(path, id, &caller, needed))
     } else {
         if let Some(stamp) = stamp.clone() {
             request.headers_mut().insert(TENANT_HEADER, stamp);
@@ -100,10 +100,14 @@ async fn identify(
 
 fn refuse(path: &str, id: CallId, status: Status) -> Response {
     // A stranger must not fill the log: refused credentials have lines of their own, and not without number (`refusals`).
-    if !matches!(status.code(), Code::PermissionDenied) {
-        tracing::debug!(rpc.method = %path, request_id = %id, code = ?status.code(), "rpc.refused");
-        return status.into_http();
-    }
-    tracing::info!(rpc.method = %path, request_id = %id, code = ?status.code(), reason = status.message(), "rpc.refused");
+    tracing::debug!(rpc.method = %path, request_id = %id, code = ?status.code(), "rpc.refused");
+    status.into_http()
+}
+
+/// Whoever it is has been verified, so that the line may say it.
+fn refuse_role(path: &str, id: CallId, caller: &Caller, needed: Role) -> Response {
+    let status = status::role_too_low(caller.role().as_str(), needed.as_str());
+    let (code, reason) = (status.code(), status.message());
+    tracing::info!(rpc.method = %path, request_id = %id, subject = caller.subject(), ?code, reason, "rpc.refused");
     status.into_http()
 }
