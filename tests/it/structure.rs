@@ -210,6 +210,9 @@ fn scopes_are_minted_in_the_named_places_alone() {
         .map(|(path, _)| path)
         .collect();
     assert_eq!(callers, ["src/auth/mod.rs"]);
+    let made = |text: &str| text.contains("Actor { caller:");
+    let actors: Vec<_> = sources("src").into_iter().filter(|(_, text)| made(text)).map(|(path, _)| path).collect();
+    assert_eq!(actors, ["src/rpc/mod.rs"], "who the audit log says it was comes from the verified caller alone");
 }
 
 #[test]
