@@ -9,7 +9,7 @@ use super::error::Result;
 use super::freshness::Freshness;
 use super::queue::Queue;
 use super::sql::{Executor, Record, Statement, TenantSql, Value};
-use super::sqlite::Readers;
+use super::sqlite::readers::Readers;
 use super::tail::Tails;
 use super::write::{OwnWrite, SystemWrite, Write};
 use crate::domain::id::Ids;

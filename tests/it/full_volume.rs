@@ -254,8 +254,8 @@ async fn a_full_volume_refuses_no_write_for_which_the_log_has_room_once_it_is_ch
     let server = serve(&data, &[]);
     let mut api = server.user("user_a").await;
     add_prospects(&mut api, 5).await;
-    // The room that the few rows take in the database, and 4 MiB of log.
-    std::fs::write(data.join("ballast"), vec![1; 2 * MIB as usize]).expect("room");
+    // The room that the rows take in the database, those of the audit log among them, and 4 MiB of log.
+    std::fs::write(data.join("ballast"), vec![1; MIB as usize]).expect("room");
     for n in 0..1_000 {
         let config = pb::AgentConfig { location: format!("{n} {}", "x".repeat(100)), ..Default::default() };
         let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };

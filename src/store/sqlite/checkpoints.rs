@@ -24,6 +24,9 @@ use crate::volume::Volume;
 const START_AT_PAGES: i64 = 4_000;
 /// Pages of the log, 64 MiB, at which the writer does it.
 const FORCE_AT_PAGES: i64 = 16_000;
+/// Bytes of the volume below which the log is checkpointed however short it is: what a write adds to the database, as each does to
+/// the audit log, must still fit beside a log that has filled the volume.
+const LOW_ROOM: u64 = 2 * 1024 * 1024;
 /// Bytes of the volume that a checkpoint leaves to others.
 const SPARE: u64 = 256 * 1024;
 
@@ -63,7 +66,8 @@ pub(in crate::store) fn run(connection: Connection, committed: &Receiver<()>, as
 
 fn look(connection: &Connection, asked: &Asked) -> Result<()> {
     let log = connection::log(connection)?;
-    if log.pages - log.checkpointed >= START_AT_PAGES {
+    let pages = log.pages - log.checkpointed;
+    if pages >= START_AT_PAGES || (pages > 0 && room(connection)? < LOW_ROOM && fits(connection)?) {
         checkpoint(connection)?;
     }
     if log.pages >= FORCE_AT_PAGES {

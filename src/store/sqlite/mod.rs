@@ -9,13 +9,12 @@ mod checkpoints;
 mod connection;
 mod executor;
 mod open;
-mod readers;
+pub(in crate::store) mod readers;
 mod writer;
 
 pub use backup::copy_database;
 pub use check::{Seen, check_copy, check_database};
 pub use open::{OpenError, rewrap_data_keys};
-pub(in crate::store) use readers::Readers;
 
 use super::sql::SqliteSql;
 

@@ -183,7 +183,9 @@ impl Rpc {
 
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
-        ["Get", "List", "Watch", "BatchGet", "Preview"].iter().any(|verb| self.descriptor.name().starts_with(verb))
+        ["Get", "List", "Count", "Watch", "BatchGet", "Preview"]
+            .iter()
+            .any(|verb| self.descriptor.name().starts_with(verb))
     }
 
     /// Whether it makes what its request holds; the id in there is then ignored (AIP-133).
