@@ -594,7 +594,7 @@ async fn the_master_key_is_rotated_whole_or_not_at_all() {
     // The old one opens it no more; the new one does, and what was sealed is still there.
     let (ok, err) = refused(KEYS[0]);
     assert!(!ok && err.contains("the master key does not open this data folder"), "{err}");
-    let server = starts(KEYS[1]);
+    let mut server = starts(KEYS[1]);
     let (_, out, _) = client(&server, &["config", "get", "smtp.has_password"]).await;
     assert_eq!(out, "true\n");
     // Each tenant can see that it was done, and once.
@@ -603,6 +603,18 @@ async fn the_master_key_is_rotated_whole_or_not_at_all() {
         assert!(ok && out.starts_with("time") && out.matches("operator  herald rotate-key").count() == 1, "{out}{err}");
         assert!(out.contains("UpdateAgentConfig") && out.contains("smtp.password") && !out.contains("s3cret"), "{out}");
     }
+    // A database of the version before there was an audit log is brought up to date first.
+    server.signal(rustix::process::Signal::TERM);
+    assert!(server.ended().await.success());
+    let database = rusqlite::Connection::open(data.path().join("herald.db")).expect("the database");
+    let before = "DROP TABLE audit_events; DELETE FROM _sqlx_migrations WHERE version = 9";
+    database.execute_batch(before).expect("as it was");
+    drop(database);
+    let (ok, out, err) = rotate(KEYS[1], Some(KEYS[2]));
+    assert!(ok && out.contains("the keys of 2 tenants are under the new key"), "{out}{err}");
+    let server = starts(KEYS[2]);
+    let (_, out, _) = client(&server, &["audit", "list"]).await;
+    assert_eq!(out.matches("operator  herald rotate-key").count(), 1, "{out}");
 }
 
 /// A title that a terminal obeys, and a colour.
