@@ -8,10 +8,11 @@ use prost_types::Timestamp;
 
 use super::client::{Api, Connection};
 use super::output::{Json, say_json, table};
+use super::pages;
 use super::refusal::explain;
 use super::words::Word as _;
 use crate::pb;
-use crate::terminal::{say, tell};
+use crate::terminal::say;
 
 #[derive(Args)]
 pub(super) struct AuditArgs {
@@ -61,12 +62,10 @@ pub(super) fn audit(args: AuditArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyhow::Result<ExitCode> {
-    let wanted = if limit == 0 { usize::MAX } else { limit };
-    let mut whole = pb::ListAuditEventsResponse::default();
-    loop {
+    let page = async |page_size, page_token| {
         let request = pb::ListAuditEventsRequest {
-            page_size: i32::try_from((wanted - whole.events.len()).min(500)).unwrap_or(500),
-            page_token: std::mem::take(&mut whole.next_page_token),
+            page_size,
+            page_token,
             method: filter.method.clone(),
             subject: filter.subject.clone(),
             touched: filter.id.clone(),
@@ -74,20 +73,16 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyho
             until: filter.until,
         };
         let page = api.tenant.list_audit_events(request).await.map_err(|s| explain(&s))?.into_inner();
-        whole.events.extend(page.events);
-        whole.next_page_token = page.next_page_token;
-        if whole.next_page_token.is_empty() || whole.events.len() >= wanted {
-            break;
-        }
-    }
+        Ok((page.events, page.next_page_token))
+    };
+    let (events, next_page_token) = pages::rows(limit, 500, page).await?;
+    let whole = pb::ListAuditEventsResponse { events, next_page_token };
     if form.json {
         return say_json(&whole);
     }
     let header = ["time", "who", "method", "touched", "ids", "fields"];
     say!("{}", table(header, &whole.events.iter().map(row).collect::<Vec<_>>()));
-    if !whole.next_page_token.is_empty() {
-        tell!("there are more; --limit 0 shows all");
-    }
+    pages::tell_rest(&whole.next_page_token);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::client::{Api, Connection};
 use super::output::{Json, counted, pretty, say_json};
+use super::pages;
 use super::refusal::{explain, reason};
 use crate::pb;
 use crate::rpc::json_value;
@@ -105,17 +106,13 @@ async fn get(api: &mut Api, key: String, form: Json) -> anyhow::Result<ExitCode>
 
 /// A list with all of its items.
 async fn list(api: &mut Api, key: String) -> anyhow::Result<pb::GetCacheListResponse> {
-    let mut whole = pb::GetCacheListResponse::default();
-    loop {
-        let page_token = std::mem::take(&mut whole.next_page_token);
+    let page = async |_, page_token| {
         let request = pb::GetCacheListRequest { key: key.clone(), page_size: 0, page_token };
         let page = api.cache.get_cache_list(request).await.map_err(|status| explain(&status))?.into_inner();
-        whole.items.extend(page.items);
-        whole.next_page_token = page.next_page_token;
-        if whole.next_page_token.is_empty() {
-            return Ok(whole);
-        }
-    }
+        Ok((page.items, page.next_page_token))
+    };
+    let (items, next_page_token) = pages::rows(0, usize::MAX, page).await?;
+    Ok(pb::GetCacheListResponse { items, next_page_token })
 }
 
 async fn set(api: &mut Api, key: String, value: String, ttl: Option<i64>) -> anyhow::Result<ExitCode> {
@@ -133,17 +130,13 @@ async fn set(api: &mut Api, key: String, value: String, ttl: Option<i64>) -> any
 
 /// All keys with that prefix.
 async fn keys(api: &mut Api, prefix: String) -> anyhow::Result<pb::ListCacheKeysResponse> {
-    let mut whole = pb::ListCacheKeysResponse::default();
-    loop {
-        let page_token = std::mem::take(&mut whole.next_page_token);
-        let request = pb::ListCacheKeysRequest { prefix: prefix.clone(), page_size: 10_000, page_token };
+    let page = async |page_size, page_token| {
+        let request = pb::ListCacheKeysRequest { prefix: prefix.clone(), page_size, page_token };
         let page = api.cache.list_cache_keys(request).await.map_err(|status| explain(&status))?.into_inner();
-        whole.keys.extend(page.keys);
-        whole.next_page_token = page.next_page_token;
-        if whole.next_page_token.is_empty() {
-            return Ok(whole);
-        }
-    }
+        Ok((page.keys, page.next_page_token))
+    };
+    let (keys, next_page_token) = pages::rows(0, 10_000, page).await?;
+    Ok(pb::ListCacheKeysResponse { keys, next_page_token })
 }
 
 async fn clear(api: &mut Api, yes: bool, form: Json) -> anyhow::Result<ExitCode> {

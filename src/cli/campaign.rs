@@ -12,6 +12,7 @@ use tonic::{Code, Request, Status};
 use super::client::{Api, Connection};
 use super::input::Source;
 use super::output::{Json, say_json, table};
+use super::pages;
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, reasons, recipients};
 use super::refusal::{explain, explain_with, reason};
@@ -21,7 +22,7 @@ use super::which::{meant, newest};
 use super::words::Word as _;
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
-use crate::terminal::{line, say, tell};
+use crate::terminal::{line, say};
 
 #[derive(Args)]
 pub(super) struct CampaignArgs {
@@ -124,7 +125,7 @@ struct ListArgs {
     /// Only those in these states, such as running or waiting-approval; several with commas between.
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     state: Vec<pb::CampaignState>,
-    /// How many at most.
+    /// At most so many; 0 means all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     #[command(flatten)]
@@ -133,7 +134,7 @@ struct ListArgs {
 
 #[derive(Args)]
 struct One {
-    /// The campaign; if left out the newest, or for a change the only live one.
+    /// The campaign; the newest if left out, unless another one is live and it is to be changed.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     campaign: String,
     #[command(flatten)]
@@ -147,7 +148,7 @@ pub struct Outcome {
 }
 
 /// The campaigns of a page.
-const MAX_PAGE: i32 = 100;
+const MAX_PAGE: usize = 100;
 /// The rows of the best prospects, and how many that are alike are shown.
 const BEST: usize = 10;
 const EXAMPLES: usize = 3;
@@ -242,21 +243,13 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
 
 async fn list(api: &mut Api, args: ListArgs) -> anyhow::Result<ExitCode> {
     let states: Vec<_> = args.state.iter().map(|state| i32::from(*state)).collect();
-    let mut found = pb::ListWorkflowsResponse::default();
-    while found.campaigns.len() < args.limit {
-        let page_size = i32::try_from(args.limit - found.campaigns.len()).unwrap_or(i32::MAX).min(MAX_PAGE);
-        let page_token = std::mem::take(&mut found.next_page_token);
+    let page = async |page_size, page_token| {
         let request = pb::ListWorkflowsRequest { page_size, page_token, states: states.clone() };
         let page = api.workflow.list_workflows(request).await.map_err(|s| explain(&s))?.into_inner();
-        found.campaigns.extend(page.campaigns);
-        found.next_page_token = page.next_page_token;
-        if found.next_page_token.is_empty() {
-            break;
-        }
-    }
-    if !found.next_page_token.is_empty() {
-        tell!("there are more than these {}; --limit shows more", args.limit);
-    }
+        Ok((page.campaigns, page.next_page_token))
+    };
+    let (campaigns, next_page_token) = pages::rows(args.limit, MAX_PAGE, page).await?;
+    let found = pb::ListWorkflowsResponse { campaigns, next_page_token };
     if args.form.json {
         return say_json(&found);
     }
@@ -268,6 +261,7 @@ async fn list(api: &mut Api, args: ListArgs) -> anyhow::Result<ExitCode> {
     };
     let rows: Vec<_> = found.campaigns.iter().map(row).collect();
     say!("{}", table(["id", "state", "step", "sent", "website"], &rows));
+    pages::tell_rest(&found.next_page_token);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,7 @@ mod client;
 mod import;
 mod input;
 mod output;
+mod pages;
 mod peer;
 mod prospects;
 mod prospects_csv;

@@ -6,10 +6,11 @@ use clap::Args;
 
 use super::client::Api;
 use super::output::{Json, say_json, table};
+use super::pages;
 use super::refusal::explain;
 use super::words::Word as _;
 use crate::pb;
-use crate::terminal::{line, say, tell};
+use crate::terminal::{line, say};
 
 /// Who may be written to. Each option can be given several times, and lets through what fits one of its values.
 #[derive(Args, Clone, Debug, Default)]
@@ -104,20 +105,15 @@ pub(super) async fn preview(api: &mut Api, args: PreviewArgs) -> anyhow::Result<
 
 /// Shows those that a campaign has chosen, the best first.
 pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::Result<ExitCode> {
-    let mut whole = pb::ListRecipientsResponse::default();
-    let wanted = if args.limit == 0 { usize::MAX } else { args.limit };
-    loop {
-        let page_size = i32::try_from((wanted - whole.recipients.len()).min(1_000)).unwrap_or(1_000);
-        let page_token = std::mem::take(&mut whole.next_page_token);
+    let mut left_out = Vec::new();
+    let page = async |page_size, page_token| {
         let request = pb::ListRecipientsRequest { campaign_id: args.campaign.clone(), page_size, page_token };
         let page = api.workflow.list_recipients(request).await.map_err(|s| explain(&s))?.into_inner();
-        whole.recipients.extend(page.recipients);
-        whole.left_out = page.left_out;
-        whole.next_page_token = page.next_page_token;
-        if whole.next_page_token.is_empty() || whole.recipients.len() >= wanted {
-            break;
-        }
-    }
+        left_out = page.left_out;
+        Ok((page.recipients, page.next_page_token))
+    };
+    let (recipients, next_page_token) = pages::rows(args.limit, 1_000, page).await?;
+    let whole = pb::ListRecipientsResponse { recipients, next_page_token, left_out };
     if args.form.json {
         return say_json(&whole);
     }
@@ -129,9 +125,7 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
     };
     let rows: Vec<_> = whole.recipients.iter().map(row).collect();
     say!("{}", table(["score", "email", "status", "reasons"], &rows));
-    if !whole.next_page_token.is_empty() {
-        tell!("there are more; --limit 0 shows all");
-    }
+    pages::tell_rest(&whole.next_page_token);
     show_left_out(&whole.left_out);
     Ok(ExitCode::SUCCESS)
 }

@@ -10,11 +10,12 @@ use clap::Args;
 use super::client::Api;
 use super::input;
 use super::output::{Json, say_json, table};
+use super::pages;
 use super::refusal::{Unanswered, explain};
 use super::which::{meant, newest};
 use super::words::Word as _;
 use crate::pb::{self, EmailStatus, ReviewDecision};
-use crate::terminal::{line, say, tell, text};
+use crate::terminal::{line, say, text};
 
 /// The id of an e-mail. An address is what people try first.
 fn email_id(text: &str) -> Result<String, String> {
@@ -49,7 +50,7 @@ pub(super) struct ReviewArgs {
     /// shown and asked about.
     #[arg(value_name = "EMAIL_ID", value_parser = email_id)]
     ids: Vec<String>,
-    /// The campaign; the newest if left out.
+    /// The campaign; the newest if left out, unless another one is live.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     campaign: String,
     /// Send them.
@@ -93,9 +94,7 @@ pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<Ex
     for email in answer.emails.iter().filter(|_| !args.ids.is_empty()) {
         say!("{}\n", letter(email));
     }
-    if !answer.next_page_token.is_empty() {
-        tell!("there are more; --limit 0 shows all");
-    }
+    pages::tell_rest(&answer.next_page_token);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -282,20 +281,14 @@ async fn list(
     status: EmailStatus,
     limit: usize,
 ) -> anyhow::Result<pb::ListWorkflowEmailsResponse> {
-    let wanted = if limit == 0 { usize::MAX } else { limit };
-    let mut whole = pb::ListWorkflowEmailsResponse::default();
-    loop {
-        let page_size = i32::try_from((wanted - whole.emails.len()).min(200)).unwrap_or(200);
+    let page = async |page_size, page_token| {
         let (campaign_id, status) = (campaign.to_owned(), status.into());
-        let page_token = std::mem::take(&mut whole.next_page_token);
         let request = pb::ListWorkflowEmailsRequest { campaign_id, page_size, page_token, status };
         let page = api.workflow.list_workflow_emails(request).await.map_err(|s| explain(&s))?.into_inner();
-        whole.emails.extend(page.emails);
-        whole.next_page_token = page.next_page_token;
-        if whole.next_page_token.is_empty() || whole.emails.len() >= wanted {
-            return Ok(whole);
-        }
-    }
+        Ok((page.emails, page.next_page_token))
+    };
+    let (emails, next_page_token) = pages::rows(limit, 200, page).await?;
+    Ok(pb::ListWorkflowEmailsResponse { emails, next_page_token })
 }
 
 /// A letter as it will be, or was, sent.

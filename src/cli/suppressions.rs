@@ -9,10 +9,11 @@ use clap::{Args, Subcommand};
 use super::addresses::read_addresses;
 use super::client::{Api, Connection};
 use super::output::{Json, counted, say_json, table};
+use super::pages;
 use super::refusal::explain;
 use super::words::Word as _;
 use crate::pb;
-use crate::terminal::{say, tell};
+use crate::terminal::say;
 
 #[derive(Args)]
 pub(super) struct SuppressionsArgs {
@@ -108,26 +109,18 @@ async fn add(api: &mut Api, emails: &[String], reason: pb::SuppressionReason, fo
 }
 
 async fn list(api: &mut Api, limit: usize, form: Json) -> anyhow::Result<ExitCode> {
-    let wanted = if limit == 0 { usize::MAX } else { limit };
-    let mut whole = pb::ListSuppressionsResponse::default();
-    loop {
-        let page_size = i32::try_from((wanted - whole.suppressions.len()).min(200)).unwrap_or(200);
-        let page_token = std::mem::take(&mut whole.next_page_token);
+    let page = async |page_size, page_token| {
         let request = pb::ListSuppressionsRequest { page_size, page_token, ..Default::default() };
         let page = api.agent.list_suppressions(request).await.map_err(|s| explain(&s))?.into_inner();
-        whole.suppressions.extend(page.suppressions);
-        whole.next_page_token = page.next_page_token;
-        if whole.next_page_token.is_empty() || whole.suppressions.len() >= wanted {
-            break;
-        }
-    }
+        Ok((page.suppressions, page.next_page_token))
+    };
+    let (suppressions, next_page_token) = pages::rows(limit, 200, page).await?;
+    let whole = pb::ListSuppressionsResponse { suppressions, next_page_token };
     if form.json {
         return say_json(&whole);
     }
     let row = |s: &pb::Suppression| [s.email.clone(), s.reason().word(), s.source.clone()];
     say!("{}", table(["address", "reason", "source"], &whole.suppressions.iter().map(row).collect::<Vec<_>>()));
-    if !whole.next_page_token.is_empty() {
-        tell!("there are more; --limit 0 shows all");
-    }
+    pages::tell_rest(&whole.next_page_token);
     Ok(ExitCode::SUCCESS)
 }

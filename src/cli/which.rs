@@ -10,7 +10,8 @@ use crate::pb::CampaignState::{Paused, Running, WaitingAnalysis, WaitingApproval
 /// The live ones that an error names.
 const MAX_NAMED: i32 = 20;
 
-/// The campaign that a change means: the one that is named, or the only live one, or where none is live the newest.
+/// The campaign that a change means: the one that is named, or the newest. That is what lists and results show; where another one is
+/// live, it could be meant as well, and has to be named.
 pub(super) async fn meant(api: &mut Api, id: String) -> anyhow::Result<String> {
     if !id.is_empty() {
         return Ok(id);
@@ -18,9 +19,14 @@ pub(super) async fn meant(api: &mut Api, id: String) -> anyhow::Result<String> {
     let states = [Running, Paused, WaitingAnalysis, WaitingTemplate, WaitingApproval].map(i32::from).to_vec();
     let request = pb::ListWorkflowsRequest { states, page_size: MAX_NAMED, ..Default::default() };
     let live = api.workflow.list_workflows(request).await.map_err(|s| explain(&s))?.into_inner().campaigns;
+    let newest = newest(api, id).await?.id;
     match live.as_slice() {
-        [] => Ok(newest(api, id).await?.id),
-        [one] => Ok(one.id.clone()),
+        [] => Ok(newest),
+        [one] if one.id == newest => Ok(newest),
+        [one] => bail!(
+            "the campaign {} is live, and {newest} is newer: name the one that you mean by --campaign [CAMPAIGN_AMBIGUOUS]",
+            one.id
+        ),
         several => bail!("{} [CAMPAIGN_AMBIGUOUS]", ambiguous(several.iter().map(|campaign| campaign.id.as_str()))),
     }
 }

@@ -252,5 +252,10 @@ mod tests {
         assert!(refused(|c| c.server.cors_headers = vec!["*".into()]).contains("server.cors_headers"));
         assert!(refused(|c| c.server.cors_headers = vec!["x-a".into(); 65]).contains("at most 64"));
         assert!(refused(|c| c.engine.workers = 0).contains("engine.workers"));
+        assert!(refused(|c| c.limits.live_campaigns = 0).contains("limits.live_campaigns"));
+        assert!(refused(|c| c.limits.live_campaigns = MAX_LIVE_CAMPAIGNS + 1).contains("limits.live_campaigns"));
+        assert!(refused(|c| c.retention.audit_days = 0).contains("retention.audit_days"));
+        assert!(refused(|c| c.retention.audit_days = 36_501).contains("retention.audit_days"));
+        assert!(refused(|c| c.retention.deleted_prospects_days = 36_501).contains("retention.deleted_prospects_days"));
     }
 }

@@ -6,7 +6,7 @@
 //! taken over can write nothing.
 //!
 //! Deliberately absent: state. What the engine knows is in the store; what it holds in memory (which campaigns it has
-//! claimed, which are on hold) can be lost at any time.
+//! claimed, which of them a full disk holds) can be lost at any time.
 
 mod board;
 mod holds;

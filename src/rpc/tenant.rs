@@ -58,6 +58,7 @@ impl TenantService for Tenant {
         };
         Ok(Response::new(pb::WriteSnapshotResponse { files: written.into_iter().map(file).collect() }))
     }
+
     async fn list_audit_events(
         &self,
         request: Request<pb::ListAuditEventsRequest>,

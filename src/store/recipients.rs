@@ -52,13 +52,14 @@ tenant_sql! {
          FROM {texts}($2) k
          WHERE NOT EXISTS (SELECT 1 FROM prospects p WHERE p.tenant_id = $1 AND p.id = k.value)
          LIMIT 1";
-    /// The other live campaigns that have chosen one of the prospects.
+    /// The other live campaigns that have chosen a campaign's prospects.
     TAKEN = concat!(
-        "SELECT DISTINCT c.campaign_id
-         FROM {texts}($3) k
+        "SELECT DISTINCT l.id
+         FROM campaign_prospects own
          CROSS JOIN campaign_prospects c
          CROSS JOIN campaigns l
-         WHERE c.tenant_id = $1 AND c.prospect_id = k.value AND c.campaign_id != $2
+         WHERE own.tenant_id = $1 AND own.campaign_id = $2
+           AND c.tenant_id = $1 AND c.prospect_id = own.prospect_id AND c.campaign_id != $2
            AND l.tenant_id = $1 AND l.id = c.campaign_id AND l.state IN ", live_states!());
     /// When the mailbox was last written to by another campaign.
     WRITTEN =
@@ -122,10 +123,9 @@ impl Scoped<'_> {
     }
 }
 
-/// Refuses prospects that another live campaign has chosen, inside a write.
-pub(super) fn refuse_taken(tx: &mut ScopedTx<'_>, campaign: &CampaignId, chosen: &[RankedProspect]) -> Result<()> {
-    let ids: Vec<_> = chosen.iter().map(|prospect| &prospect.prospect_id).collect();
-    let by: Vec<(CampaignId,)> = tx.query(TAKEN).bind(campaign).bind(json(&ids)).all()?;
+/// Refuses that a campaign has prospects which another live one has chosen, inside a write.
+pub(super) fn refuse_taken(tx: &mut ScopedTx<'_>, campaign: &CampaignId) -> Result<()> {
+    let by: Vec<(CampaignId,)> = tx.query(TAKEN).bind(campaign).all()?;
     if by.is_empty() { Ok(()) } else { Err(StoreError::ProspectsTaken(by.into_iter().map(|(id,)| id).collect())) }
 }
 

@@ -18,8 +18,8 @@ use tonic_types::StatusExt as _;
 
 use crate::support::site::{self, Answer, html};
 use crate::support::{
-    TestApp, add_prospects, approve_all, auto_approve, campaign, config, eml_files, folder, history, newest, reaches,
-    reason, seams, start_campaign,
+    TestApp, add_prospects, approve_all, auto_approve, campaign, config, eml_files, folder, held, history, newest,
+    reaches, reason, seams, start_campaign,
 };
 
 #[tokio::test]
@@ -409,11 +409,7 @@ async fn a_connector_that_is_away_is_a_hold_and_a_refusal_fails_one_email_alone(
     add_prospects(&mut api, 3).await;
     auto_approve(&mut api).await;
     start_campaign(&mut api, &site).await;
-    let mut held = newest(&mut api).await;
-    while held.hold.is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        held = newest(&mut api).await;
-    }
+    let held = held(&mut api).await;
     assert_eq!((held.state(), held.hold.as_str()), (CampaignState::Running, "the mail server is away"));
     let done = reaches(&mut api, CampaignState::Completed).await;
     let counts = done.emails.expect("counts");

@@ -836,8 +836,10 @@ async fn several_live_campaigns_are_listed_and_a_change_asks_which_is_meant() {
     let refused = text(&campaign(&server, "user_a", &["cancel"]).await.stderr);
     assert!(refused.contains("--campaign") && ids.iter().all(|id| refused.contains(id.as_str())), "{refused}");
     assert!(campaign(&server, "user_a", &["cancel", "--campaign", &ids[0]]).await.status.success());
-    // Now there is only one that can be meant.
-    assert!(campaign(&server, "user_a", &["cancel"]).await.status.success());
+    // The newest has ended: what is shown without an id is not what a change would mean.
+    let refused = text(&campaign(&server, "user_a", &["cancel"]).await.stderr);
+    assert!(refused.contains("CAMPAIGN_AMBIGUOUS") && ids.iter().all(|id| refused.contains(id.as_str())), "{refused}");
+    assert!(campaign(&server, "user_a", &["cancel", "--campaign", &ids[1]]).await.status.success());
     let none = text(&campaign(&server, "user_a", &["list", "--state", "running,waiting-template"]).await.stdout);
     assert_eq!(none.lines().count(), 1, "{none}");
 }

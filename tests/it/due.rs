@@ -13,10 +13,10 @@ use herald::pb;
 use herald::pb::CampaignState;
 use herald::store::{Claim, Release, tenant_texts};
 use herald::tenant::Scope;
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
 
 use crate::support::{
-    TestApp, TestClock, add_prospects, auto_approve, config, folder, newest, reaches, seams, site, start_campaign,
+    TestApp, TestClock, add_prospects, auto_approve, config, folder, held, newest, reaches, seams, site, start_campaign,
 };
 
 /// Mail that is away for as long as a test says, and counts who asked for it.
@@ -59,18 +59,16 @@ async fn a_hold_is_told_with_its_time_outlives_a_restart_and_ends_with_its_cause
     add_prospects(&mut api, 1).await;
     auto_approve(&mut api).await;
     start_campaign(&mut api, &website).await;
-    while newest(&mut api).await.hold.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    held(&mut api).await;
     // Each wait is twice the one before, and nothing but the try happens.
     while mail.tries.load(Ordering::SeqCst) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let held = newest(&mut api).await;
-    assert_eq!((held.state(), held.hold.as_str()), (CampaignState::Running, "the mail server is away"));
-    let since = held.hold_time.expect("since when");
-    assert!(since.seconds >= held.create_time.expect("a time").seconds);
-    let mut database = database(&app).await;
+    let now = newest(&mut api).await;
+    assert_eq!((now.state(), now.hold.as_str()), (CampaignState::Running, "the mail server is away"));
+    let since = now.hold_time.expect("since when");
+    assert!(since.seconds >= now.create_time.expect("a time").seconds);
+    let mut database = app.database().await;
     loop {
         let row = sqlx::query("SELECT lease_owner, tries, due_time - update_time FROM campaigns");
         let row = row.fetch_one(&mut database).await.expect("a row");
@@ -108,9 +106,7 @@ async fn a_campaign_that_is_held_is_tried_at_once_when_it_is_resumed_and_a_pause
     add_prospects(&mut api, 1).await;
     auto_approve(&mut api).await;
     start_campaign(&mut api, &website).await;
-    while newest(&mut api).await.hold.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    held(&mut api).await;
     mail.is_back.store(true, Ordering::SeqCst);
     let paused = api.workflow.pause_workflow(pb::PauseWorkflowRequest::default()).await.expect("paused").into_inner();
     let paused = paused.campaign.expect("one");
@@ -211,7 +207,7 @@ async fn with_more_campaigns_than_room_each_is_given_back_after_its_turn_and_all
     }
     // One that had kept its claim to the end would have a fence of 1.
     let fences: Vec<(i64,)> =
-        sqlx::query_as("SELECT fence FROM campaigns").fetch_all(&mut database(&app).await).await.expect("rows");
+        sqlx::query_as("SELECT fence FROM campaigns").fetch_all(&mut app.database().await).await.expect("rows");
     let again = fences.iter().filter(|(fence,)| *fence > 2).count();
     assert!(again >= 6, "{fences:?}");
 }
@@ -220,7 +216,7 @@ async fn with_more_campaigns_than_room_each_is_given_back_after_its_turn_and_all
 #[tokio::test]
 async fn ordinary_updates_of_a_campaign_leave_the_index_of_claims_alone() {
     let app = TestApp::start().await;
-    let mut database = database(&app).await;
+    let mut database = app.database().await;
     let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'campaigns_due'";
     let (root,): (i64,) = sqlx::query_as(root).fetch_one(&mut database).await.expect("the index");
     let mut touching = BTreeSet::new();
@@ -237,9 +233,4 @@ async fn ordinary_updates_of_a_campaign_leave_the_index_of_claims_alone() {
     }
     // By name: another text that has to do with it is added by a person.
     assert_eq!(touching, ["CAMPAIGNS", "INSERT", "RELEASE", "SET_STATE", "SET_STATE_UNDER_LEASE"].into());
-}
-
-async fn database(app: &TestApp) -> sqlx::SqliteConnection {
-    let url = format!("sqlite://{}", app.data.path().join("herald.db").display());
-    sqlx::SqliteConnection::connect(&url).await.expect("the database")
 }

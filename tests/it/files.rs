@@ -286,11 +286,7 @@ async fn a_store_that_is_away_is_told_and_everything_else_goes_on() {
     assert!(!status.message().contains("127.0.0.1"), "{}", status.message());
     auto_approve(&mut api).await;
     start_campaign(&mut api, &website).await;
-    let mut held = crate::support::newest(&mut api).await;
-    while held.hold.is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        held = crate::support::newest(&mut api).await;
-    }
+    let held = crate::support::held(&mut api).await;
     assert!(held.hold.starts_with("the outbox cannot be used"), "{}", held.hold);
     add_prospects(&mut app.user("user_b").await, 1).await;
 }
@@ -374,11 +370,7 @@ async fn a_full_store_holds_the_campaign_and_leaves_the_old_files_whole() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "DISK_FULL"));
     assert_eq!(store.get(&file).await.expect("there").bytes().await.expect("bytes"), old);
     approve_all(&mut api).await;
-    let mut held = crate::support::newest(&mut api).await;
-    while held.hold.is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        held = crate::support::newest(&mut api).await;
-    }
+    let held = crate::support::held(&mut api).await;
     assert_eq!((held.state(), held.hold.as_str()), (CampaignState::Running, "the disk is full"));
     is_full.store(false, Ordering::SeqCst);
     let done = reaches(&mut api, CampaignState::Completed).await;

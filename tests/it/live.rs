@@ -6,12 +6,11 @@ use std::time::Duration;
 use herald::cli::Api;
 use herald::pb;
 use herald::pb::CampaignState;
-use sqlx::Connection as _;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::support::site::Answer;
-use crate::support::{TestApp, add_prospects, campaign, reason, site};
+use crate::support::{TestApp, add_prospects, becomes, campaign, reason, site};
 
 /// Starts one that stops where it needs a template.
 async fn start(api: &mut Api, website: &str) -> String {
@@ -20,15 +19,7 @@ async fn start(api: &mut Api, website: &str) -> String {
 }
 
 async fn stop_at(api: &mut Api, id: &str, state: CampaignState) -> pb::Campaign {
-    for _ in 0..1_000 {
-        let request = pb::GetWorkflowRequest { campaign_id: id.to_owned() };
-        let campaign = campaign(api.workflow.get_workflow(request).await.expect("there").into_inner().campaign);
-        if campaign.state() == state {
-            return campaign;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{id} does not become {state:?}");
+    becomes(api, id, |now| now.state() == state).await
 }
 
 /// What the error's metadata has under the name.
@@ -197,7 +188,7 @@ async fn a_prospect_is_in_one_live_campaign_at_a_time() {
     assert_eq!((theirs.len(), theirs.intersection(&taken).count()), (2, 0));
 
     // One that failed with prospects chosen does not take them from the one that has them now.
-    let mut database = database(&app).await;
+    let mut database = app.database().await;
     sqlx::query("UPDATE campaigns SET state = 'FAILED' WHERE id = $1")
         .bind(&first)
         .execute(&mut database)
@@ -229,23 +220,12 @@ async fn campaigns_that_choose_at_once_choose_nobody_twice() {
     let mut all = BTreeSet::new();
     let mut count = 0;
     for id in &ids {
-        for _ in 0..2_000 {
-            let request = pb::GetWorkflowRequest { campaign_id: id.clone() };
-            let now = campaign(api.workflow.get_workflow(request).await.expect("there").into_inner().campaign);
-            if matches!(now.state(), CampaignState::WaitingTemplate | CampaignState::Failed) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        becomes(&mut api, id, |now| matches!(now.state(), CampaignState::WaitingTemplate | CampaignState::Failed))
+            .await;
         let chosen = recipients(&mut api, id).await;
         count += chosen.len();
         all.extend(chosen);
     }
     // Six have sixty, the seventh the forty that are left, the eighth nobody.
     assert_eq!((all.len(), count), (400, 400));
-}
-
-async fn database(app: &TestApp) -> sqlx::SqliteConnection {
-    let url = format!("sqlite://{}", app.data.path().join("herald.db").display());
-    sqlx::SqliteConnection::connect(&url).await.expect("the database")
 }

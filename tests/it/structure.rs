@@ -13,7 +13,7 @@ use herald::store::{system_texts, tenant_texts};
 use herald::wire::Shapes;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::Row as _;
 
 use crate::support::TestApp;
 use circles::Ties;
@@ -21,8 +21,7 @@ use circles::Ties;
 #[tokio::test]
 async fn every_tenant_query_reaches_every_table_through_an_index_on_the_tenant() {
     let app = TestApp::start().await;
-    let url = format!("sqlite://{}", app.data.path().join("herald.db").display());
-    let mut connection = SqliteConnection::connect(&url).await.expect("the database");
+    let mut connection = app.database().await;
     let texts = tenant_texts();
     assert!(texts.len() > 30, "the texts are registered: {}", texts.len());
     for sql in texts {
@@ -56,8 +55,7 @@ async fn every_tenant_query_reaches_every_table_through_an_index_on_the_tenant()
 #[tokio::test]
 async fn every_text_names_the_tables_that_sqlite_opens_for_it() {
     let app = TestApp::start().await;
-    let url = format!("sqlite://{}", app.data.path().join("herald.db").display());
-    let mut connection = SqliteConnection::connect(&url).await.expect("the database");
+    let mut connection = app.database().await;
     let pages = sqlx::query("SELECT rootpage, tbl_name FROM sqlite_schema WHERE rootpage > 0");
     let pages = pages.fetch_all(&mut connection).await.expect("the schema");
     let pages: BTreeMap<i64, String> = pages.iter().map(|row| (row.get(0), row.get(1))).collect();

@@ -85,7 +85,7 @@ tenant_sql! {
          SET state = $3, resume_to = $4, end_time = $5, failure = $6, lease_owner = NULL, due_time = $7, tries = 0,
              hold_reason = '', hold_time = NULL
          WHERE tenant_id = $1 AND id = $2";
-    /// Into or out of PAUSED. The lease stays with whoever holds it: an outside call that has begun may still record what
+    /// Into or out of PAUSED. The lease stays with whoever holds it: an external call that has begun may still record what
     /// came of it, and nobody else begins one meanwhile.
     SET_STATE_UNDER_LEASE =
         "UPDATE campaigns

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{CampaignRef, get, live, live_states, set_state, set_state_under_lease, set_step};
+use super::{CampaignRef, get, live, set_state, set_state_under_lease, set_step};
 use crate::domain::campaign::{Action, Campaign, CampaignState, Settings, StepId, StepStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, TemplateId};
 use crate::store::error::{Inconsistency, Result, StoreError};
 use crate::store::events::record;
+use crate::store::recipients;
 use crate::store::request_id::{RequestId, once};
 use crate::store::sql::{json, tenant_sql};
 use crate::store::tx::ScopedTx;
@@ -29,15 +30,6 @@ tenant_sql! {
         "INSERT INTO campaign_steps (tenant_id, campaign_id, step, status, progress, summary)
          SELECT $1, $2, value, 'pending', 0, ''
          FROM {texts}($3)";
-    /// The other live campaigns that have chosen a campaign's prospects.
-    TAKEN = concat!(
-        "SELECT DISTINCT l.id
-         FROM campaigns l
-         CROSS JOIN campaign_prospects c
-         CROSS JOIN campaign_prospects own
-         WHERE l.tenant_id = $1 AND l.id != $2 AND l.state IN ", live_states!(), "
-           AND c.tenant_id = $1 AND c.campaign_id = l.id
-           AND own.tenant_id = $1 AND own.campaign_id = $2 AND own.prospect_id = c.prospect_id");
     SET_SETTINGS =
         "UPDATE campaigns
          SET settings = $3
@@ -125,12 +117,6 @@ fn refuse_too_many_live(tx: &mut ScopedTx<'_>, max: u32) -> Result<()> {
     if live.len() < max as usize { Ok(()) } else { Err(StoreError::TooManyLive { live, max }) }
 }
 
-/// A campaign that becomes live again may not have prospects that another live one has chosen since.
-fn refuse_taken(tx: &mut ScopedTx<'_>, campaign: &CampaignId) -> Result<()> {
-    let by: Vec<(CampaignId,)> = tx.query(TAKEN).bind(campaign).all()?;
-    if by.is_empty() { Ok(()) } else { Err(StoreError::ProspectsTaken(by.into_iter().map(|(id,)| id).collect())) }
-}
-
 // === impl CancelAll ===
 
 impl Write for CancelAll {
@@ -175,10 +161,7 @@ impl Write for Transition {
         let to = campaign.state.after(self.action)?;
         if campaign.state == CampaignState::Failed {
             refuse_too_many_live(tx, self.max_live)?;
-            refuse_taken(tx, &campaign.id)?;
-        }
-        if self.action == Action::Cancel {
-            return cancel(tx, &campaign);
+            recipients::refuse_taken(tx, &campaign.id)?;
         }
         let mut events = Vec::new();
         match self.action {
@@ -198,7 +181,7 @@ impl Write for Transition {
                 tx.query(SET_SETTINGS).bind(campaign.id.clone()).bind(json(&settings)).execute_exactly(1)?;
                 events.push(set_state(tx, &campaign, to, "template selected")?);
             }
-            Action::Cancel => {}
+            Action::Cancel => return cancel(tx, &campaign),
             Action::ReviewEmails => return Err(Inconsistency::OwnWrite("a review").into()),
         }
         record(tx, &campaign.id, events)?;

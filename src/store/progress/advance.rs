@@ -225,13 +225,13 @@ impl Advance {
                 strategies::keep(tx, campaign, strategy)?;
             }
             Work::Prospects { chosen, left_out } => {
-                recipients::refuse_taken(tx, id, chosen)?;
                 tx.query(SET_LEFT_OUT).bind(id.clone()).bind(json(left_out)).execute_exactly(1)?;
                 let rows: Vec<_> = (0..)
                     .zip(chosen)
                     .map(|(position, p): (u32, _)| (position, &p.prospect_id, p.score, json(&p.reasons)))
                     .collect();
                 tx.query(INSERT_PROSPECTS).bind(id.clone()).bind(json(&rows)).execute_exactly(rows.len())?;
+                recipients::refuse_taken(tx, id)?;
                 let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
                 tx.query(SET_PROSPECT_COUNT).bind(id.clone()).bind(count).execute_exactly(1)?;
             }

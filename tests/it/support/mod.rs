@@ -23,6 +23,7 @@ use herald::domain::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp}
 use herald::pb;
 use herald::tenant::{Caller, Scope};
 use http::HeaderMap;
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -184,6 +185,12 @@ impl TestApp {
         Self { address, ready, data, config, stop: stop.drop_guard(), served }
     }
 
+    /// Its database, beside it.
+    pub async fn database(&self) -> SqliteConnection {
+        let url = format!("sqlite://{}", self.data.path().join("herald.db").display());
+        SqliteConnection::connect(&url).await.expect("the database")
+    }
+
     /// The same over TLS, with the files of the authority; if `mutual`, clients must show a certificate.
     pub async fn over_tls(files: &Authority, mutual: bool) -> Self {
         let data = folder();
@@ -322,16 +329,27 @@ pub async fn newest(api: &mut Api) -> pb::Campaign {
 
 /// Waits until the newest campaign is in the state.
 pub async fn reaches(api: &mut Api, state: pb::CampaignState) -> pb::Campaign {
+    becomes(api, "", |now| now.state() == state).await
+}
+
+/// Waits until a campaign, the newest for an empty id, is as it is to be.
+pub async fn becomes(api: &mut Api, id: &str, is_so: impl Fn(&pb::Campaign) -> bool) -> pb::Campaign {
     let mut last = None;
     for _ in 0..1_500 {
-        let now = newest(api).await;
-        if now.state() == state {
+        let request = pb::GetWorkflowRequest { campaign_id: id.to_owned() };
+        let now = campaign(api.workflow.get_workflow(request).await.expect("a campaign").into_inner().campaign);
+        if is_so(&now) {
             return now;
         }
         last = Some(now);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the campaign does not become {state:?}: {last:#?}");
+    panic!("the campaign does not become what it is to be: {last:#?}");
+}
+
+/// The newest campaign, once it is on hold.
+pub async fn held(api: &mut Api) -> pb::Campaign {
+    becomes(api, "", |now| !now.hold.is_empty()).await
 }
 
 pub fn campaign(campaign: Option<pb::Campaign>) -> pb::Campaign {
