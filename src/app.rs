@@ -165,7 +165,7 @@ pub async fn run(
     };
 
     let ids = Ids::new(seams.clock.clone(), seams.random.clone());
-    let store = Store::open(&data.database(), master_key, ids, config.fairness.turns).await?;
+    let store = Store::open(&data.make_database()?, master_key, ids, config.fairness.turns).await?;
     let connectors = match seams.connectors {
         Some(connectors) => connectors,
         None => Connectors {

@@ -6,8 +6,8 @@ use crate::config::Config;
 use crate::domain::clock::{Clock as _, SystemClock, SystemRandom, Timestamp};
 use crate::domain::id::Ids;
 use crate::files::{
-    BackupError, BackupList, DataDirError, copy_back, copy_files, database_of, dev_master_key_of, is_taken, new_file,
-    settle, staging, verified,
+    BackupError, BackupList, DataDirError, copy_back, copy_files, database_in, database_of, dev_master_key_of,
+    is_taken, new_file, settle, staging, verified,
 };
 use crate::store::{HeldBack, MasterKey, MasterKeyError, OpenError, Store, StoreError, check_copy, copy_database};
 
@@ -16,6 +16,8 @@ use crate::store::{HeldBack, MasterKey, MasterKeyError, OpenError, Store, StoreE
 pub enum Error {
     #[error("there is no database in the data folder {0}: check --data-dir")]
     NoDatabase(String),
+    #[error("{0} would be within the data folder, and so in the next backup: choose a folder outside of it")]
+    Within(String),
     #[error("the data folder {0} is not empty: name another with --data-dir, or move what is there away")]
     NotEmpty(String),
     #[error("the copy is not good: {0}")]
@@ -44,9 +46,11 @@ pub struct Restored {
 /// Copies the data folder to the new folder `to`, whether or not a server works on it, and looks at the copy.
 pub fn back_up(config: &Config, to: &Path) -> Result<BackupList, Error> {
     let root = &config.data_dir;
-    let database = database_of(root);
-    if !database.exists() {
+    if database_in(root)?.is_none() {
         return Err(Error::NoDatabase(root.display().to_string()));
+    }
+    if is_within(to, root) {
+        return Err(Error::Within(to.display().to_string()));
     }
     if is_taken(to) {
         return Err(BackupError::Exists(to.display().to_string()).into());
@@ -58,6 +62,13 @@ pub fn back_up(config: &Config, to: &Path) -> Result<BackupList, Error> {
         let _ = std::fs::remove_dir_all(&staging);
     }
     made
+}
+
+/// Whether a folder that is not there yet would be in `root`, whatever links lead there.
+fn is_within(to: &Path, root: &Path) -> bool {
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (parent, root) = (parent.canonicalize(), root.canonicalize());
+    parent.is_ok_and(|parent| root.is_ok_and(|root| parent.starts_with(root)))
 }
 
 /// The database first: whatever it knows of is among the files then.

@@ -1,10 +1,12 @@
 //! The settings and their defaults; validated once at the start.
 //!
-//! `layers` merges defaults, file, environment and flags, and `validation` refuses what cannot work. Herald never prints a
+//! `layers` merges defaults, file, environment and flags, `file` reads the file, and `validation` refuses what cannot work. Herald never prints a
 //! secret, and prints a URL without its user info.
 
+mod file;
 mod layers;
 mod links;
+mod meant;
 mod secret;
 mod shown;
 mod validation;
@@ -25,6 +27,7 @@ pub use validation::ConfigError;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The address that gRPC and gRPC-Web are served on. Port 0 picks a free one.
+    #[serde(deserialize_with = "validation::address")]
     pub listen: SocketAddr,
     /// The folder of the database, the tenants' files and, under `dev`, the master key.
     pub data_dir: PathBuf,

@@ -5,7 +5,7 @@ use crate::app::AppError;
 use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::finding::Finding;
-use crate::files::{DataDir, check_folder, database_of, dev_master_key_of};
+use crate::files::{DataDir, DataDirError, check_folder, database_in, dev_master_key_of};
 use crate::store::{MasterKey, Seen, check_database};
 use crate::volume::Volume;
 
@@ -19,27 +19,39 @@ pub(super) fn look(config: &Config, deep: bool, report: &mut Report) -> Option<T
     let root = &config.data_dir;
     let name = root.display();
     let unfit = DataDir::look(root, config.dev).err();
-    let wrong = unfit.as_ref().map(|error| Finding::of(error, "correct it, or choose another folder with --data-dir"));
+    let is_unfit = unfit.is_some();
+    let wrong = unfit.map(|error| Finding::of(&error, "correct it, or choose another folder with --data-dir"));
     report.add(format!("the data folder {name}: that it can be used"), wrong);
     let key = master_key(config).map(|text| MasterKey::parse(&text).map_err(AppError::MasterKey)).transpose();
     let is_there = root.is_dir();
     if is_there {
         report.add(format!("the volume of {name}: its free space"), volume(&Volume::of(root)));
     }
-    let database = database_of(root);
     let mut seen = Seen::default();
-    if database.exists() {
-        seen = check_database(&database, key.as_ref().ok().and_then(Option::as_ref), deep);
-        let how = if deep { ", every page" } else { "" };
-        report.add(format!("{}: its schema, its tenants, its rows{how}", database.display()), seen.findings);
-    } else if unfit.is_none() {
-        report.add(format!("the database: there is none in {name} yet; the first `herald serve` makes it"), []);
+    let mut has_database = false;
+    match database_in(root) {
+        Ok(Some(database)) => {
+            has_database = true;
+            seen = check_database(&database, key.as_ref().ok().and_then(Option::as_ref), deep);
+            let how = if deep { ", every page" } else { "" };
+            report.add(format!("{}: its schema, its tenants, its rows{how}", database.display()), seen.findings);
+        }
+        // That the folder cannot be used is told already.
+        _ if is_unfit => {}
+        Ok(None) => {
+            report.add(format!("the database: there is none in {name} yet; the first `herald serve` makes it"), [])
+        }
+        Err(error) => report.add("the database", [Finding::of(&error, "run this as the user of the data folder")]),
     }
     let tried = match seen.tenants.len() {
         0 => "its form alone, since there is nothing yet to try it on".to_owned(),
         count => format!("that it opens what the tenants have sealed, {count} in all"),
     };
     match key {
+        Ok(None) if config.dev && has_database => {
+            let error = DataDirError::NoDevKey(name.to_string());
+            report.add("the master key", [Finding::of(&error, "find the key where it is kept safe")]);
+        }
         Ok(None) => {}
         Ok(Some(_)) => report.add(format!("the master key: {tried}"), seen.wrong_key),
         Err(error) => {

@@ -30,7 +30,7 @@ pub use report::{Look, Report};
 pub async fn check(config: &Config, secret_file: Option<&Path>, deep: bool) -> Report {
     let mut report = Report::default();
     let to_do = "correct them; `herald settings` shows all";
-    let wrong = config.validate().err().map(|error| Finding::new(format!("the settings: {error}"), to_do));
+    let wrong = config.faults().into_iter().map(|fault| Finding::new(format!("the settings: {fault}"), to_do));
     report.add("the settings", wrong);
     if let Some(path) = secret_file {
         report.add("the mode of the configuration file", exposed_finding("the configuration file", path));
@@ -55,13 +55,31 @@ fn certificates(config: &Config, report: &mut Report) {
     let key = Path::new(&config.tls.key_file);
     let mut findings: Vec<_> = exposed_finding("tls.key_file", key).into_iter().collect();
     match app::tls(config) {
-        Ok(_) => findings.extend(clock::validity(&transport::validities(&config.tls))),
+        Ok(_) => findings.extend(served_certificate(config)),
         // It can be read by everybody, which is told already.
         Err(app::AppError::Exposed(_)) => {}
         Err(error) => findings.push(Finding::of(&error, "put the right files there, in PEM")),
     }
     let authorities = if config.tls.client_ca_file.is_empty() { "" } else { ", and tls.client_ca_file" };
     report.add(format!("tls.certificate_file, tls.key_file{authorities}: that they fit, and their dates"), findings);
+}
+
+/// What clients will have against the certificates that are served, though they can be served.
+pub fn served_certificate(config: &Config) -> Vec<Finding> {
+    if !config.tls.is_on() {
+        return Vec::new();
+    }
+    let mut findings = clock::validity(&transport::validities(&config.tls));
+    findings.extend(transport::misissued(&config.tls).map(|what| {
+        let path = &config.tls.certificate_file;
+        Finding::warning(
+            format!(
+                "the first certificate in tls.certificate_file {path} is {what}: many clients refuse it, `herald` too"
+            ),
+            "have the authority issue one for the server's name, with basicConstraints CA:FALSE, and put that there",
+        )
+    }));
+    findings
 }
 
 /// Where credentials come from: the key file, or the issuer's key set.

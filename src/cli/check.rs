@@ -64,7 +64,7 @@ async fn report(args: &CheckArgs) -> Report {
     let secret_file = args.settings.secret_file(&layers);
     let mut report = check::check(&config, secret_file, args.deep).await;
     if !layers.unknown().is_empty() {
-        report.add("the variables", layers.unknown().iter().map(|error| wrong_setting(&error.to_string())));
+        report.add("what is set", layers.unknown().iter().map(|error| wrong_setting(&error.to_string())));
     }
     if !args.user.is_empty() {
         call(args, &config, &mut report).await;

@@ -16,7 +16,7 @@ pub(super) struct Bound {
 
 /// A list of addresses or prospects: a million addresses are less.
 pub(super) const LIST: Bound = Bound { mib: 64, then: "part it, and give one after the other" };
-/// The text of a letter, or a password.
+/// The text of a letter, a password, or settings.
 pub(super) const TEXT: Bound = Bound { mib: 1, then: "give the right file" };
 /// What is kept of standard input.
 const PIPED: Bound = Bound { mib: 1024, then: "give it as a file, which may be of any size" };

@@ -47,7 +47,7 @@ pub(super) enum Met {
     Untrusted,
     /// A certificate that no client accepts, whichever authority it trusts: what the server shows, and the name it is asked by.
     #[error(
-        "the server shows {what}, which no client takes: have its authority issue another, and name that authority by --ca:\n  {}",
+        "the server's certificate is {what}, and not for a server: have its authority issue another, and name that authority by --ca:\n  {}",
         openssl(name)
     )]
     Misissued { what: &'static str, name: String },
@@ -93,14 +93,14 @@ impl Met {
     /// What whoever looks after the server can do, where what is met says it of the client.
     pub(super) fn to_do(&self) -> &'static str {
         match self {
-            Self::Untrusted | Self::Misissued { .. } => "name by --ca the authority of tls.certificate_file",
+            Self::Untrusted => "name by --ca the authority of tls.certificate_file",
             Self::OtherName(_) => {
                 "name the server by --server as its certificate does, such as https://herald.example:50051"
             }
             Self::WantsCertificate | Self::RefusesCertificate(_) => {
                 "show a certificate of an authority in tls.client_ca_file: --client-certificate, --client-key"
             }
-            Self::Expired | Self::NotYetValid | Self::Certificate(_) => {
+            Self::Misissued { .. } | Self::Expired | Self::NotYetValid | Self::Certificate(_) => {
                 "put another certificate into tls.certificate_file"
             }
             Self::Tls | Self::Plain => "start the server with these settings, or correct --server",
@@ -278,7 +278,6 @@ fn of_tls(place: &Place<'_>, error: &io::Error) -> Met {
             _ => Met::TlsFails(error.to_string()),
         };
     };
-    let misissued = |what| Met::Misissued { what, name: bare(place.host).to_owned() };
     match tls {
         Tls::InvalidMessage(_) => Met::Plain,
         Tls::InvalidCertificate(why) => match why {
@@ -289,13 +288,10 @@ fn of_tls(place: &Place<'_>, error: &io::Error) -> Met {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Met::OtherName(place.host.to_owned())
             }
-            // What only webpki has a word for, it says itself.
-            CertificateError::Other(other) => match other.to_string().as_str() {
-                "CaUsedAsEndEntity" => misissued("an authority's certificate as its own"),
-                "UnsupportedCertVersion" => misissued("a certificate of X.509 version 1, which says no host"),
-                other => Met::Certificate(other.to_owned()),
+            other => match crate::transport::not_for_a_server(other) {
+                Some(what) => Met::Misissued { what, name: bare(place.host).to_owned() },
+                None => Met::Certificate(other.to_string()),
             },
-            other => Met::Certificate(other.to_string()),
         },
         Tls::AlertReceived(Alert::CertificateRequired) => Met::WantsCertificate,
         Tls::AlertReceived(Alert::HandshakeFailure | Alert::BadCertificate) if !place.shows_certificate => {

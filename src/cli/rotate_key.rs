@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use super::output::counted;
 use super::settings::FolderSettings;
 use crate::domain::clock::{SystemClock, SystemRandom};
 use crate::domain::id::Ids;
-use crate::files::{DataDir, database_of};
+use crate::files::{DataDir, database_in};
 use crate::store::{MasterKey, rewrap_data_keys};
 use crate::terminal::say;
 
@@ -35,17 +36,17 @@ pub(super) fn rotate_key(args: &RotateKeyArgs) -> anyhow::Result<ExitCode> {
     let new = new.with_context(|| format!("{NEW}: set it to the new key (`openssl rand -base64 32`)"))?;
     let old = MasterKey::parse(config.master_key.expose()).context("HERALD_MASTER_KEY")?;
     let new = MasterKey::parse(&new).context(NEW)?;
-    let database = database_of(&config.data_dir);
-    if !database.exists() {
+    let Some(database) = database_in(&config.data_dir)? else {
         bail!("there is no database in the data folder {}: check --data-dir", config.data_dir.display());
-    }
+    };
     let _locked = DataDir::lock(&config.data_dir)?;
     let ids = Ids::new(Arc::new(SystemClock), Arc::new(SystemRandom));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rewrapped = runtime.block_on(rewrap_data_keys(&database, &old, &new, &ids));
     match rewrapped.context("no key was changed")? {
         Some(count) => {
-            say!("the keys of {count} tenants are under the new key; start the server with it as HERALD_MASTER_KEY")
+            let tenants = counted(count as u64, "tenant");
+            say!("the keys of {tenants} are under the new key; start the server with it as HERALD_MASTER_KEY")
         }
         None => say!("the keys are under the new key already; nothing was changed"),
     }

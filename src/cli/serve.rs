@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
 use crate::app::{self, Seams};
+use crate::check;
+use crate::domain::finding::Finding;
 use crate::files::keep_private;
 use crate::telemetry;
 use crate::terminal;
 
-/// Every setting may also be in a TOML file or in the environment; docs/configuration.md lists them. Once calls are answered, one line
+/// Makes the data folder if it is not there. Every setting may also be in a TOML file or in the environment; docs/configuration.md lists them. Once calls are answered, one line
 /// on standard output names the address.
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -37,6 +39,9 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(path) = args.settings.secret_file(&layers) {
         keep_private("the configuration file, which holds a secret,", path)?;
+    }
+    for Finding { wrong, to_do, .. } in check::served_certificate(&config) {
+        tracing::warn!(to_do, "{wrong}");
     }
     let served = runtime.block_on(async {
         let listener = app::listen(&config).await?;

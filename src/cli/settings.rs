@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+use super::input;
 use super::output::{Json, pretty};
 use crate::budget;
 use crate::config::Layers;
@@ -23,7 +24,7 @@ pub(super) struct SettingsFile {
 /// For commands that work in the data folder.
 #[derive(Args)]
 pub(super) struct FolderSettings {
-    /// The folder for the database and the tenants' files; made if it is not there. [default: data] [env: HERALD_DATA_DIR=]
+    /// The folder of the database and the tenants' files. [default: data] [env: HERALD_DATA_DIR=]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     #[command(flatten)]
@@ -81,8 +82,8 @@ impl SettingsFile {
     /// The same with those of flags, by their paths.
     fn under(&self, flags: &[(&str, String)]) -> anyhow::Result<Layers> {
         let file = self.config.as_ref().map(|path| {
-            std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the configuration file {}", path.display()))
+            let read = input::text(path, &input::TEXT);
+            read.with_context(|| format!("--config, HERALD_CONFIG: {} cannot be read", path.display()))
         });
         Ok(Layers::read(file.transpose()?.as_deref(), environment()?, flags)?)
     }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use serde::de::{Deserialize as _, Deserializer, Error as _};
+
 use super::{Auth, Cache, Config, Tls, shown};
 
 /// Why the settings cannot be used: what is wrong and what to do.
@@ -15,73 +17,97 @@ const MAX_LIVE_CAMPAIGNS: u32 = 1_000;
 /// They are listed in every answer to a browser's preflight.
 const MAX_CORS_HEADERS: usize = 64;
 
+/// The address to listen on.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom(no_address(&text)))
+}
+
+/// Why a text is no address to listen on, and how to write it.
+fn no_address(text: &str) -> String {
+    let instead = match text.rsplit_once(':') {
+        Some(("localhost", port)) => format!("write 127.0.0.1:{port}"),
+        Some(("" | "*", port)) => {
+            format!("write 127.0.0.1:{port} for this machine alone, [::]:{port} for all others too")
+        }
+        _ => "write one such as 127.0.0.1:50051".to_owned(),
+    };
+    format!("{text:?} is no address with a port: {instead}")
+}
+
 // === impl Config ===
 
 impl Config {
-    /// Refuses what cannot work, before a port is bound or a file is touched.
+    /// Refuses what cannot work, before a port is bound or a file is touched: names all of it, a line each.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let refuse = |text: &str| Err(ConfigError(text.to_owned()));
+        let faults = self.faults();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError(faults.into_iter().map(|fault| fault.0).collect::<Vec<_>>().join("\n")))
+    }
+
+    /// What cannot work, each with what to set instead.
+    pub fn faults(&self) -> Vec<ConfigError> {
+        let mut faults = Vec::new();
+        let mut refuse = |text: String| faults.push(ConfigError(text));
         if self.dev && !self.listen.ip().is_loopback() {
-            return refuse(&format!(
+            refuse(format!(
                 "listen: {} is not loopback, and under dev, which takes callers on their word, nothing else is served: listen on \
                  127.0.0.1:{}, or unset dev and set auth.hs256_secret",
                 self.listen,
                 self.listen.port()
             ));
         }
-        self.auth.validate(self.dev)?;
-        self.tls.validate()?;
-        self.cache.validate()?;
-        if let Ok(admin) = self.admin.listen.parse::<SocketAddr>()
-            && self.dev
-            && !admin.ip().is_loopback()
-        {
-            return refuse(&format!(
+        let parts = [self.auth.validate(self.dev), self.tls.validate(), self.cache.validate()];
+        parts.into_iter().filter_map(Result::err).for_each(|fault| refuse(fault.0));
+        match self.admin.listen.parse::<SocketAddr>() {
+            Ok(admin) if self.dev && !admin.ip().is_loopback() => refuse(format!(
                 "admin.listen: {admin} is not loopback, and under dev nothing else is served: set it to 127.0.0.1:{}, or unset \
                  dev",
                 admin.port()
-            ));
-        }
-        if !self.admin.listen.is_empty() && self.admin.listen.parse::<SocketAddr>().is_err() {
-            return refuse("admin.listen must be a socket address such as 127.0.0.1:50052");
+            )),
+            Err(_) if !self.admin.listen.is_empty() => {
+                refuse(format!("admin.listen: {}", no_address(&self.admin.listen)));
+            }
+            _ => {}
         }
         if !self.dev && self.master_key.expose().is_empty() {
-            return refuse(
-                "master_key: none is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
-                 and keep it safe, or set dev on your own machine",
-            );
+            refuse("master_key: none is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
+                 and keep it safe, or set dev on your own machine".to_owned());
         }
         if !self.files.url.is_empty()
             && (self.files.access_key_id.expose().is_empty() || self.files.secret_access_key.expose().is_empty())
         {
-            return refuse("files.url needs files.access_key_id and files.secret_access_key");
+            refuse("files.url needs files.access_key_id and files.secret_access_key".to_owned());
         }
         let endpoint = &self.files.endpoint;
         let is_web = url::Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !endpoint.is_empty() && !is_web {
-            return refuse("files.endpoint must be an http or https URL such as https://s3.example.com");
+            refuse("files.endpoint must be an http or https URL such as https://s3.example.com".to_owned());
         }
         if url::Url::parse(endpoint).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
-            return refuse(
-                "files.endpoint must have no user in it: set files.access_key_id and files.secret_access_key",
+            refuse(
+                "files.endpoint must have no user in it: set files.access_key_id and files.secret_access_key"
+                    .to_owned(),
             );
         }
         if !(1..=MAX_LIVE_CAMPAIGNS).contains(&self.limits.live_campaigns) {
-            return refuse("limits.live_campaigns must be from 1 to 1000");
+            refuse("limits.live_campaigns must be from 1 to 1000".to_owned());
         }
         if self.retention.deleted_prospects_days > 36_500 {
-            return refuse("retention.deleted_prospects_days must be at most 36500");
+            refuse("retention.deleted_prospects_days must be at most 36500".to_owned());
         }
         if !(1..=36_500).contains(&self.retention.audit_days) {
-            return refuse("retention.audit_days must be from 1 to 36500");
+            refuse("retention.audit_days must be from 1 to 36500".to_owned());
         }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
-            return refuse(&format!("log: {error}; write it such as info or info,herald::engine=debug"));
+            refuse(format!("log: {error}; write it such as info or info,herald::engine=debug"));
         }
         for origin in &self.server.cors_origins {
             let fits = url::Url::parse(origin).is_ok_and(|u| u.origin().ascii_serialization() == *origin);
             if !fits {
-                return refuse(&format!(
+                refuse(format!(
                     "server.cors_origins: {:?} is no origin such as https://app.example.com",
                     shown(origin)
                 ));
@@ -89,12 +115,10 @@ impl Config {
         }
         let is_header = |name: &String| name != "*" && http::HeaderName::from_bytes(name.as_bytes()).is_ok();
         if let Some(name) = self.server.cors_headers.iter().find(|name| !is_header(name)) {
-            return refuse(&format!(
-                "server.cors_headers: {name:?} is no name of a header, such as x-datadog-trace-id"
-            ));
+            refuse(format!("server.cors_headers: {name:?} is no name of a header, such as x-datadog-trace-id"));
         }
         if self.server.cors_headers.len() > MAX_CORS_HEADERS {
-            return refuse(&format!("server.cors_headers: at most {MAX_CORS_HEADERS} headers"));
+            refuse(format!("server.cors_headers: at most {MAX_CORS_HEADERS} headers"));
         }
         let positive = [
             ("engine.workers", self.engine.workers as u64),
@@ -116,10 +140,9 @@ impl Config {
             ("fetch.max_pages", self.fetch.max_pages as u64),
             ("fetch.max_bytes", self.fetch.max_bytes as u64),
         ];
-        match positive.iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => refuse(&format!("{name} must be at least 1")),
-            None => Ok(()),
-        }
+        let zeros = positive.iter().filter(|(_, value)| *value == 0);
+        zeros.for_each(|(name, _)| refuse(format!("{name} must be at least 1")));
+        faults
     }
 }
 

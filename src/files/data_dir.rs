@@ -36,6 +36,11 @@ pub enum DataDirError {
          share a folder: choose another with --data-dir, or use --dev on your own machine"
     )]
     FoldsCase(String),
+    #[error(
+        "the data folder {0} has a database and no master.key, so that it is not one of --dev alone: set HERALD_MASTER_KEY to its \
+         key, or choose another folder with --data-dir"
+    )]
+    NoDevKey(String),
     #[error(transparent)]
     Exposed(#[from] Exposed),
 }
@@ -64,8 +69,6 @@ impl DataDir {
             lock.try_lock()
         }) {
             Ok(()) => {
-                // SQLite gives its other files the mode of this one.
-                private().create(true).truncate(false).open(root.join(DATABASE)).map_err(failed)?;
                 make_dir(&root.join(USERS)).map_err(failed)?;
                 Ok(Self { root: root.to_owned(), lock })
             }
@@ -96,8 +99,12 @@ impl DataDir {
         (&self.lock).write_all(format!("{}\n{lines}", std::process::id()).as_bytes())
     }
 
-    pub fn database(&self) -> PathBuf {
-        database_of(&self.root)
+    /// Makes the database's file, empty, if it is not there. SQLite gives its other files the mode of this one.
+    pub fn make_database(&self) -> Result<PathBuf, DataDirError> {
+        let path = database_of(&self.root);
+        let made = private().create(true).truncate(false).open(&path);
+        made.map_err(|source| DataDirError::Io { path: self.root.display().to_string(), source })?;
+        Ok(path)
     }
 
     /// Refuses a file system on which `Anna` and `anna` are one folder.
@@ -105,13 +112,16 @@ impl DataDir {
         refuse_case_insensitive(&self.root)
     }
 
-    /// The text in `master.key`, which is made of `new()` if it is not there.
+    /// The text in `master.key`, which is made of `new()` if neither it nor a database is there.
     pub fn dev_master_key(&self, new: impl FnOnce() -> String) -> Result<String, DataDirError> {
         let path = self.root.join(DEV_MASTER_KEY);
         let failed = |source| DataDirError::Io { path: path.display().to_string(), source };
         match fs::read_to_string(&path) {
             Ok(text) => Ok(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if database_in(&self.root)?.is_some() {
+                    return Err(DataDirError::NoDevKey(self.root.display().to_string()));
+                }
                 let text = new();
                 write_new(&self.root, &path, text.as_bytes()).map_err(failed)?;
                 Ok(text)
@@ -215,6 +225,16 @@ pub fn database_of(root: &Path) -> PathBuf {
     root.join(DATABASE)
 }
 
+/// The database of the data folder `root`, if it has one. A start that failed early may have left an empty file, which is none.
+pub fn database_in(root: &Path) -> Result<Option<PathBuf>, DataDirError> {
+    let path = database_of(root);
+    match path.metadata() {
+        Ok(file) => Ok((file.len() > 0).then_some(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DataDirError::Io { path: root.display().to_string(), source }),
+    }
+}
+
 /// The key that a development server keeps in the data folder `root`, if it does.
 pub fn dev_master_key_of(root: &Path) -> Option<String> {
     fs::read_to_string(root.join(DEV_MASTER_KEY)).ok()
@@ -268,7 +288,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = folder();
         let data = DataDir::lock(dir.path()).expect("free");
-        assert_eq!(fs::metadata(data.database()).expect("made").permissions().mode() & 0o777, 0o600);
+        let database = data.make_database().expect("made");
+        assert_eq!(fs::metadata(database).expect("made").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

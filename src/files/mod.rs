@@ -27,7 +27,7 @@ pub use backup::{
     BackupError, BackupFile, BackupList, copy_back, copy_files, is_taken, new_file, settle, staging, verified,
 };
 pub use check::check_folder;
-pub use data_dir::{DataDir, DataDirError, Holder, database_of, dev_master_key_of, holder};
+pub use data_dir::{DataDir, DataDirError, Holder, database_in, database_of, dev_master_key_of, holder};
 pub use modes::{Exposed, exposed, keep_private};
 pub use store::{FileWriter, Files, FilesConfigError, FilesError, TenantFiles, look_at_store};
 

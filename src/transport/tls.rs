@@ -1,11 +1,14 @@
 //! The certificate of the port, and whose certificates its clients show.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{CertificateError, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use super::validity::Validity;
@@ -16,6 +19,8 @@ use crate::config;
 pub enum TlsError {
     #[error("{setting} {path}: no {what} in PEM can be read")]
     Pem { setting: &'static str, path: String, what: &'static str, source: pem::Error },
+    #[error("{setting} {path} has a {instead} and no {what}: are tls.certificate_file and tls.key_file swapped?")]
+    Swapped { setting: &'static str, path: String, what: &'static str, instead: &'static str },
     #[error("tls.certificate_file and tls.key_file do not fit each other")]
     Pair,
     #[error("tls.certificate_file and tls.key_file cannot be used")]
@@ -63,6 +68,34 @@ pub fn validities(settings: &config::Tls) -> Result<Vec<Validity>, TlsError> {
     Ok(found)
 }
 
+/// What the first certificate of `tls.certificate_file` is, if careful clients do not take that for a server's, whichever
+/// authority they trust: rustls asks itself, as such a client would.
+pub fn misissued(settings: &config::Tls) -> Option<&'static str> {
+    let certificates = certificates("tls.certificate_file", &settings.certificate_file).ok()?;
+    let (first, others) = certificates.split_first()?;
+    let mut authorities = RootCertStore::empty();
+    authorities.add(first.clone()).ok()?;
+    let verifier = WebPkiServerVerifier::builder(authorities.into()).build().ok()?;
+    let name = ServerName::try_from("localhost").ok()?;
+    // Its dates are told apart from this.
+    let begun = Validity::of("", first)?.from.try_into().ok()?;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(begun));
+    match verifier.verify_server_cert(first, others, &name, &[], now) {
+        Err(rustls::Error::InvalidCertificate(error)) => not_for_a_server(&error),
+        _ => None,
+    }
+}
+
+/// What a certificate is that the error says is not for a server. What only webpki has a word for, it says itself.
+pub fn not_for_a_server(error: &CertificateError) -> Option<&'static str> {
+    let CertificateError::Other(error) = error else { return None };
+    match error.to_string().as_str() {
+        "CaUsedAsEndEntity" => Some("an authority's own"),
+        "UnsupportedCertVersion" => Some("of X.509 version 1, which says no host"),
+        _ => None,
+    }
+}
+
 fn certificates(setting: &'static str, path: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let found = found.and_then(|found| if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) });
@@ -70,5 +103,13 @@ fn certificates(setting: &'static str, path: &str) -> Result<Vec<CertificateDer<
 }
 
 fn no_pem(setting: &'static str, path: &str, what: &'static str, source: pem::Error) -> TlsError {
-    TlsError::Pem { setting, path: path.to_owned(), what, source }
+    let path = path.to_owned();
+    let instead = match what {
+        "certificate" => PrivateKeyDer::from_pem_file(&path).is_ok().then_some("private key"),
+        _ => CertificateDer::from_pem_file(&path).is_ok().then_some("certificate"),
+    };
+    match instead {
+        Some(instead) => TlsError::Swapped { setting, path, what, instead },
+        None => TlsError::Pem { setting, path, what, source },
+    }
 }

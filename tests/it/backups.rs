@@ -158,6 +158,10 @@ async fn a_copy_that_was_changed_or_cut_short_is_not_put_back() {
         assert!(!good && told.contains(why), "{what}: {told}");
         assert!(!target.exists(), "{what}: nothing is put back");
     };
+    let mut names: Vec<_> =
+        std::fs::read_dir(&copy).expect("read").map(|entry| entry.expect("read").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["backup.json", "herald.db", "master.key", "users"], "and no file that the list does not name");
     let database = copy.join("herald.db");
     let bytes = std::fs::read(&database).expect("read");
     let mut other = bytes.clone();
@@ -177,4 +181,17 @@ async fn a_copy_that_was_changed_or_cut_short_is_not_put_back() {
     std::fs::write(copy.join("backup.json"), list).expect("written");
     let (good, told) = run(&["restore", copy.to_str().expect("a path")], &place.path().join("restored"));
     assert!(good, "{told}");
+}
+
+/// Each backup would hold those before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_within_the_data_folder_is_refused() {
+    let data = folder();
+    stopped(serve(data.path(), &[])).await;
+    let around = folder();
+    std::os::unix::fs::symlink(data.path(), around.path().join("link")).expect("linked");
+    for to in [data.path().join("copy"), data.path().join("users/copy"), around.path().join("link/copy")] {
+        let (good, told) = run(&["backup", to.to_str().expect("a path")], data.path());
+        assert!(!good && told.contains("would be within the data folder") && !to.exists(), "{told}");
+    }
 }

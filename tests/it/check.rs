@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::files::S3;
 use crate::full_volume::Mount;
-use crate::support::process::{free_port, herald, serve};
+use crate::support::process::{free_port, herald, serve, serve_with};
 use crate::support::redis::RedisServer;
 use crate::support::site;
 use crate::support::token::{Authority, SigningKey, key_set, now, private_file};
@@ -336,6 +336,7 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         path.display().to_string()
     };
     let nonsense = file("nonsense.pem", "nonsense");
+    let misspelt = file("herald.toml", "log = 'info'\n[auth]\nhs256_secet = 's3cret'\n");
     let (good, good_key) = certificate(files.path(), "good", -1, 365);
     let (_, other_key) = certificate(files.path(), "other", -1, 365);
     let (expired, expired_key) = certificate(files.path(), "expired", -20, -10);
@@ -349,6 +350,16 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
     let mut faults = vec![
         fault("a setting", &[("HERALD_ENGINE_WORKERS", "0")], "engine.workers must be at least 1", Refuses),
         fault("no number", &[("HERALD_ENGINE_TRIES", "many")], "is no whole number", Refuses),
+        fault("a host's name", &[("HERALD_LISTEN", "localhost:1")], "write 127.0.0.1:1", Refuses),
+        fault("no host", &[("HERALD_ADMIN_LISTEN", ":1")], "write 127.0.0.1:1 for this machine alone", Refuses),
+        fault(
+            "no such setting in the file",
+            &[("HERALD_CONFIG", &misspelt)],
+            "line 3, column 1: auth.hs256_secet is no setting of Herald: did you mean auth.hs256_secret?",
+            Refuses,
+        ),
+        fault("a file without end", &[("HERALD_CONFIG", "/dev/zero")], "has more than 1 MiB", Refuses),
+        fault("no file of settings", &[("HERALD_CONFIG", "/nowhere.toml")], "HERALD_CONFIG: /nowhere.toml", Refuses),
         fault("no such setting", &[("HERALD_LISTN", "x")], "HERALD_LISTN is no setting", Refuses),
         fault("a taken port", &[("HERALD_LISTEN", &taken.0)], "cannot listen on", Refuses),
         fault("a taken admin port", &[("HERALD_ADMIN_LISTEN", &taken.0)], "admin.listen: cannot listen on", Refuses),
@@ -361,7 +372,7 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         fault(
             "an address of another machine",
             &[("HERALD_ADMIN_LISTEN", "127.0.0.1:1x")],
-            "admin.listen must be",
+            "admin.listen: \"127.0.0.1:1x\" is no address with a port",
             Refuses,
         ),
         fault(
@@ -430,6 +441,8 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         ),
         ("nonsense as certificate", &nonsense, &good_key, "nonsense.pem: no certificate in PEM can be read", Refuses),
         ("nonsense as key", &good, &nonsense, "nonsense.pem: no private key in PEM can be read", Refuses),
+        ("a key as certificate", &good_key, &good_key, "has a private key and no certificate: are", Refuses),
+        ("a certificate as key", &good, &good, "has a certificate and no private key: are", Refuses),
         ("another's key", &good, &other_key, "tls.certificate_file and tls.key_file do not fit each other", Refuses),
         ("an expired certificate", &expired, &expired_key, "expired 10 days ago", Starts),
         ("an early certificate", &early, &early_key, "is not valid for another", Starts),
@@ -453,6 +466,69 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         good && text.contains("warning: a certificate in tls.certificate_file") && text.contains("expires in"),
         "{text}"
     );
+    // So is an authority's own, which OpenSSL takes for a server's and rustls does not; the log tells the same.
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let authority = file("ca.pem", &params.self_signed(&key).expect("a certificate").pem());
+    let authority_key = file("ca.key", &key.serialize_pem());
+    let env = [("HERALD_TLS_CERTIFICATE_FILE", authority.as_str()), ("HERALD_TLS_KEY_FILE", &authority_key)];
+    let (good, text) = check(data.path(), &[], &env);
+    let told = "is an authority's own: many clients refuse it";
+    assert!(
+        good && text.contains("warning: the first certificate in tls.certificate_file") && text.contains(told),
+        "{text}"
+    );
+    let log = files.path().join("log");
+    let env = [env[0], env[1], ("HERALD_LOG", "warn")];
+    let server = serve_with(data.path(), &env, std::fs::File::create(&log).expect("made").into());
+    let log = std::fs::read_to_string(log).expect("read");
+    assert!(log.contains(told) && log.contains("basicConstraints CA:FALSE"), "{log}");
+    drop(server);
+}
+
+/// Whoever sets a server up meets several faults, and is told of all of them, and none of them spoils the folder.
+#[test]
+fn a_first_start_that_is_refused_leaves_nothing_that_is_broken() {
+    let around = folder();
+    let data = around.path().join("data");
+    let serve = |env: &[(&str, &str)]| {
+        let mut command = herald();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data).envs(env.iter().copied());
+        let output = command.output().expect("it ends");
+        assert!(!output.status.success(), "it starts");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let told = serve(&[("HERALD_ENGINE_TRIES", "0")]);
+    for part in ["HERALD_AUTH_HS256_SECRET", "HERALD_MASTER_KEY", "engine.tries must be at least 1"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let (secret, key) = (("HERALD_AUTH_HS256_SECRET", SECRET), ("HERALD_MASTER_KEY", KEY));
+    let (certificate_file, key_file) = certificate(around.path(), "good", -1, 365);
+    let (_, other_key) = certificate(around.path(), "other", -1, 365);
+    let tls =
+        |key_file| [("HERALD_TLS_CERTIFICATE_FILE", certificate_file.as_str()), ("HERALD_TLS_KEY_FILE", key_file)];
+    assert!(serve(&[[secret, key], tls(&other_key)].concat()).contains("do not fit"));
+    assert!(serve(&[secret, ("HERALD_MASTER_KEY", "c2hvcnQ=")]).contains("a master key is 32"));
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o644)).expect("set");
+    assert!(serve(&[[secret, key], tls(&key_file)].concat()).contains("can be read by everybody"));
+    // What an older version has left after such a start.
+    private_file(&data.join("herald.db"), "");
+    let (good, text) = check(&data, &[], &[key]);
+    assert!(good && text.contains("ok: the database: there is none in "), "{text}");
+}
+
+/// A development server on the folder of another would make a key that opens nothing, and that backups keep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_development_server_makes_no_key_for_the_folder_of_another() {
+    let data = folder();
+    let mut server = serve(data.path(), &[("HERALD_MASTER_KEY", KEY)]);
+    add_prospects(&mut server.user("user_a").await, 1).await;
+    server.signal(rustix::process::Signal::TERM);
+    assert!(server.ended().await.success());
+    fault("no key", &[], "has a database and no master.key", Serve::Refuses).is_found(data.path());
+    assert!(!data.path().join("master.key").exists(), "none is made");
+    assert!(check(data.path(), &[], &[("HERALD_MASTER_KEY", KEY)]).0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -132,7 +132,7 @@ async fn what_is_wrong_with_a_certificate_is_told_with_the_flag_for_it() {
     // Made good by the command that the message ends with.
     let port = speaking_tls(&files, "ca");
     let told_of = told(&format!("https://localhost:{port}"), &["--ca", &ca]).await;
-    says(&told_of, &["shows an authority's certificate as its own", "issue another"]);
+    says(&told_of, &["certificate is an authority's own, and not for a server", "issue another"]);
     assert!(!told_of.contains("is not known"), "{told_of}");
     let openssl = told_of.lines().find(|line| line.trim_start().starts_with("openssl ")).expect("a command").to_owned();
     let issued = Command::new("sh").args(["-c", &openssl]).current_dir(files.path("")).output().expect("sh");

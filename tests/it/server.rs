@@ -335,7 +335,7 @@ async fn a_start_that_cannot_work_says_what_to_do() {
     assert!(run(&["--listen", "127.0.0.1:0"], &[secret]).contains("HERALD_MASTER_KEY"));
     assert!(run(&["--listen", "127.0.0.1:0"], &[secret, ("HERALD_MASTER_KEY", "short")]).contains("32 random bytes"));
     assert!(run(&["--dev", "--config", "/nowhere.toml"], &[]).contains("/nowhere.toml"));
-    assert!(run(&["--dev", "--listen", "nowhere"], &[]).contains("socket address"));
+    assert!(run(&["--dev", "--listen", "nowhere"], &[]).contains("is no address with a port"));
     assert!(run(&["--dev"], &[("HERALD_LISTN", "x")]).contains("HERALD_LISTN"));
 
     // A master key that is not the folder's.

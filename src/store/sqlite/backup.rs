@@ -22,7 +22,11 @@ pub fn copy_database(from: &Path, to: &Path) -> Result<()> {
     for _ in 0..TRIES {
         // All of it at once: in pieces, each write of the server would begin it anew.
         match copy.step(-1)? {
-            StepResult::Done => return Ok(()),
+            StepResult::Done => {
+                drop(copy);
+                // In WAL mode, whoever reads the copy would leave files beside it.
+                return Ok(target.pragma_update(None, "journal_mode", "DELETE")?);
+            }
             _ => std::thread::sleep(PAUSE),
         }
     }
