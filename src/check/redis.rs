@@ -19,7 +19,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
         Err(error) => return report.add("Redis", [Finding::of(&error, "correct the settings of [cache]")]),
     };
     if let Err(why) = cache.probe().await {
-        let to_do = "check cache.url, and that Redis runs and is for this user; Herald serves without it, and publishes nothing";
+        let to_do = "check cache.url (rediss:// is TLS, redis:// is not), and that Redis runs and is for this user; Herald serves without it, and publishes nothing";
         return report.add(format!("Redis at {name}"), [Finding::new(format!("the cache at {name}: {why}"), to_do)]);
     }
     let strangers = match cache.strangers().await {
