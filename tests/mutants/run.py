@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Plants each fault of this folder in a copy of the project, builds it, and sees which suites find it.
 
-    tests/mutants/run.py [NAME ...]
+    tests/mutants/run.py [--first] [NAME ...]
 
 A patch's first line says what it plants. The copy and its build are in target/mutants. Exits with 1 if a fault is found
-by no suite; prints a row of a table for each, with the seed where a suite goes by seeds.
+by no suite; prints a row of a table for each, with the seed where a suite goes by seeds. With --first the other suites are not
+asked once one has found it by a test that fails.
 """
 
 import os
@@ -42,6 +43,7 @@ SUITES = {
     ],
 }
 MINUTES = 4
+ENDLESS = "does not end"
 
 
 def run(*command, check=True, **options):
@@ -88,7 +90,7 @@ def finds(suite, arguments):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return "does not end"
+        return ENDLESS
     if process.returncode == 0:
         return None
     if "error: could not compile" in text:
@@ -102,8 +104,9 @@ def finds(suite, arguments):
 def main():
     here = Path(__file__).parent
     patches = sorted(here.glob("*.patch"))
-    if len(sys.argv) > 1:
-        patches = [here / f"{name}.patch" for name in sys.argv[1:]]
+    names = [name for name in sys.argv[1:] if name != "--first"]
+    if names:
+        patches = [here / f"{name}.patch" for name in names]
     missed = []
     copy()
     for patch in patches:
@@ -115,6 +118,8 @@ def main():
             if told:
                 found = True
                 print(f"  {suite}: {told}", flush=True)
+                if "--first" in sys.argv and told != ENDLESS:
+                    break
         if not found:
             missed.append(patch.stem)
             print("  NOBODY FINDS IT", flush=True)
