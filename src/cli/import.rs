@@ -35,6 +35,8 @@ pub(super) fn faulty(what: &str, mut faults: Vec<String>, count: usize) -> anyho
 #[derive(Default)]
 pub(super) struct Rows {
     pub count: u64,
+    /// The first one, as an example of how the file is understood.
+    pub first_row: Option<pb::Prospect>,
     /// What a row is counted by: `line` or `row`.
     unit: &'static str,
     /// Where each address stands first; by its hash, since a file may have any number.
@@ -57,12 +59,18 @@ impl Rows {
     }
 
     /// Takes a row at that place.
-    pub(super) fn note(&mut self, email: &str, place: u64) {
+    pub(super) fn note(&mut self, row: &pb::Prospect, place: u64) {
         self.count += 1;
-        let first = *self.first.entry(self.hasher.hash_one(address::key(email))).or_insert(place);
+        self.first_row.get_or_insert_with(|| row.clone());
+        let first = *self.first.entry(self.hasher.hash_one(address::key(&row.email))).or_insert(place);
         if first != place {
             self.twice.push((place, first));
         }
+    }
+
+    /// How many prospects there are: of rows with one address the server takes the first.
+    pub(super) fn prospects(&self) -> u64 {
+        self.count - self.twice.len() as u64
     }
 
     /// What stands there twice, in words; nothing if nothing does.

@@ -14,7 +14,7 @@ use super::client::{Api, Connection};
 use super::import::{Rows, import};
 use super::input::{Source, is_standard};
 use super::output::{Json, counted, pretty, say_json, table, to_value};
-use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv};
+use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv, filled};
 use super::prospects_json::read_json;
 use super::refusal::explain;
 use super::render::Progress;
@@ -236,7 +236,7 @@ fn import_file(
     }
 }
 
-/// What would be imported, with the columns of a CSV and the fields that they go into.
+/// What would be imported, with the columns of a CSV, the fields that they go into, and one row as it is understood.
 fn would_import(
     rows: &Rows,
     columns: &[(String, &str)],
@@ -249,7 +249,12 @@ fn would_import(
         let twice = rows.twice.iter().map(|(place, first)| json!({ "place": place, "first": first }));
         let columns: Vec<_> = columns.collect();
         let twice: Vec<_> = twice.collect();
-        say!("{}", pretty(&json!({ "rows": rows.count, "columns": columns, "leftOut": left_out, "twice": twice }))?);
+        let sample = rows.first_row.as_ref().map(to_value).transpose()?;
+        let answer = json!({
+            "rows": rows.count, "prospects": rows.prospects(), "columns": columns, "leftOut": left_out, "twice": twice,
+            "sample": sample,
+        });
+        say!("{}", pretty(&answer)?);
         return Ok(ExitCode::SUCCESS);
     }
     if !columns.is_empty() {
@@ -257,7 +262,14 @@ fn would_import(
         say!("{}\n", table(["column", "field"], &columns));
     }
     notes.iter().for_each(|note| say!("{}", line(note)));
-    say!("{} would be sent; nothing was", counted(rows.count, "prospect"));
+    say!("the first row is read as");
+    rows.first_row.iter().flat_map(filled).for_each(|(field, text)| say!("  {field}: {}", line(&text)));
+    let again = match rows.twice.len() {
+        0 => String::new(),
+        1 => "; 1 row is the same address again".to_owned(),
+        more => format!("; {more} rows are the same addresses again"),
+    };
+    say!("{} would be sent{again}; nothing was", counted(rows.prospects(), "prospect"));
     Ok(ExitCode::SUCCESS)
 }
 

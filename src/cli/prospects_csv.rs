@@ -30,6 +30,7 @@ use super::render::Progress;
 use crate::pb;
 use crate::rpc::prospect_faults;
 
+pub(super) use fields::filled;
 pub(super) use write::CsvWriter;
 
 /// How a CSV file is read.
@@ -91,7 +92,7 @@ impl<'a> ProspectsCsv<'a> {
         loop {
             match batches.row() {
                 Ok(None) => break,
-                Ok(Some(Ok(row))) => rows.note(&row.email, batches.row.line()),
+                Ok(Some(Ok(row))) => rows.note(&row, batches.row.line()),
                 Ok(Some(Err(found))) => {
                     count += found.len();
                     faults.extend(found.into_iter().take(MOST_FAULTS - faults.len()));

@@ -36,7 +36,7 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<(Vec<pb::Prospect>, Rows)
             Ok(row) => {
                 let found = prospect_faults(row.clone());
                 faults.extend(found.into_iter().map(|v| format!("row {}: {}: {}", n + 1, v.field, v.description)));
-                noted.note(&row.email, n as u64 + 1);
+                noted.note(&row, n as u64 + 1);
                 rows.push(row);
             }
             Err(error) => faults.push(format!("row {}: {error}", n + 1)),

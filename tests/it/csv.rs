@@ -145,13 +145,16 @@ fn a_dry_run_says_what_would_be_imported() {
     };
     let expected = "column           field\nVor- und Zuname  contact_name\nE-Mail           email\nFirma            company\n\n\
         left out: column \"Haarfarbe\" has no place in a prospect\ntwice in the file, and taken once: line 4 (as line 2)\n\
-        3 prospects would be sent; nothing was\n";
+        the first row is read as\n  email: kim@acme.example\n  company: Acme\n  contact_name: Kim Roth\n  source: csv import\n\
+        2 prospects would be sent; 1 row is the same address again; nothing was\n";
     assert_eq!(told(&[path(&file)]), expected);
     let answer: serde_json::Value = serde_json::from_str(&told(&[path(&file), "--json"])).expect("JSON");
     assert_eq!(answer["columns"][1], serde_json::json!({ "column": "E-Mail", "field": "email" }));
+    assert_eq!((&answer["prospects"], &answer["sample"]["contactName"]), (&2.into(), &"Kim Roth".into()));
     assert_eq!((&answer["rows"], &answer["leftOut"]), (&3.into(), &serde_json::json!(["Haarfarbe"])));
     assert_eq!(answer["twice"], serde_json::json!([{ "place": 4, "first": 2 }]));
-    let expected = "twice in the file, and taken once: row 3 (as row 1)\n3 prospects would be sent; nothing was\n";
+    let expected = "twice in the file, and taken once: row 3 (as row 1)\nthe first row is read as\n  email: a@b.example\n\
+        2 prospects would be sent; 1 row is the same address again; nothing was\n";
     assert_eq!(told(&[path(&json)]), expected);
 }
 

@@ -61,6 +61,11 @@ pub(super) fn get(row: &pb::Prospect, field: &str) -> String {
     }
 }
 
+/// The fields of a row that hold something.
+pub(in crate::cli) fn filled(row: &pb::Prospect) -> impl Iterator<Item = (&'static str, String)> {
+    COLUMNS.into_iter().map(|field| (field, get(row, field))).filter(|(_, text)| !text.is_empty())
+}
+
 /// Sets a field to what a cell holds; `text` has no blanks around it. The error says what is wrong with it.
 pub(super) fn set(row: &mut pb::Prospect, field: &str, text: &str) -> Result<(), String> {
     let number = || text.parse::<i32>().map_err(|_| "must be a whole number".to_owned());
