@@ -44,6 +44,9 @@ pub(super) struct Rows {
     hasher: RandomState,
     /// The places that repeat one, with the first one.
     pub twice: Vec<(u64, u64)>,
+    /// How many further rows are passed over since they are broken, and what is wrong with the first of them.
+    pub broken: u64,
+    pub faults: Vec<String>,
 }
 
 /// Rows to import, a batch at a time; None after the last.
@@ -68,13 +71,28 @@ impl Rows {
         }
     }
 
+    /// Passes over a row that has these faults.
+    pub(super) fn note_broken(&mut self, faults: Vec<String>) {
+        self.broken += 1;
+        self.faults.extend(faults.into_iter().take(MOST_FAULTS - self.faults.len()));
+    }
+
+    /// What a person is told of the rows, a line each: those that are broken, and what stands there twice.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        let broken = (self.broken > 0).then(|| {
+            let shown = if self.faults.len() < MOST_FAULTS { "" } else { "; the first of them" };
+            format!("passed over as broken: {}{shown}", counted(self.broken, "row"))
+        });
+        broken.into_iter().chain(self.faults.iter().map(|fault| format!("  {fault}"))).chain(self.told_twice())
+    }
+
     /// How many prospects there are: of rows with one address the server takes the first.
     pub(super) fn prospects(&self) -> u64 {
         self.count - self.twice.len() as u64
     }
 
     /// What stands there twice, in words; nothing if nothing does.
-    pub(super) fn told_twice(&self) -> Option<String> {
+    fn told_twice(&self) -> Option<String> {
         let (unit, more) = (self.unit, self.twice.len().saturating_sub(MOST_FAULTS));
         let told = self.twice.iter().take(MOST_FAULTS);
         let told =
@@ -106,7 +124,11 @@ pub(super) async fn import(
     let twice = rows.twice.len() as u64;
     let there = rows.count.saturating_sub(created + twice);
     let were = if there == 1 { "was" } else { "were" };
-    let told = [(there, format!("{were} there already")), (twice, "twice in the file".to_owned())];
+    let told = [
+        (there, format!("{were} there already")),
+        (twice, "twice in the file".to_owned()),
+        (rows.broken, "passed over as broken".to_owned()),
+    ];
     let told = told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
     progress.say(&format!("{} imported{}", counted(created, "prospect"), told.collect::<String>()));
     Ok(whole)

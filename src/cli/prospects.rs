@@ -50,8 +50,8 @@ enum Command {
     /// CSV may be separated by commas, semicolons or tabs, and its columns named as usual in English, German or Chinese. First
     /// and last names are joined, and so are city, region and country. Columns that have no place are left out, and told.
     Import {
-        /// A file whose name ends with .csv (its first line names the columns; `email` is required) or .json (as `export`
-        /// writes it); - is standard input.
+        /// A file whose name ends with .csv or .tsv (its first line names the columns; `email` is required) or .json (as
+        /// `export` writes it); - is standard input.
         file: PathBuf,
         /// The format; by the file's ending if left out, CSV on standard input.
         #[arg(long)]
@@ -148,12 +148,13 @@ fn of_file(file: &Path, said: Option<Form>) -> anyhow::Result<Form> {
     let ending = file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
     match (said, ending.as_deref()) {
         (Some(form), _) => Ok(form),
-        (None, Some("csv")) => Ok(Form::Csv),
+        // A spreadsheet is told as such when it is read.
+        (None, Some("csv" | "tsv" | "xlsx" | "xlsm" | "xls" | "ods")) => Ok(Form::Csv),
         (None, Some("json")) => Ok(Form::Json),
         (None, _) if is_standard(file) => Ok(Form::Csv),
         (None, _) => {
             bail!(
-                "{} ends with neither .csv nor .json: say what it is by --format csv or --format json",
+                "{} ends with none of .csv, .tsv and .json: say what it is by --format csv or --format json",
                 file.display()
             )
         }
@@ -226,8 +227,8 @@ fn import_file(
         }
         Form::Json if args.is_given() => bail!("--encoding, --map and --strict are for CSV files"),
         Form::Json => {
-            let (prospects, rows) = read_json(file)?;
-            let notes: Vec<_> = rows.told_twice().into_iter().collect();
+            let (prospects, rows) = read_json(file, args.skip_broken)?;
+            let notes: Vec<_> = rows.notes().collect();
             let Some(connection) = connection else { return would_import(&rows, &[], &[], &notes, form) };
             notes.iter().for_each(|note| progress.say(note));
             let batches = super::prospects_json::batches(prospects);
@@ -252,7 +253,7 @@ fn would_import(
         let sample = rows.first_row.as_ref().map(to_value).transpose()?;
         let answer = json!({
             "rows": rows.count, "prospects": rows.prospects(), "columns": columns, "leftOut": left_out, "twice": twice,
-            "sample": sample,
+            "sample": sample, "broken": rows.broken, "faults": rows.faults,
         });
         say!("{}", pretty(&answer)?);
         return Ok(ExitCode::SUCCESS);

@@ -14,6 +14,8 @@ mod tests;
 mod write;
 
 use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -47,6 +49,9 @@ pub struct CsvArgs {
     /// Refuse a CSV file with columns that have no place in a prospect, instead of leaving them out.
     #[arg(long)]
     pub strict: bool,
+    /// Pass over the rows in which something is wrong, and tell them, instead of refusing the whole file.
+    #[arg(long)]
+    pub skip_broken: bool,
 }
 
 /// A file that has been checked.
@@ -72,6 +77,7 @@ struct Batches {
     nameless: Vec<usize>,
     /// A row that did not fit into the last batch.
     left_over: Option<pb::Prospect>,
+    skip_broken: bool,
 }
 
 /// A row, or what is wrong with it.
@@ -93,6 +99,7 @@ impl<'a> ProspectsCsv<'a> {
             match batches.row() {
                 Ok(None) => break,
                 Ok(Some(Ok(row))) => rows.note(&row, batches.row.line()),
+                Ok(Some(Err(found))) if args.skip_broken => rows.note_broken(found),
                 Ok(Some(Err(found))) => {
                     count += found.len();
                     faults.extend(found.into_iter().take(MOST_FAULTS - faults.len()));
@@ -109,6 +116,9 @@ impl<'a> ProspectsCsv<'a> {
         if !faults.is_empty() {
             return Err(import::refusal(&source.name, faults, count));
         }
+        if rows.count == 0 && rows.broken > 0 {
+            return Err(import::refusal(&source.name, rows.faults, usize::try_from(rows.broken).unwrap_or(usize::MAX)));
+        }
         if rows.count == 0 {
             bail!("{} has a header and no prospects", source.name);
         }
@@ -120,10 +130,10 @@ impl<'a> ProspectsCsv<'a> {
         Ok(Self { source, args, rows, columns, left_out, told })
     }
 
-    /// What is left out and what stands there twice, a line each.
+    /// What is left out, what is broken and what stands there twice, a line each.
     pub(super) fn notes(&self) -> Vec<String> {
         let left_out = (!self.told.is_empty()).then(|| format!("left out: {}", self.told));
-        left_out.into_iter().chain(self.rows.told_twice()).collect()
+        left_out.into_iter().chain(self.rows.notes()).collect()
     }
 
     /// Imports the checked rows, and says what is left out.
@@ -142,6 +152,9 @@ impl Batches {
     /// Opens the file and reads its header with the separator with which most of it is known.
     fn open(source: &Source, args: &CsvArgs) -> anyhow::Result<Self> {
         let name = source.name.clone();
+        if is_spreadsheet(&source.path) {
+            bail!("{name} is a spreadsheet: save it as CSV there, and give that file");
+        }
         let mut best: Option<((usize, usize), Cells, cells::Row)> = None;
         let mut refused = None;
         for separator in [b',', b';', b'\t'] {
@@ -172,7 +185,8 @@ impl Batches {
         }
         let columns = Columns::new(&header, &args.map, args.strict)
             .map_err(|what| anyhow!("{name}:{}: {what}", header.line()))?;
-        Ok(Self { name, cells, columns, row: cells::Row::default(), nameless: Vec::new(), left_over: None })
+        let (row, nameless, skip_broken) = (cells::Row::default(), Vec::new(), args.skip_broken);
+        Ok(Self { name, cells, columns, row, nameless, left_over: None, skip_broken })
     }
 
     /// The next batch; None at the end of the file.
@@ -185,6 +199,9 @@ impl Batches {
         while batch.len() < BATCH_ROWS {
             let row = self.row();
             let Some(row) = row.map_err(|fault| self.told(fault))? else { break };
+            if row.is_err() && self.skip_broken {
+                continue;
+            }
             let row =
                 row.map_err(|faults| anyhow!("{} has changed while it was read: {}", self.name, faults.join("; ")))?;
             bytes += prost::Message::encoded_len(&row);
@@ -221,7 +238,10 @@ impl Batches {
         for field in self.columns.fields() {
             let text = field.text(|column| guard::plain(self.row.cell(column)));
             if let Err(what) = fields::set(&mut row, field.name, text.trim()) {
-                faults.push(self.at(field.name, &what));
+                // A column of that name may hold what somebody else means by it.
+                let column = field.columns().next().map(|column| self.columns.name(column).replace('"', ""));
+                let column = column.unwrap_or_default();
+                faults.push(self.at(field.name, &format!("{what}; or leave the column out with --map \"{column}=\"")));
             }
         }
         if faults.is_empty() {
@@ -264,6 +284,13 @@ impl Batches {
     fn told(&self, fault: Fault) -> anyhow::Error {
         told(&self.name, Some(&self.columns), fault)
     }
+}
+
+/// Whether a file is a workbook of Excel or LibreOffice: an archive, or what Excel wrote before there were archives.
+fn is_spreadsheet(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let _ = File::open(path).map(|file| file.take(4).read_to_end(&mut begin));
+    matches!(begin.as_slice(), b"PK\x03\x04" | b"\xd0\xcf\x11\xe0")
 }
 
 /// The first row in which something stands, but for the line with which Excel is told the separator.

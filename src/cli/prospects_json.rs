@@ -12,8 +12,9 @@ use super::input;
 use crate::pb;
 use crate::rpc::prospect_faults;
 
-/// The rows of a file, checked as the server would. The error names each fault by its row, from 1.
-pub(super) fn read_json(path: &Path) -> anyhow::Result<(Vec<pb::Prospect>, Rows)> {
+/// The rows of a file, checked as the server would. The error names each fault by its row, from 1; or the rows that have one are passed
+/// over.
+pub(super) fn read_json(path: &Path, skip_broken: bool) -> anyhow::Result<(Vec<pb::Prospect>, Rows)> {
     let name = input::name(path);
     let text = input::bytes(path, &input::LIST)?;
     let value: Value = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
@@ -32,15 +33,22 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<(Vec<pb::Prospect>, Rows)
     let (mut rows, mut faults) = (Vec::with_capacity(values.len()), Vec::new());
     let mut noted = Rows::by("row");
     for (n, value) in values.into_iter().enumerate() {
-        match pb::from_json::<pb::Prospect>("herald.v1.Prospect", value) {
+        let found: Vec<_> = match pb::from_json::<pb::Prospect>("herald.v1.Prospect", value) {
             Ok(row) => {
                 let found = prospect_faults(row.clone());
-                faults.extend(found.into_iter().map(|v| format!("row {}: {}: {}", n + 1, v.field, v.description)));
-                noted.note(&row, n as u64 + 1);
-                rows.push(row);
+                if found.is_empty() {
+                    noted.note(&row, n as u64 + 1);
+                    rows.push(row);
+                    continue;
+                }
+                found.into_iter().map(|v| format!("row {}: {}: {}", n + 1, v.field, v.description)).collect()
             }
-            Err(error) => faults.push(format!("row {}: {error}", n + 1)),
-        }
+            Err(error) => vec![format!("row {}: {error}", n + 1)],
+        };
+        if skip_broken { noted.note_broken(found) } else { faults.extend(found) }
+    }
+    if rows.is_empty() && skip_broken {
+        return Err(import::refusal(&name, noted.faults, usize::try_from(noted.broken).unwrap_or(usize::MAX)));
     }
     if faults.is_empty() {
         return Ok((rows, noted));

@@ -379,7 +379,7 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
         ("broken.json", "[{", "is no JSON"),
         ("object.json", "{}", "no list of prospects"),
         ("field.json", r#"[{"mail": "a@example.com"}]"#, "row 1"),
-        ("prospects.txt", "", "ends with neither .csv nor .json: say what it is by --format"),
+        ("prospects.txt", "", "ends with none of .csv, .tsv and .json: say what it is by --format"),
     ] {
         std::fs::write(path(name), text).expect("written");
         let (ok, _, err) = client(&server, &["prospects", "import", &path(name)]).await;
@@ -393,7 +393,7 @@ async fn prospects_go_out_and_in_again_as_csv_that_is_safe_and_as_json_that_is_e
     let (ok, _, err) = client(&server, &["prospects", "export", "/nowhere/out.csv"]).await;
     assert!(!ok && err.contains("cannot write /nowhere/out.csv"), "{err}");
     let (ok, _, err) = client(&server, &["prospects", "export", &path("out.txt")]).await;
-    assert!(!ok && err.contains("neither .csv nor .json: say what it is by --format"), "{err}");
+    assert!(!ok && err.contains("none of .csv, .tsv and .json: say what it is by --format"), "{err}");
 }
 
 /// Where a command takes a file, `-` is standard input or standard output, and no file of that name.

@@ -158,6 +158,42 @@ fn a_dry_run_says_what_would_be_imported() {
     assert_eq!(told(&[path(&json)]), expected);
 }
 
+/// Without --skip-broken nothing of a file is imported; with it all but the rows that have a fault, which are told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_rows_are_passed_over_where_that_is_asked_for() {
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let csv = files.path().join("some.csv");
+    let bad: String = (0..25).map(|n| format!("nobody{n},B\n")).collect();
+    std::fs::write(&csv, format!("email,company\na@b.example,A\n{bad}c@d.example,C\n")).expect("written");
+    let json = files.path().join("some.json");
+    std::fs::write(&json, r#"[{"email": "a@b.example"}, {"email": "nobody"}, {"mail": 1}, {"email": "c@d.example"}]"#)
+        .expect("written");
+    let (ok, told) = client(&server, "user_a", &["prospects", "import", path(&csv)]).await;
+    assert!(!ok && told.contains("and 5 more"), "{told}");
+    assert!(prospects(&server, "user_a").await.is_empty());
+    let (ok, told) = client(&server, "user_a", &["prospects", "import", path(&csv), "--skip-broken"]).await;
+    assert!(ok && told.contains("passed over as broken: 25 rows; the first of them"), "{told}");
+    assert!(
+        told.contains("some.csv:3: column \"email\": must be") && told.matches("some.csv:").count() == 20,
+        "{told}"
+    );
+    assert!(told.contains("2 prospects imported, 25 passed over as broken"), "{told}");
+    assert_eq!(prospects(&server, "user_a").await.len(), 2);
+    let (ok, told) = client(&server, "user_b", &["prospects", "import", path(&json), "--skip-broken"]).await;
+    assert!(
+        ok && told.contains("row 2: email: must be") && told.contains("row 3: ") && !told.contains("row 4"),
+        "{told}"
+    );
+    assert_eq!(prospects(&server, "user_b").await.len(), 2);
+    let dry = ["prospects", "import", path(&csv), "--skip-broken", "--dry-run"];
+    let (ok, told) = client(&server, "user_c", &dry).await;
+    assert!(ok && told.contains("25 rows") && told.contains("2 prospects would be sent; nothing was"), "{told}");
+    std::fs::write(&csv, "email\nnobody\n").expect("written");
+    let (ok, told) = client(&server, "user_c", &dry).await;
+    assert!(!ok && told.contains("some.csv:2: column \"email\": must be"), "{told}");
+}
+
 /// What stands twice in the file is told apart from what the tenant has already.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_stands_twice_in_the_file_is_told_by_its_line() {
@@ -188,7 +224,16 @@ async fn a_bad_file_is_told_in_a_sentence_and_nothing_of_it_is_imported() {
         (format!("{good}b@b.example{columns}\n"), "bad.csv:3: column 4096: there are more than 4096 columns"),
         (format!("{good}b@b.example,\"x\n"), "bad.csv:3: column \"notes\": a quote is opened here and never closed"),
         (good.replace('\n', "\r") + "nobody,x", "bad.csv:3: column \"email\": must be an e-mail address"),
-        ("Mail,E-Mail\na@b.example,x\n".to_owned(), "are both for email"),
+        (
+            "Mail,E-Mail\na@b.example,x\n".to_owned(),
+            "both for email; leave one out with --map \"Mail=\" or --map \"E-Mail=\"",
+        ),
+        ("Email,e-mail\na@b.example,x\n".to_owned(), "--map \"e-mail=\""),
+        (
+            "Email,Status\na@b.example,active\n".to_owned(),
+            "must be discovered, contacted, replied or converted; or leave the column out with --map \"Status=\"",
+        ),
+        ("PK\u{3}\u{4}xl/workbook.xml".to_owned(), "bad.csv is a spreadsheet: save it as CSV there"),
     ] {
         let file = files.path().join("bad.csv");
         std::fs::write(&file, text).expect("written");

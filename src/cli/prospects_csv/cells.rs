@@ -145,7 +145,9 @@ impl Cells {
             Err(error) => {
                 let (before, _) = self.cell.split_at(error.valid_up_to());
                 let breaks = before.iter().filter(|byte| **byte == b'\n').count() as u64;
-                let what = "is not UTF-8; if the file comes from an older Windows program, add --encoding windows-1252";
+                let what = "is not UTF-8; if the file comes from an older Windows program, add --encoding windows-1252 for \
+                            Western Europe, gb18030 or big5 for Chinese, shift_jis for Japanese, euc-kr for Korean, \
+                            windows-1251 for Cyrillic";
                 let line = row.lines.last().map_or(self.line, |line| line + breaks);
                 return Err(Fault::Encoding { line, column: row.lines.len(), what: what.to_owned() });
             }

@@ -97,10 +97,10 @@ impl Columns {
             let twice = parts.windows(2).find(|two| two[0].0 == two[1].0 && name != "location");
             if let Some([(_, first), (_, second)]) = twice {
                 let (one, other) = (&names[*first], &names[*second]);
-                let way_out = if letters(one) == letters(other) {
+                let way_out = if one == other {
                     "give one of them another name in the file".to_owned()
                 } else {
-                    format!("leave one out with --map \"{other}=\"")
+                    format!("leave one out with --map \"{one}=\" or --map \"{other}=\"")
                 };
                 let (first, second) = (first + 1, second + 1);
                 return Err(format!(

@@ -37,7 +37,10 @@ pub(super) enum Piece {
 /// The encoding of a label of the Encoding Standard.
 pub(super) fn encoding(label: &str) -> Result<&'static Encoding, String> {
     let known = Encoding::for_label_no_replacement(label.as_bytes());
-    known.ok_or_else(|| "is no encoding that is known; such are utf-8, utf-16, windows-1252, gbk, shift_jis".to_owned())
+    known.ok_or_else(|| {
+        "is no encoding that is known; such are utf-8, utf-16, windows-1252, gb18030, big5, shift_jis, euc-kr"
+            .to_owned()
+    })
 }
 
 impl Decoded {

@@ -177,10 +177,14 @@ fn encodings_are_read_by_their_mark_or_their_name() {
     let told = refused(western);
     assert_eq!(
         told,
-        "/p.csv:3: column \"company\": is not UTF-8; if the file comes from an older Windows program, add --encoding windows-1252"
+        "/p.csv:3: column \"company\": is not UTF-8; if the file comes from an older Windows program, add --encoding windows-1252 \
+         for Western Europe, gb18030 or big5 for Chinese, shift_jis for Japanese, euc-kr for Korean, windows-1251 for Cyrillic"
     );
     let (rows, _) = read_with(western, &["--encoding", "windows-1252"]).expect("read");
     assert_eq!(rows[1].company, "café – €");
+    for label in ["gb18030", "big5", "shift_jis", "euc-kr", "windows-1251"] {
+        assert!(told.contains(label) && decode::encoding(label).is_ok(), "{label} is named and taken");
+    }
     let (gbk, _, _) = encoding_rs::GBK.encode("邮箱,公司\na@b.example,青禾\n");
     assert_eq!(read_with(&gbk, &["--encoding", "gbk"]).expect("read").0[0].company, "青禾");
     let told = read_with(b"email,company\na@b.example,\x81\x20\n", &["--encoding", "gbk"]).expect_err("no GBK");
@@ -221,6 +225,38 @@ fn columns_are_known_by_their_usual_names() {
         read_with(b"Email,Domain,Company Domain Name\nk@a.example,a.example,b.example\n", &[]).expect("read");
     assert_eq!(rows[0].source_url, "https://a.example");
     assert_eq!(left_out, "left out: column \"Company Domain Name\" has no place in a prospect");
+}
+
+#[test]
+fn a_language_is_taken_by_its_name_too() {
+    for (written, tag) in [
+        ("Deutsch", "de"),
+        ("german", "de"),
+        ("English", "en"),
+        ("FRANÇAIS", "fr"),
+        ("中文", "zh"),
+        ("Chinese (Simplified)", "zh-Hans"),
+        ("日本語", "ja"),
+        ("हिन्दी", "hi"),
+        ("de_AT", "de-AT"),
+        ("pt-BR", "pt-BR"),
+        ("", ""),
+    ] {
+        assert_eq!(read(format!("email,Sprache\na@b.example,{written}\n"))[0].language, tag, "{written}");
+    }
+    let told = refused("email,Sprache\na@b.example,sehr gut\n");
+    assert!(told.contains("/p.csv:2: column \"Sprache\": must be an IETF language tag such as en or zh-CN"), "{told}");
+}
+
+/// No name is of two languages, and each is compared as the letters of what a cell holds are.
+#[test]
+fn each_language_has_names_of_its_own() {
+    let names: Vec<_> = synonyms::LANGUAGES.iter().flat_map(|(_, names)| names.split(' ')).collect();
+    let different: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(different.len(), names.len());
+    for name in names {
+        assert_eq!(synonyms::letters(name), name);
+    }
 }
 
 #[test]
