@@ -77,12 +77,17 @@ fn wrong_setting(wrong: &str) -> Finding {
 }
 
 async fn call(args: &CheckArgs, config: &Config, report: &mut Report) {
-    let Some(server) = args.server.clone().or_else(|| served(config)) else {
+    let Some(server) = args.server.clone().filter(|server| !server.is_empty()).or_else(|| served(config)) else {
         let wrong = "no server is at work in the data folder, and the settings do not say which port it will have";
         return report.add("a call", [Finding::new(wrong, "start the server, or name another by --server")]);
     };
     let connection = Connection { tls: args.tls.clone(), ..Connection::to(server) };
-    match connection.channel().await {
+    let channel = async {
+        let channel = connection.channel().await?;
+        connection.look().await?;
+        anyhow::Ok(channel)
+    };
+    match channel.await {
         Ok(channel) => {
             for user in &args.user {
                 report.add(format!("a call of {user}"), check_call(config, channel.clone(), user).await);
@@ -115,8 +120,12 @@ fn tell(report: &Report) {
         if look.findings.is_empty() {
             say!("ok: {}", line(&look.what));
         }
-        for finding in &look.findings {
-            say!("{}: {}\n   do: {}", word(finding.severity), line(&finding.wrong), line(&finding.to_do));
+        for (n, finding) in look.findings.iter().enumerate() {
+            say!("{}: {}", word(finding.severity), line(&finding.wrong));
+            // What is to be done about several is said behind the last of them.
+            if look.findings.get(n + 1).is_none_or(|next| next.to_do != finding.to_do) {
+                say!("   do: {}", line(&finding.to_do));
+            }
         }
     }
     if report.is_good() {

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,16 +16,22 @@ use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::peer::{Place, meet};
+use super::given;
+use super::peer::{Met, Place, meet, step_by_step};
 use super::refusal::Unanswered;
 use crate::client::Credentials;
-use crate::config::shown;
+use crate::config::{Layers, shown};
+use crate::domain::clock::{Clock as _, SystemClock};
 use crate::pb::agent_service_client::AgentServiceClient;
 use crate::pb::cache_service_client::CacheServiceClient;
 use crate::pb::tenant_service_client::TenantServiceClient;
 use crate::pb::workflow_service_client::WorkflowServiceClient;
+use crate::tenant::TenantId;
+use crate::terminal::tell;
 
-/// Which server, and as whom.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
+
+/// Which server, and as whom. A variable that is empty is as one that is not set.
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
     /// The server.
@@ -33,11 +41,12 @@ pub struct Connection {
         value_name = "URL",
         env = "HERALD_SERVER",
         hide_env_values = true,
-        default_value = "http://127.0.0.1:50051"
+        default_value = DEFAULT_SERVER,
+        value_parser = server
     )]
     pub server: String,
     /// A bearer token.
-    #[arg(long, global = true, env = "HERALD_TOKEN", hide_env_values = true, conflicts_with = "user")]
+    #[arg(long, global = true, env = "HERALD_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// A user id, which development servers take on its word.
     #[arg(long, global = true, env = "HERALD_USER")]
@@ -61,6 +70,10 @@ pub struct Tls {
     /// A PEM file with its private key.
     #[arg(long, global = true, value_name = "FILE", env = "HERALD_CLIENT_KEY", requires = "client_certificate")]
     pub client_key: Option<PathBuf>,
+}
+
+fn server(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(if text.is_empty() { DEFAULT_SERVER } else { text }.to_owned())
 }
 
 type Stamped = InterceptedService<Channel, Credentials>;
@@ -88,12 +101,18 @@ impl Connection {
 
     /// Runs a command against the server. Where nobody answered it, the error says who is there instead.
     pub(super) fn run(&self, work: impl AsyncFnOnce(Api) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+        warn_of_variables();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let error = match work(self.open().await?).await {
                 Ok(code) => return Ok(code),
                 Err(error) => error,
             };
+            if self.token_is_over() && error.to_string().contains("[CREDENTIALS_INVALID]") {
+                bail!(
+                    "the token has expired: make another with `herald token`, or sign in again [CREDENTIALS_INVALID]"
+                );
+            }
             let Some(unanswered) = error.downcast_ref::<Unanswered>() else { return Err(error) };
             let met = self.met(Some(&unanswered.status)).await;
             // What was being done stands before it, without the words of the client's layers.
@@ -108,8 +127,12 @@ impl Connection {
         let server = &self.server;
         let is_url = server.starts_with("http://") || server.starts_with("https://");
         let endpoint = Endpoint::from_shared(server.clone()).ok().filter(|_| is_url);
-        let endpoint = endpoint
-            .with_context(|| format!("--server {}: must be a URL such as http://127.0.0.1:50051", self.shown()))?;
+        let endpoint =
+            endpoint.with_context(|| format!("--server {}: must be a URL such as {DEFAULT_SERVER}", self.shown()))?;
+        let path = endpoint.uri().path_and_query().map_or("/", |path| path.as_str());
+        if path != "/" {
+            bail!("--server {}: ends with the host or its port: leave {path} away", self.shown());
+        }
         let mut endpoint = endpoint
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(self.timeout))
@@ -125,21 +148,38 @@ impl Connection {
         }
     }
 
-    /// Who is at the server's address, where Herald did not answer: a [`Met`], if it could be looked at.
+    /// Looks whether HTTP/2 is spoken at the server's address, as it is to be; the error says who is there instead: a [`Met`], if it
+    /// could be looked at.
+    pub(super) async fn look(&self) -> anyhow::Result<()> {
+        let uri = self.uri();
+        Ok(step_by_step(&self.place(&uri)?).await.map_err(|met| self.unreached(met))?)
+    }
+
+    /// Who is at the server's address, where Herald did not answer: the same.
     async fn met(&self, status: Option<&Status>) -> anyhow::Error {
-        let uri: http::Uri = self.server.parse().unwrap_or_default();
+        let uri = self.uri();
+        match self.place(&uri) {
+            Ok(place) => self.unreached(meet(&place, status).await),
+            Err(error) => error,
+        }
+    }
+
+    fn unreached(&self, met: Met) -> anyhow::Error {
+        anyhow::Error::new(met).context(format!("cannot reach Herald at {}", self.shown()))
+    }
+
+    fn uri(&self) -> http::Uri {
+        self.server.parse().unwrap_or_default()
+    }
+
+    fn place<'a>(&self, uri: &'a http::Uri) -> anyhow::Result<Place<'a>> {
         let is_tls = uri.scheme_str() == Some("https");
-        let tls = match is_tls.then(|| self.tls.client()).transpose() {
-            Ok(tls) => tls,
-            Err(error) => return error,
-        };
-        let place = Place {
+        Ok(Place {
             host: uri.host().unwrap_or_default(),
             port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
-            tls,
+            tls: is_tls.then(|| self.tls.client()).transpose()?,
             shows_certificate: self.tls.client_certificate.is_some(),
-        };
-        anyhow::Error::new(meet(&place, status).await).context(format!("cannot reach Herald at {}", self.shown()))
+        })
     }
 
     /// The server's address without a user.
@@ -150,11 +190,7 @@ impl Connection {
     /// Connects, as whom the flags say.
     pub async fn open(&self) -> anyhow::Result<Api> {
         let channel = self.channel().await?;
-        let credentials = match (&self.token, &self.user) {
-            (Some(token), _) => Credentials::bearer(token).context("--token")?,
-            (None, Some(user)) => Credentials::user(user).context("--user")?,
-            (None, None) => Credentials::none(),
-        };
+        let credentials = self.credentials()?;
         Ok(Api {
             agent: AgentServiceClient::with_interceptor(channel.clone(), credentials.clone())
                 .max_decoding_message_size(MAX_ANSWER),
@@ -167,10 +203,52 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// As whom the flags and variables say: of one of each the flag counts.
+    fn credentials(&self) -> anyhow::Result<Credentials> {
+        match (self.token(), self.user.as_deref().filter(|user| !user.is_empty())) {
+            (Some(_), Some(_)) if !given::has("token") && !given::has("user") => {
+                bail!("HERALD_TOKEN and HERALD_USER both say who calls: unset one of them, or give --token or --user")
+            }
+            (Some(token), user) if user.is_none() || !given::has("user") => {
+                Credentials::bearer(token).context("--token")
+            }
+            (_, Some(user)) => {
+                let wrong = || format!("--user {user:?}: give an id such as user_a");
+                TenantId::parse(user).with_context(wrong)?;
+                Credentials::user(user).context("--user")
+            }
+            _ => Ok(Credentials::none()),
+        }
+    }
+
+    fn token(&self) -> Option<&str> {
+        self.token.as_deref().filter(|token| !token.is_empty())
+    }
+
+    /// Whether the token says itself that its time is over. Whether it is good besides only the server can say.
+    fn token_is_over(&self) -> bool {
+        let payload = self.token().and_then(|token| URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok());
+        let claims = payload.and_then(|payload| serde_json::from_slice::<serde_json::Value>(&payload).ok());
+        let expiry = claims.and_then(|claims| claims["exp"].as_f64());
+        expiry.is_some_and(|expiry| expiry < SystemClock.now().seconds() as f64)
+    }
+}
+
+/// Tells of variables that look like ours and are none, which would do nothing in silence.
+fn warn_of_variables() {
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    // Those of the server are wrong or right for the server alone.
+    if let Ok(layers) = Layers::read(None, env, &[]) {
+        layers.unknown().iter().for_each(|wrong| tell!("warning: {wrong}"));
+    }
+}
+
 impl Tls {
     fn config(&self) -> anyhow::Result<ClientTlsConfig> {
         let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let mut config = match &self.ca {
+        let mut config = match self.ca.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
             None => ClientTlsConfig::new().with_webpki_roots(),
         };
@@ -183,7 +261,7 @@ impl Tls {
     /// The same for a look at who is there.
     fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
-        match &self.ca {
+        match self.ca.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => {
                 let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
                 let found = found.ok().filter(|found| !found.is_empty());

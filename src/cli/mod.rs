@@ -12,6 +12,7 @@ mod cache;
 mod campaign;
 mod check;
 mod client;
+mod given;
 mod import;
 mod input;
 mod output;
@@ -34,7 +35,7 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use campaign::{Outcome, RunArgs, run_campaign};
 pub use client::{Api, Connection, Tls};
@@ -97,7 +98,11 @@ enum Command {
 pub fn main() -> ExitCode {
     // The first thing: whatever speaks TLS later finds it there. An error means that it is there already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let command = match Cli::try_parse() {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        given::note(&matches)?;
+        Cli::from_arg_matches(&matches)
+    });
+    let command = match parsed {
         Ok(cli) => cli.command,
         Err(error) => return usage(&error),
     };
@@ -123,7 +128,7 @@ pub fn main() -> ExitCode {
         }
     };
     result.unwrap_or_else(|error| {
-        tell!("error: {}", told(error.as_ref()));
+        tell!("error: {}", given::pasteable(&told(error.as_ref())));
         ExitCode::FAILURE
     })
 }

@@ -143,7 +143,8 @@ fn root(status: &Status) -> String {
     if std::ptr::eq(cause, status as &dyn std::error::Error) { status.message().to_owned() } else { cause.to_string() }
 }
 
-async fn step_by_step(place: &Place<'_>) -> Result<(), Met> {
+/// Whether what is there speaks as it is to be spoken to.
+pub(super) async fn step_by_step(place: &Place<'_>) -> Result<(), Met> {
     let stream = connect(place).await?;
     match &place.tls {
         None => plainly(place, stream).await,
