@@ -7,12 +7,11 @@ use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 
 use super::client::{Api, Connection};
-use super::output::{Json, say_json, table};
+use super::output::{Json, say_json, say_list};
 use super::pages;
 use super::refusal::explain;
 use super::words::Word as _;
 use crate::pb;
-use crate::terminal::say;
 
 #[derive(Args)]
 pub(super) struct AuditArgs {
@@ -81,7 +80,7 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyho
         return say_json(&whole);
     }
     let header = ["time", "who", "method", "touched", "ids", "fields"];
-    say!("{}", table(header, &whole.events.iter().map(row).collect::<Vec<_>>()));
+    say_list("events", header, &whole.events.iter().map(row).collect::<Vec<_>>());
     pages::tell_rest(&whole.next_page_token);
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use prost::{Message, Name};
 use serde::Serialize;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::pb;
 use crate::terminal::{self, line, say};
@@ -23,7 +24,7 @@ pub(super) struct Json {
     pub json: bool,
 }
 
-/// The longest cell of a table, in characters.
+/// The longest cell of a table on a terminal, in its columns.
 const MAX_CELL: usize = 40;
 
 /// Prints the API's answer as protobuf's JSON mapping writes it.
@@ -48,7 +49,12 @@ pub(super) fn to_value<M: Message + Name>(message: &M) -> anyhow::Result<serde_j
     pb::json(&M::full_name(), message).with_context(|| format!("no message {}", M::full_name()))
 }
 
-/// Columns as wide as they need to be, two spaces apart; cells that are too long are cut, and each is one line. Where the
+/// Prints a list as a [`table`], or that there are none of what it lists.
+pub(super) fn say_list<const N: usize>(what: &str, header: [&str; N], rows: &[[String; N]]) {
+    if rows.is_empty() { say!("no {what}") } else { say!("{}", table(header, rows)) }
+}
+
+/// Columns as wide as they need to be, two spaces apart; on a terminal cells that are too long are cut, and each is one line. Where the
 /// terminal is narrower than that, each row is a block of lines, and no cell is cut.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     columns(header, rows, terminal::width())
@@ -56,21 +62,26 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
 
 fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]], width: usize) -> String {
     let whole = rows;
-    let cells = |row: &[String; N]| row.each_ref().map(|cell| shown(cell));
+    // Where there is no terminal, whatever reads on wants all of it.
+    let most = if width == usize::MAX { usize::MAX } else { MAX_CELL };
+    let cells = |row: &[String; N]| row.each_ref().map(|cell| shown(cell, most));
     let rows: Vec<[String; N]> = rows.iter().map(cells).collect();
     let mut widths = header.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.width());
         }
     }
     let joined = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells.iter().zip(widths).map(|(cell, width)| {
+            let blanks = width.saturating_sub(cell.width());
+            format!("{cell}{:blanks$}", "")
+        });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut lines = vec![joined(header)];
     lines.extend(rows.iter().map(|row| joined(row.each_ref().map(String::as_str))));
-    if lines.iter().any(|line| line.chars().count() > width) {
+    if lines.iter().any(|line| line.width() > width) {
         return whole.iter().map(|row| block(header, row)).collect::<Vec<_>>().join("\n\n");
     }
     lines.join("\n")
@@ -82,13 +93,19 @@ fn block<const N: usize>(header: [&str; N], row: &[String; N]) -> String {
     cells.map(|(name, cell)| format!("{name}: {}", line(cell))).collect::<Vec<_>>().join("\n")
 }
 
-fn shown(cell: &str) -> String {
+/// A cell in one line of at most so many columns of a terminal.
+fn shown(cell: &str, most: usize) -> String {
     let plain = line(cell);
-    if plain.chars().count() <= MAX_CELL {
+    if plain.width() <= most {
         return plain.into_owned();
     }
+    let mut taken = 0;
+    let fits = |c: &char| {
+        taken += c.width().unwrap_or(0);
+        taken < most
+    };
     // Cut in between, a bidirectional control would be open.
-    let cut: String = plain.chars().take(MAX_CELL - 1).collect();
+    let cut: String = plain.chars().take_while(fits).collect();
     line(&cut).into_owned() + "…"
 }
 
@@ -101,6 +118,14 @@ mod tests {
         let rows = [["a\tb".to_owned(), "x".repeat(50)], ["longer".to_owned(), String::new()]];
         let expected = format!("id      name\na b     {}…\nlonger", "x".repeat(39));
         assert_eq!(columns(["id", "name"], &rows, 80), expected);
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns_and_nothing_is_cut_without_a_terminal() {
+        let rows = [["青禾".to_owned(), "x".to_owned()], ["ab".to_owned(), "青".repeat(30)]];
+        let expected = format!("id    name\n青禾  x\nab    {}…", "青".repeat(19));
+        assert_eq!(columns(["id", "name"], &rows, 80), expected);
+        assert!(columns(["id", "name"], &rows, usize::MAX).ends_with(&"青".repeat(30)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::client::{Api, Connection};
 use super::import::{Rows, import};
 use super::input::{Source, is_standard};
-use super::output::{Json, counted, pretty, say_json, table, to_value};
+use super::output::{Json, counted, pretty, say_json, say_list, table, to_value};
 use super::prospects_csv::{CsvArgs, CsvWriter, ProspectsCsv, filled};
 use super::prospects_json::read_json;
 use super::refusal::explain;
@@ -192,7 +192,7 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyho
         ]
     };
     let rows: Vec<_> = found.iter().map(row).collect();
-    say!("{}", table(["id", "email", "company", "name", "status", "engagement", "priority"], &rows));
+    say_list("prospects", ["id", "email", "company", "name", "status", "engagement", "priority"], &rows);
     Ok(ExitCode::SUCCESS)
 }
 

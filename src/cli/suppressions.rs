@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::addresses::read_addresses;
 use super::client::{Api, Connection};
-use super::output::{Json, counted, say_json, table};
+use super::output::{Json, counted, say_json, say_list};
 use super::pages;
 use super::refusal::explain;
 use super::words::Word as _;
@@ -120,7 +120,8 @@ async fn list(api: &mut Api, limit: usize, form: Json) -> anyhow::Result<ExitCod
         return say_json(&whole);
     }
     let row = |s: &pb::Suppression| [s.email.clone(), s.reason().word(), s.source.clone()];
-    say!("{}", table(["address", "reason", "source"], &whole.suppressions.iter().map(row).collect::<Vec<_>>()));
+    let rows: Vec<_> = whole.suppressions.iter().map(row).collect();
+    say_list("suppressions", ["address", "reason", "source"], &rows);
     pages::tell_rest(&whole.next_page_token);
     Ok(ExitCode::SUCCESS)
 }
