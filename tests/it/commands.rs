@@ -66,6 +66,8 @@ const COMMANDS: &[&str] = &[
     "campaign run --website https://one.example --goal press --goal-detail detail --template modern_tech --tag a --industry c \
      --status replied --source d --language de --prospect pr_1 --min-score 5 --max-per-company 2 --max-prospects 3 \
      --not-again-days 0",
+    "campaign list --state running,paused --state failed --limit 7",
+    "campaign list",
     "campaign status --campaign cp_1",
     "campaign watch --campaign cp_1",
     "campaign pause --campaign cp_1",
@@ -84,6 +86,7 @@ const COMMANDS: &[&str] = &[
     "campaign templates",
     "prospects list --status contacted --tag a --industry b --query c --engagement not-interested --deleted --urgent \
      --campaign cp_1 --limit 7",
+    "prospects count",
     "suppressions add kim@acme.example --reason complained",
     "suppressions add --file LIST",
     "suppressions remove kim@acme.example",

@@ -47,7 +47,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let emails: Vec<_> = prospects.iter().map(write).collect();
     let next = if done >= of {
         let written = campaign.emails.generated() as usize + emails.len();
-        let summary = format!("{written} e-mails from the template {}", letterhead.template.id);
+        let plural = if written == 1 { "" } else { "s" };
+        let summary = format!("{written} e-mail{plural} from the template {}", letterhead.template.id);
         Next::Done { status: StepStatus::Completed, summary }
     } else {
         Next::Stay
