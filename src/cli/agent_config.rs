@@ -17,6 +17,7 @@ use super::input;
 use super::output::{Json, say_json, table, to_value};
 use super::refusal::explain;
 use super::words::words;
+use crate::domain::agent_config::FIELDS;
 use crate::pb;
 use crate::terminal::{line, say, tell};
 
@@ -66,6 +67,8 @@ struct SetArgs {
 }
 
 const MESSAGE: &str = "herald.v1.AgentConfig";
+/// How far a name may be from the field that is meant.
+const TYPOS: usize = 3;
 const PASSWORD: &str = "smtp.password";
 
 pub(super) fn config(args: ConfigArgs) -> anyhow::Result<ExitCode> {
@@ -110,6 +113,9 @@ fn request(args: &SetArgs) -> anyhow::Result<pb::UpdateAgentConfigRequest> {
     for field in &args.fields {
         let (name, text) = field.split_once('=').with_context(|| format!("{field}: write FIELD=VALUE"))?;
         let path = find(name)?;
+        if !FIELDS.iter().any(|field| is_or_holds(name, field)) {
+            bail!("{name} can be read and not set: the server makes it");
+        }
         let text = if name == PASSWORD && text == "-" { &read_password()? } else { text };
         let value = parse(path.last().context("a path has a field")?, text).with_context(|| name.to_owned())?;
         let mut at = &mut values;
@@ -173,8 +179,13 @@ fn find(name: &str) -> anyhow::Result<Vec<FieldDescriptor>> {
     let mut path = Vec::new();
     for part in name.split('.') {
         let Some(field) = message.get_field_by_name(part) else {
-            let known: Vec<_> = message.fields().map(|field| field.name().to_owned()).collect();
-            bail!("{name}: there is no field {part:?}; known are: {}", known.join(", "));
+            let prefix: String = path.iter().map(|field: &FieldDescriptor| format!("{}.", field.name())).collect();
+            let can_be_set = |name: &String| FIELDS.iter().any(|field| is_or_holds(&format!("{prefix}{name}"), field));
+            let known: Vec<_> = message.fields().map(|field| field.name().to_owned()).filter(can_be_set).collect();
+            let whole = |field: &&&str| strsim::osa_distance(name, field);
+            let nearest = FIELDS.iter().min_by_key(whole).filter(|nearest| whole(nearest) <= TYPOS);
+            let nearest = nearest.map(|nearest| format!("did you mean {nearest}? ")).unwrap_or_default();
+            bail!("{name}: there is no field {part:?}; {nearest}known are: {}", known.join(", "));
         };
         if let Kind::Message(inner) = field.kind() {
             message = inner;
@@ -184,6 +195,13 @@ fn find(name: &str) -> anyhow::Result<Vec<FieldDescriptor>> {
         path.push(field);
     }
     Ok(path)
+}
+
+/// Whether a name is that of a field, or of one that holds it, or of what it holds.
+fn is_or_holds(name: &str, field: &str) -> bool {
+    let within =
+        |whole: &str, part: &str| part.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    within(name, field) || within(field, name)
 }
 
 /// The value as protobuf's JSON has it.

@@ -4,22 +4,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 use prost::{Message, Name};
 use tonic::{Code, Request, Status};
 
 use super::client::{Api, Connection};
+use super::given::pasteable_for;
 use super::input::Source;
-use super::output::{Json, say_json, table};
+use super::output::{Json, say_json, say_list, table};
 use super::pages;
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, reasons, recipients};
 use super::refusal::{explain, explain_with, reason};
 use super::render::{Progress, step_lines};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
-use super::which::{meant, newest};
+use super::which::{list_live, meant, newest};
 use super::words::Word as _;
+use crate::domain::recipients::LeftOut;
 use crate::pb;
 use crate::pb::watch_workflow_response::Update;
 use crate::terminal::{line, say};
@@ -190,7 +193,7 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => {
             let progress = if args.json { Progress::json() } else { Progress::new("", &MultiProgress::new()) };
             let campaign = newest(api, args.campaign).await?;
-            let outcome = follow(api, campaign.id, None, false, &progress).await?;
+            let outcome = follow(api, campaign.id, None, OnWait::Look, &progress).await?;
             progress.finish();
             if !args.json {
                 say!("{}", describe(&outcome.campaign));
@@ -255,12 +258,24 @@ async fn list(api: &mut Api, args: ListArgs) -> anyhow::Result<ExitCode> {
     }
     let row = |campaign: &pb::Campaign| {
         let settings = campaign.settings.clone().unwrap_or_default();
-        let sent = campaign.emails.unwrap_or_default().sent;
-        let step = campaign.current_step().word();
-        [campaign.id.clone(), campaign.state().word(), step, sent.to_string(), settings.website]
+        let emails = campaign.emails.unwrap_or_default();
+        // To the second.
+        let started = campaign.create_time.map(|time| prost_types::Timestamp { nanos: 0, ..time }.to_string());
+        [
+            campaign.id.clone(),
+            campaign.state().word(),
+            campaign.current_step().word(),
+            started.unwrap_or_default(),
+            settings.template_id,
+            campaign.prospect_count.to_string(),
+            emails.generated.to_string(),
+            emails.sent.to_string(),
+            settings.website,
+        ]
     };
     let rows: Vec<_> = found.campaigns.iter().map(row).collect();
-    say!("{}", table(["id", "state", "step", "sent", "website"], &rows));
+    let header = ["id", "state", "step", "started", "template", "prospects", "e-mails", "sent", "website"];
+    say_list("campaigns", header, &rows);
     pages::tell_rest(&found.next_page_token);
     Ok(ExitCode::SUCCESS)
 }
@@ -285,21 +300,48 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
     }
     let campaign = started.campaign.unwrap_or_default();
     progress.started(&campaign)?;
-    follow(api, campaign.id, Some(campaign.last_seq), args.approve_all, progress).await
+    let id = campaign.id;
+    let on_wait = if args.approve_all { OnWait::Approve } else { OnWait::Leave };
+    let followed = tokio::select! {
+        followed = follow(api, id.clone(), Some(campaign.last_seq), on_wait, progress) => followed,
+        _ = tokio::signal::ctrl_c() => {
+            Err(anyhow!("interrupted; the campaign goes on, and `herald campaign watch --campaign {id}` follows it"))
+        }
+    };
+    if args.approve_all && followed.is_err() {
+        let told = "--approve-all ends here: its e-mails will wait for `herald campaign approve`";
+        progress.finish();
+        progress.say(&pasteable_for(&id, told));
+    }
+    followed
 }
+
+/// What becomes of a campaign that waits for a person.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnWait {
+    /// Its e-mails are approved.
+    Approve,
+    /// It is left as it is.
+    Leave,
+    /// The same, unless it goes on at once, as it does where somebody else approves.
+    Look,
+}
+
+/// How long that may take.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Follows a campaign from the event after `after`, or from now on; opens a stream that breaks again.
 async fn follow(
     api: &mut Api,
     campaign_id: String,
     after: Option<i64>,
-    approve: bool,
+    on_wait: OnWait,
     progress: &Progress,
 ) -> anyhow::Result<Outcome> {
     let (mut after, mut broken) = (after, 0);
     loop {
         let told = after;
-        let status = match follow_once(api, &campaign_id, &mut after, approve, progress).await {
+        let status = match follow_once(api, &campaign_id, &mut after, on_wait, progress).await {
             Ok(Some(outcome)) => return Ok(outcome),
             Ok(None) => return Ok(Outcome { campaign: newest(api, campaign_id).await? }),
             Err(error) => error.downcast::<Status>()?,
@@ -330,7 +372,7 @@ async fn follow_once(
     api: &mut Api,
     campaign_id: &str,
     after: &mut Option<i64>,
-    approve: bool,
+    on_wait: OnWait,
     progress: &Progress,
 ) -> anyhow::Result<Option<Outcome>> {
     let request = pb::WatchWorkflowRequest { campaign_id: campaign_id.to_owned(), after_seq: *after };
@@ -354,9 +396,13 @@ async fn follow_once(
         };
         if waiting {
             // History may tell of a wait that is over.
-            let request = pb::GetWorkflowRequest { campaign_id: campaign_id.to_owned() };
-            let now = api.workflow.get_workflow(request).await?.into_inner().campaign.unwrap_or_default();
-            if approve && now.state() == pb::CampaignState::WaitingApproval {
+            let request = || pb::GetWorkflowRequest { campaign_id: campaign_id.to_owned() };
+            let mut now = api.workflow.get_workflow(request()).await?.into_inner().campaign.unwrap_or_default();
+            if on_wait == OnWait::Look && waits(now.state()) {
+                tokio::time::sleep(LOOK).await;
+                now = api.workflow.get_workflow(request()).await?.into_inner().campaign.unwrap_or_default();
+            }
+            if on_wait == OnWait::Approve && now.state() == pb::CampaignState::WaitingApproval {
                 approve_all(api, campaign_id.to_owned()).await?;
             } else if waits(now.state()) {
                 return Ok(Some(Outcome { campaign: now }));
@@ -420,7 +466,8 @@ async fn show_results(api: &mut Api, campaign_id: String, form: Json) -> anyhow:
         let (best, count) = (best(&results.prospects), results.prospects.len());
         say!("\nBest prospects\n{}", table(["score", "email", "reasons"], &best));
         if best.len() < count {
-            say!("all {count}: `herald campaign recipients --campaign {} --limit 0`", line(&campaign.id));
+            let all = pasteable_for(&line(&campaign.id), "`herald campaign recipients --limit 0`");
+            say!("all {count}: {all}");
         }
     }
     // Last, where a terminal shows it.
@@ -506,9 +553,13 @@ fn stands(campaign: &pb::Campaign) -> Vec<String> {
 }
 
 /// What a person can do now, if there is anything.
-fn next(campaign: &pb::Campaign) -> Option<&'static str> {
+fn next(campaign: &pb::Campaign) -> Option<String> {
+    to_do(campaign).map(|next| pasteable_for(&line(&campaign.id), &next))
+}
+
+fn to_do(campaign: &pb::Campaign) -> Option<String> {
     let failed = campaign.steps.iter().find(|step| step.status() == pb::StepStatus::Failed);
-    Some(match campaign.state() {
+    let next = match campaign.state() {
         pb::CampaignState::WaitingAnalysis => {
             "state the name with `herald config set website_analysis.business_name=NAME`, then `herald campaign resume`"
         }
@@ -520,10 +571,21 @@ fn next(campaign: &pb::Campaign) -> Option<&'static str> {
             "state what the website does not say with `herald config set website_analysis.business_name=NAME \
              website_analysis.introduction=TEXT`, then `herald campaign resume`; or start another with another --website"
         }
+        pb::CampaignState::Failed if campaign.failure.contains(LeftOut::InCampaign.in_words()) => {
+            return Some(format!(
+                "wait for the other campaigns to end, which {} names, then `herald campaign resume`; or import other prospects \
+                 with `herald prospects import FILE.csv`",
+                list_live()
+            ));
+        }
         pb::CampaignState::Failed if failed.is_some_and(|s| s.id() == pb::StepId::ProspectSearch) => {
             "import prospects that it may write to with `herald prospects import FILE.csv`, then `herald campaign resume`"
         }
         pb::CampaignState::Failed => "try again with `herald campaign resume`",
+        pb::CampaignState::Completed if campaign.emails.is_some_and(|emails| emails.sent > 0) => {
+            "its e-mails, as they were sent, are shown by `herald campaign emails`"
+        }
         _ => return None,
-    })
+    };
+    Some(next.to_owned())
 }

@@ -31,7 +31,7 @@ use crate::terminal::tell;
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 
-/// Which server, and as whom. A variable that is empty is as one that is not set.
+/// Which server, and as whom; what is empty is as if it were not given.
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
     /// The server.
@@ -248,7 +248,7 @@ fn warn_of_variables() {
 impl Tls {
     fn config(&self) -> anyhow::Result<ClientTlsConfig> {
         let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let mut config = match self.ca.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        let mut config = match &self.ca {
             Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
             None => ClientTlsConfig::new().with_webpki_roots(),
         };
@@ -261,7 +261,7 @@ impl Tls {
     /// The same for a look at who is there.
     fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
-        match self.ca.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        match &self.ca {
             Some(path) => {
                 let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
                 let found = found.ok().filter(|found| !found.is_empty());

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::client::Api;
-use super::output::{Json, say_json, table};
+use super::given::pasteable;
+use super::output::{Json, say_json, say_list};
 use super::pages;
 use super::refusal::explain;
+use super::which::list_live;
 use super::words::Word as _;
 use crate::pb;
 use crate::terminal::{line, say};
@@ -124,7 +126,7 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
         [prospect.score.to_string(), prospect.email, status, reasons]
     };
     let rows: Vec<_> = whole.recipients.iter().map(row).collect();
-    say!("{}", table(["score", "email", "status", "reasons"], &rows));
+    say_list("recipients", ["score", "email", "status", "reasons"], &rows);
     pages::tell_rest(&whole.next_page_token);
     show_left_out(&whole.left_out);
     Ok(ExitCode::SUCCESS)
@@ -139,5 +141,8 @@ fn show_left_out(left_out: &[pb::LeftOut]) {
     for of in left_out {
         let why = of.reason().word();
         say!("left out: {:>6} {why:<17} such as {}", of.count, line(&of.examples.join(", ")));
+    }
+    if left_out.iter().any(|of| of.reason() == pb::LeftOutReason::InCampaign) {
+        say!("which campaigns those are in: {}", pasteable(&list_live()));
     }
 }

@@ -9,13 +9,13 @@ use clap::Args;
 
 use super::client::Api;
 use super::input;
-use super::output::{Json, say_json, table};
+use super::output::{Json, say_json, say_list};
 use super::pages;
 use super::refusal::{Unanswered, explain};
 use super::which::{meant, newest};
 use super::words::Word as _;
 use crate::pb::{self, EmailStatus, ReviewDecision};
-use crate::terminal::{line, say, text};
+use crate::terminal::{line, say, tell, text};
 
 /// The id of an e-mail. An address is what people try first.
 fn email_id(text: &str) -> Result<String, String> {
@@ -87,9 +87,17 @@ pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<Ex
         return say_json(&answer);
     }
     if args.ids.is_empty() {
-        let row = |e: &pb::Email| [e.id.clone(), e.status().word(), e.to.clone(), e.subject.clone(), e.note.clone()];
+        // What awaited approval when its campaign was cancelled does so for ever.
+        let is_waiting = |e: &pb::Email| e.status() == EmailStatus::AwaitingApproval;
+        let is_cancelled = answer.emails.iter().any(is_waiting)
+            && newest(api, args.campaign).await?.state() == pb::CampaignState::Cancelled;
+        let row = |e: &pb::Email| {
+            let cancelled = if is_cancelled && is_waiting(e) { " (cancelled)" } else { "" };
+            let status = format!("{}{cancelled}", e.status().word());
+            [e.id.clone(), status, e.to.clone(), e.subject.clone(), e.note.clone()]
+        };
         let rows: Vec<_> = answer.emails.iter().map(row).collect();
-        say!("{}", table(["id", "status", "to", "subject", "note"], &rows));
+        say_list("e-mails", ["id", "status", "to", "subject", "note"], &rows);
     }
     for email in answer.emails.iter().filter(|_| !args.ids.is_empty()) {
         say!("{}\n", letter(email));
@@ -109,6 +117,7 @@ pub(super) async fn review(api: &mut Api, args: ReviewArgs) -> anyhow::Result<Ex
         bail!("say what to do with them: --approve, --reject, --reconsider, --subject or --body");
     }
     let body = args.body.as_deref().map(|path| input::text(path, &input::TEXT)).transpose()?;
+    args.subject.iter().chain(&body).for_each(|text| warn_of_places(text));
     // Of a campaign that has ended the refusal says so; by an empty id there would be none.
     let id = meant(api, args.campaign).await?;
     let campaign = newest(api, id).await?;
@@ -203,6 +212,7 @@ async fn ask(api: &mut Api, campaign: &pb::Campaign) -> anyhow::Result<Reviewed>
                             continue;
                         }
                     };
+                    let warned = [subject.clone(), body.clone()];
                     let review = pb::EmailReview {
                         email_id: email.id.clone(),
                         decision: ReviewDecision::Unspecified.into(),
@@ -211,6 +221,7 @@ async fn ask(api: &mut Api, campaign: &pb::Campaign) -> anyhow::Result<Reviewed>
                     };
                     match decide(api, &campaign.id, vec![review]).await {
                         Ok(_) => {
+                            warned.iter().for_each(|text| warn_of_places(text));
                             done.changed += usize::from(!std::mem::replace(&mut is_changed, true));
                             email = get(api, &email.id).await?;
                         }
@@ -219,7 +230,13 @@ async fn ask(api: &mut Api, campaign: &pb::Campaign) -> anyhow::Result<Reviewed>
                     say!("\n{}\n", letter(&email));
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    say!(
+                        "a sends it, r keeps it from being sent, e opens it in $EDITOR, s leaves it undecided for now, q ends the \
+                         review; what was decided stays so"
+                    );
+                    continue;
+                }
             };
             let review =
                 pb::EmailReview { email_id: email.id.clone(), decision: decision.into(), ..Default::default() };
@@ -236,6 +253,14 @@ async fn ask(api: &mut Api, campaign: &pb::Campaign) -> anyhow::Result<Reviewed>
     }
     done.answer.campaign = Some(newest(api, campaign.id.clone()).await?);
     Ok(done)
+}
+
+/// Tells of places to fill in that nobody fills in: what a person writes is no template.
+fn warn_of_places(text: &str) {
+    let rest = text.split_once("{{").map(|(_, rest)| rest);
+    if let Some(place) = rest.and_then(|rest| rest.split_once("}}")).map(|(place, _)| place) {
+        tell!("warning: {{{{{}}}}} is sent as it stands there: write what it stands for", line(place));
+    }
 }
 
 /// The subject and text after a person has edited them; None if they are as they were.

@@ -4,9 +4,12 @@ use anyhow::bail;
 
 use super::client::Api;
 use super::refusal::{ambiguous, explain};
+use super::words::Word;
 use crate::pb;
 use crate::pb::CampaignState::{Paused, Running, WaitingAnalysis, WaitingApproval, WaitingTemplate};
 
+/// The states of a campaign that is live.
+const LIVE: [pb::CampaignState; 5] = [Running, Paused, WaitingAnalysis, WaitingTemplate, WaitingApproval];
 /// The live ones that an error names.
 const MAX_NAMED: i32 = 20;
 
@@ -16,7 +19,7 @@ pub(super) async fn meant(api: &mut Api, id: String) -> anyhow::Result<String> {
     if !id.is_empty() {
         return Ok(id);
     }
-    let states = [Running, Paused, WaitingAnalysis, WaitingTemplate, WaitingApproval].map(i32::from).to_vec();
+    let states = LIVE.map(i32::from).to_vec();
     let request = pb::ListWorkflowsRequest { states, page_size: MAX_NAMED, ..Default::default() };
     let live = api.workflow.list_workflows(request).await.map_err(|s| explain(&s))?.into_inner().campaigns;
     let newest = newest(api, id).await?.id;
@@ -29,6 +32,11 @@ pub(super) async fn meant(api: &mut Api, id: String) -> anyhow::Result<String> {
         ),
         several => bail!("{} [CAMPAIGN_AMBIGUOUS]", ambiguous(several.iter().map(|campaign| campaign.id.as_str()))),
     }
+}
+
+/// The command that lists the live campaigns.
+pub(super) fn list_live() -> String {
+    format!("`herald campaign list --state {}`", LIVE.map(Word::word).join(","))
 }
 
 /// The campaign of that id; the newest for an empty one.

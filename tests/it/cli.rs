@@ -54,7 +54,9 @@ async fn the_example_campaign_runs_to_its_end_and_prints_its_results() {
     let sources: Vec<_> = out.lines().filter(|line| line.contains("from the words of the pages")).collect();
     assert!(sources.len() == 1 && sources[0].starts_with("  industry, product_type: from the words"), "{out}");
     assert!(sources[0].ends_with(" and 2 more (--json has them)"), "{out}");
-    assert!(out.contains("all 50: `herald campaign recipients --campaign cp_"), "{out}");
+    assert!(out.contains("all 50: `herald campaign recipients --limit 0 --campaign cp_"), "{out}");
+    let last = out.lines().last().expect("a line");
+    assert!(last.starts_with("next: its e-mails") && last.contains("`herald campaign emails --campaign cp_"), "{out}");
 
     // Machines read JSON; the same prospects again are duplicates.
     let json = [&run[..], &["--json", "--not-again-days", "0"]].concat();
@@ -114,7 +116,7 @@ async fn results_end_with_what_to_do_and_tell_what_is_alike_once() {
     assert_eq!(lines.len(), 8, "{out}");
     assert!(lines[1].starts_with("5 ") && lines[1].ends_with("  no particular reason"), "{out}");
     assert!(lines[4].starts_with("5 ") && lines[4].contains("and 9 more") && lines[4].ends_with("the same"), "{out}");
-    assert!(lines[5].starts_with("all 12: `herald campaign recipients --campaign cp_"), "{out}");
+    assert!(lines[5].starts_with("all 12: `herald campaign recipients --limit 0 --campaign cp_"), "{out}");
     assert_eq!((lines[6], &lines[7][..6]), ("", "next: "), "{out}");
     let recipients = text(&campaign(&server, "user_a", &["recipients"]).await.stdout);
     assert_eq!(recipients.matches("no particular reason").count(), 12, "{recipients}");
@@ -130,7 +132,7 @@ async fn a_campaign_without_prospects_says_to_import_some_and_then_goes_on() {
     assert_eq!(output.status.code(), Some(1), "{out}");
     let next = out.lines().last().expect("a line");
     assert!(next.starts_with("next: import prospects") && next.contains("`herald prospects import FILE.csv`"), "{out}");
-    assert!(next.ends_with("then `herald campaign resume`"), "{out}");
+    assert!(next.contains("then `herald campaign resume --campaign cp_"), "{out}");
     let csv = files.path().join("one.csv");
     std::fs::write(&csv, "email\na@b.example\n").expect("written");
     assert!(client(&server, &["prospects", "import", &csv.display().to_string()]).await.0);
@@ -523,13 +525,15 @@ async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
     let (_, out, _) = client(&server, &["config", "get"]).await;
     assert!(ok && !out.contains("Farming") && !out.contains("grace@"), "{out}");
     for (wrong, told) in [
-        ("sender.mail=x", "no field \"mail\"; known are: name, position, company, email"),
+        ("sender.mail=x", "no field \"mail\"; did you mean sender.email? known are: name, position, company, email"),
         ("provider.x=y", "has no fields of its own"),
         ("auto_approve=perhaps", "true or false"),
         ("goal=fame", "must be one of: partnerships, customers, press"),
         ("industries", "FIELD=VALUE"),
         ("controls.time_zone=Middle/Earth", "IANA"),
-        ("etag=x", "no field"),
+        ("etag=x", "etag can be read and not set"),
+        ("smtp.has_password=true", "smtp.has_password can be read and not set"),
+        ("gaol=press", "did you mean goal? known are: target_website, goal"),
     ] {
         let (ok, _, err) = client(&server, &["config", "set", wrong]).await;
         assert!(!ok && err.contains(told), "{wrong}: {err}");
@@ -831,6 +835,10 @@ async fn several_live_campaigns_are_listed_and_a_change_asks_which_is_meant() {
         assert_eq!(campaign(&server, "user_a", &run).await.status.code(), Some(3), "it waits for a template");
     }
     let listed = text(&campaign(&server, "user_a", &["list", "--state", "waiting-template"]).await.stdout);
+    for column in ["started", "template", "prospects", "e-mails", "sent", "website"] {
+        assert!(listed.lines().next().is_some_and(|header| header.contains(column)), "{listed}");
+    }
+    assert!(listed.contains(&website) && !listed.contains('…'), "nothing is cut in a pipe: {listed}");
     let ids: Vec<_> = listed.lines().skip(1).map(|line| line.split("  ").next().expect("a cell").to_owned()).collect();
     assert!(ids.len() == 2 && ids.iter().all(|id| id.starts_with("cp_")), "{listed}");
     let refused = text(&campaign(&server, "user_a", &["cancel"]).await.stderr);
@@ -841,7 +849,115 @@ async fn several_live_campaigns_are_listed_and_a_change_asks_which_is_meant() {
     assert!(refused.contains("CAMPAIGN_AMBIGUOUS") && ids.iter().all(|id| refused.contains(id.as_str())), "{refused}");
     assert!(campaign(&server, "user_a", &["cancel", "--campaign", &ids[1]]).await.status.success());
     let none = text(&campaign(&server, "user_a", &["list", "--state", "running,waiting-template"]).await.stdout);
-    assert_eq!(none.lines().count(), 1, "{none}");
+    assert_eq!(none, "no campaigns\n");
+}
+
+/// Whom the live campaigns have is told with the command that names those.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prospects_of_another_campaign_are_told_with_how_to_find_it() {
+    let website = site::pages([("/", site::company())]).await;
+    let (data, files) = (folder(), folder());
+    let server = serve(data.path(), &[]);
+    let csv = files.path().join("one.csv");
+    std::fs::write(&csv, "email\nkim@acme.example\n").expect("written");
+    let run = ["run", "--website", &website, "--prospects", csv.to_str().expect("a path")];
+    assert_eq!(campaign(&server, "user_a", &run).await.status.code(), Some(3));
+    let live = "`herald campaign list --state running,paused,waiting-analysis,waiting-template,waiting-approval`";
+    let told = text(&campaign(&server, "user_a", &["preview"]).await.stdout);
+    assert!(told.contains("in-campaign") && told.contains(live), "{told}");
+    let output = campaign(&server, "user_a", &run).await;
+    let told = text(&output.stdout);
+    assert!(output.status.code() == Some(1) && told.contains("1 are in another campaign"), "{told}");
+    assert!(told.lines().last().is_some_and(|next| next.starts_with("next: ") && next.contains(live)), "{told}");
+}
+
+/// A command behind "next:" is pasted as it stands, by somebody with options and no variables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_next_command_works_as_it_is_pasted() {
+    let website = site::pages([("/", site::company())]).await;
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    let address = format!("http://{}", server.address);
+    let csv = example_csv();
+    let run = async |mut command: std::process::Command| {
+        tokio::task::spawn_blocking(move || command.output().expect("it ends")).await.expect("no panic")
+    };
+    let mut first = herald();
+    first.args(["campaign", "run", "--website", &website, "--prospects"]).arg(&csv);
+    first.args(["--server", &address, "--user", "user_a"]);
+    let told = text(&run(first).await.stdout);
+    let next = told.lines().last().and_then(|line| line.split('`').nth(1)).expect("a command").to_owned();
+    let expected = format!("herald campaign select-template ID --server {address} --user user_a --campaign cp_");
+    assert!(next.starts_with(&expected), "{next}");
+    let program = herald().get_program().display().to_string();
+    let pasted = next.replacen("herald", &program, 1).replace(" ID ", " modern_tech ");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &pasted]);
+    let output = run(shell).await;
+    assert!(output.status.success(), "{pasted}: {}", text(&output.stderr));
+    let mut refused = herald();
+    refused.args(["campaign", "results", "--user", "user_b"]).env("HERALD_SERVER", &address);
+    let told = text(&run(refused).await.stderr);
+    assert!(told.contains("`herald campaign run --user user_b`"), "what stands in a variable is not repeated: {told}");
+}
+
+/// Somebody else approves, as `run --approve-all` does: the campaign does not wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_follows_a_campaign_that_somebody_else_approves() {
+    let website = site::pages([("/", site::company())]).await;
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    let csv = example_csv();
+    let run = ["run", "--website", &website, "--prospects", csv.to_str().expect("a path"), "--template", "modern_tech"];
+    assert_eq!(campaign(&server, "user_a", &run).await.status.code(), Some(3));
+    let approve = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        campaign(&server, "user_a", &["approve"]).await
+    };
+    let (watched, approved) = tokio::join!(campaign(&server, "user_a", &["watch"]), approve);
+    assert!(approved.status.success() && watched.status.success(), "{}", text(&watched.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_calls_and_where_is_taken_from_the_more_explicit_and_told_where_it_is_wrong() {
+    // Of a token that was good until 1970.
+    const OVER: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyX2EiLCJleHAiOjF9.c2lnbmF0dXJl";
+    let data = folder();
+    let server = serve(data.path(), &[("HERALD_AUTH_HS256_SECRET", crate::support::SECRET)]);
+    let address = format!("http://{}", server.address);
+    let told = async |env: &[(&str, &str)], args: &[&str]| {
+        let mut command = herald();
+        command.args(["campaign", "status"]).args(args).env("HERALD_SERVER", &address).envs(env.iter().copied());
+        let output = tokio::task::spawn_blocking(move || command.output().expect("it ends")).await.expect("no panic");
+        (output.status.code(), text(&output.stderr))
+    };
+    let none = "[NO_CAMPAIGN]";
+    for (env, args, code, words) in [
+        (&[("HERALD_TOKEN", "bad")][..], &["--user", "user_a"][..], 1, none),
+        (&[("HERALD_USER", "user_a")], &["--token", "bad"], 1, "[CREDENTIALS_INVALID]"),
+        (
+            &[("HERALD_USER", "user_a")],
+            &["--token", OVER],
+            1,
+            "the token has expired: make another with `herald token`",
+        ),
+        (&[("HERALD_USER", "user_a"), ("HERALD_TOKEN", "")], &[], 1, none),
+        (&[("HERALD_USER", "user_a"), ("HERALD_TOKEN", "bad")], &[], 1, "HERALD_TOKEN and HERALD_USER both say who"),
+        (&[], &["--user", "user_a", "--token", "bad"], 2, "--token and --user both say who calls"),
+        (&[], &["--user", "org one"], 1, "--user \"org one\": give an id such as user_a: a tenant id is"),
+        (&[], &["--server", "http://127.0.0.1:1/foo"], 1, "ends with the host or its port: leave /foo away"),
+        (&[("HERALD_SERVER", "")], &[], 1, "http://127.0.0.1:50051"),
+    ] {
+        if words.ends_with(":50051") && std::net::TcpStream::connect("127.0.0.1:50051").is_ok() {
+            continue;
+        }
+        let (ended, told) = told(env, args).await;
+        assert!(ended == Some(code) && told.contains(words), "{env:?} {args:?}: {words} in {ended:?} {told}");
+        assert!(!told.contains(OVER) && !told.contains("warning"), "{told}");
+    }
+    let (_, told) = told(&[("HERALD_SERVR", "x"), ("HERALD_USER", "user_a")], &[]).await;
+    let warning = "warning: HERALD_SERVR is no setting of Herald: did you mean HERALD_SERVER?";
+    assert!(told.starts_with(warning) && told.matches("warning").count() == 1 && told.contains(none), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -930,6 +1046,8 @@ async fn a_review_says_what_it_did_or_why_nothing_can_be_done() {
 
     let (ok, out, err) = told(&[&one, "--body", &letter.display().to_string()]).await;
     assert!(ok && out == "1 changed, 2 left to decide\n", "{out}{err}");
+    let (ok, _, err) = told(&[&one, "--subject", "Dear {{name}}"]).await;
+    assert!(ok && err == "warning: {{name}} is sent as it stands there: write what it stands for\n", "{err}");
     let (ok, out, err) = told(&[&one, "--approve", "--subject", "New"]).await;
     assert!(ok && out == "1 approved, 1 changed, 1 left to decide\n", "{out}{err}");
     let (ok, _, err) = told(&["a@b.example", "--approve"]).await;

@@ -233,6 +233,10 @@ async fn a_bad_file_is_told_in_a_sentence_and_nothing_of_it_is_imported() {
             "Email,Status\na@b.example,active\n".to_owned(),
             "must be discovered, contacted, replied or converted; or leave the column out with --map \"Status=\"",
         ),
+        (
+            "kim@acme.example,Acme\nlee@acme.example,Acme\n".to_owned(),
+            "the first line is a row already; write the names",
+        ),
         ("PK\u{3}\u{4}xl/workbook.xml".to_owned(), "bad.csv is a spreadsheet: save it as CSV there"),
     ] {
         let file = files.path().join("bad.csv");

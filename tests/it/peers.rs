@@ -223,7 +223,7 @@ async fn a_server_that_is_killed_in_the_middle_is_told_with_how_to_watch_the_cam
             "the server went away",
             "nothing listens there",
             "The campaign goes on as soon as the server is back",
-            &format!("`herald campaign watch --campaign {campaign}`"),
+            &format!("`herald campaign watch --campaign {campaign} --server http://{listen} --user user_a`"),
         ],
     );
     // And so it does.
@@ -233,6 +233,40 @@ async fn a_server_that_is_killed_in_the_middle_is_told_with_how_to_watch_the_cam
     again.arg(format!("http://{}", server.address));
     let again = String::from_utf8(again.output().expect("it ends").stdout).expect("UTF-8");
     assert!(again.contains(&format!("campaign {campaign} is running")), "{again}");
+}
+
+/// What was to be approved without a look waits from then on, and that is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_interrupted_says_that_it_approves_no_more() {
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    let mut run = herald();
+    run.args(["campaign", "run", "--approve-all", "--website", &hanging_site()]);
+    run.env("HERALD_USER", "user_a").env("HERALD_SERVER", format!("http://{}", server.address));
+    let running = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    let output =
+        tokio::task::spawn_blocking(move || running.wait_with_output().expect("it ends")).await.expect("no panic");
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let words =
+        ["--approve-all ends here", "`herald campaign approve --campaign cp_", "`herald campaign watch --campaign cp_"];
+    says(&told, &words);
+}
+
+/// `herald check` meets what is there as the clients do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_tells_tls_as_the_clients_do() {
+    let (files, data) = (Authority::new(), folder());
+    let app = TestApp::over_tls(&files, false).await;
+    let mut check = herald();
+    check.args(["check", "--dev", "--user", "user_a", "--data-dir"]).arg(data.path());
+    check.args(["--server", &format!("http://localhost:{}", app.address.port())]);
+    let told = String::from_utf8(output(check).await.stdout).expect("UTF-8");
+    says(&told, &["the server speaks TLS: write https:// in place of http://"]);
+    assert!(!told.contains("transport error"), "{told}");
 }
 
 /// A website that takes connections and never answers.

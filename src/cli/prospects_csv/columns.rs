@@ -114,6 +114,13 @@ impl Columns {
         left_out.sort_unstable();
         let columns = Self { names, fields, left_out };
         if columns.fields.iter().all(|field| field.name != "email") {
+            if columns.names.iter().any(|name| name.contains('@')) {
+                return Err(
+                    "there is no column \"email\": the first line is a row already; write the names of the columns \
+                            above it, such as email,company"
+                        .to_owned(),
+                );
+            }
             return Err(format!(
                 "there is no column \"email\", by that or another name; the first line must name the columns, and here has {}; \
                  say which it is with --map \"COLUMN=email\"",

@@ -44,6 +44,7 @@ pub(super) fn get(row: &pb::Prospect, field: &str) -> String {
         "notes" => row.notes.clone(),
         "language" => row.language.clone(),
         "source" => row.source.clone(),
+        "status" if row.status == 0 => String::new(),
         "status" => row.status().word(),
         "conversion_probability" => row.conversion_probability.map(|n| n.to_string()).unwrap_or_default(),
         "priority_score" if row.priority_score == 0 => String::new(),
