@@ -152,7 +152,7 @@ impl Connection {
     /// could be looked at.
     pub(super) async fn look(&self) -> anyhow::Result<()> {
         let uri = self.uri();
-        Ok(step_by_step(&self.place(&uri)?).await.map_err(|met| self.unreached(met))?)
+        step_by_step(&self.place(&uri)?).await.map_err(|met| self.unreached(met))
     }
 
     /// Who is at the server's address, where Herald did not answer: the same.

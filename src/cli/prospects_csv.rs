@@ -8,6 +8,8 @@ mod columns;
 mod decode;
 mod fields;
 mod guard;
+mod languages;
+mod letters;
 mod synonyms;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@
 
 use super::cells::Row;
 use super::fields::COLUMNS;
-use super::synonyms::{Part, Place, letters, place};
+use super::letters::letters;
+use super::synonyms::{Part, Place, place};
 use crate::domain::text::cut;
 
 /// The columns of a file.

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum as _;
 
-use super::synonyms::{LANGUAGES, letters};
+use super::languages::tag;
 use crate::cli::words::Word as _;
 use crate::pb;
 
@@ -100,20 +100,13 @@ pub(super) fn set(row: &mut pb::Prospect, field: &str, text: &str) -> Result<(),
         "source_url" if text.contains('.') && !text.contains(':') => row.source_url = format!("https://{text}"),
         "source_url" => text.clone_into(&mut row.source_url),
         "notes" => text.clone_into(&mut row.notes),
-        "language" => row.language = language(text),
+        "language" => row.language = tag(text),
         _ => match serde_json::from_str::<Vec<String>>(text) {
             Ok(tags) => row.tags = tags,
             Err(_) => row.tags = text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect(),
         },
     }
     Ok(())
-}
-
-/// The tag of a language that is named in English or in itself, or that is written as programs do (`de_AT`); anything else as it is.
-fn language(text: &str) -> String {
-    let name = letters(text);
-    let known = LANGUAGES.iter().find(|(_, names)| names.split(' ').any(|known| known == name));
-    known.map_or_else(|| text.replace('_', "-"), |(tag, _)| (*tag).to_owned())
 }
 
 fn boolean(text: &str) -> Result<bool, String> {

@@ -251,11 +251,11 @@ fn a_language_is_taken_by_its_name_too() {
 /// No name is of two languages, and each is compared as the letters of what a cell holds are.
 #[test]
 fn each_language_has_names_of_its_own() {
-    let names: Vec<_> = synonyms::LANGUAGES.iter().flat_map(|(_, names)| names.split(' ')).collect();
+    let names: Vec<_> = languages::LANGUAGES.iter().flat_map(|(_, names)| names.split(' ')).collect();
     let different: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(different.len(), names.len());
     for name in names {
-        assert_eq!(synonyms::letters(name), name);
+        assert_eq!(letters::letters(name), name);
     }
 }
 
