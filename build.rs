@@ -7,6 +7,7 @@ use std::process::Command;
 const PROTOS: &[&str] = &[
     "herald/v1/agent.proto",
     "herald/v1/cache.proto",
+    "herald/v1/mailbox.proto",
     "herald/v1/options.proto",
     "herald/v1/tenant.proto",
     "herald/v1/types.proto",

@@ -253,10 +253,11 @@ pub fn tls(config: &Config) -> Result<Option<TlsAcceptor>, AppError> {
 }
 
 /// What health is told of; the empty name is the whole server's.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     pb::agent_service_server::SERVICE_NAME,
     pb::cache_service_server::SERVICE_NAME,
+    pb::mailbox_service_server::SERVICE_NAME,
     pb::tenant_service_server::SERVICE_NAME,
     pb::workflow_service_server::SERVICE_NAME,
 ];
@@ -279,6 +280,8 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted, answers.clone());
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
     let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), answers.clone()));
+    let mailboxes = rpc::Mailboxes::new(store.clone(), config.dev || config.mail.outbox);
+    let mailboxes = pb::mailbox_service_server::MailboxServiceServer::new(mailboxes);
     let tenant = rpc::Tenant::new(store.clone(), files.clone(), answers.clone());
     let tenant = pb::tenant_service_server::TenantServiceServer::new(tenant);
     let starts = rpc::StartLimits { per_minute: config.fairness.starts_per_minute, live: config.limits.live_campaigns };
@@ -287,6 +290,7 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let mut routes = Routes::builder();
     routes.add_service(agent.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.add_service(cache.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
+    routes.add_service(mailboxes.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.add_service(tenant.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.add_service(workflow.max_decoding_message_size(most_in).max_encoding_message_size(most_out));
     routes.routes().prepare()

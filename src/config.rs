@@ -52,6 +52,7 @@ pub struct Config {
     pub cache: Cache,
     pub read_cache: ReadCache,
     pub files: Files,
+    pub mail: Mail,
     pub retention: Retention,
 }
 
@@ -255,6 +256,14 @@ pub struct Files {
     pub secret_access_key: Secret,
 }
 
+/// `[mail]`: where the tenants' mail may go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// Tenants may have mailboxes whose mail goes into their outbox folders, as files. Under `dev` they may anyway.
+    pub outbox: bool,
+}
+
 /// `[retention]`: how long is kept what was deleted, and who did what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -290,6 +299,7 @@ impl Default for Config {
             cache: Cache::default(),
             read_cache: ReadCache::default(),
             files: Files::default(),
+            mail: Mail::default(),
             retention: Retention::default(),
         }
     }

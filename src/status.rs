@@ -13,6 +13,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use crate::cache::CacheError;
 use crate::domain::error::{Error as RuleError, Violations};
 use crate::domain::id::CampaignId;
+use crate::domain::mailbox::MAX_MAILBOXES;
 use crate::domain::state::Refused;
 use crate::domain::text::cut;
 use crate::files::FilesError;
@@ -121,6 +122,12 @@ pub fn sender_missing() -> Status {
     let mut details = ErrorDetails::new();
     details.add_precondition_failure_violation("SENDER_MISSING", "sender.email", message);
     with(Code::FailedPrecondition, "SENDER_MISSING", message, [], details)
+}
+
+/// FAILED_PRECONDITION: this deployment writes no mail into files.
+pub fn outbox_closed() -> Status {
+    let message = "this deployment has no outbox folders: give the mailbox an SMTP server, or set mail.outbox there";
+    precondition("OUTBOX_CLOSED", "mailbox.kind", message)
 }
 
 /// RESOURCE_EXHAUSTED: somebody without credentials has as many calls open as may be.
@@ -245,6 +252,13 @@ impl From<StoreError> for Status {
             ),
             StoreError::EmailTaken => {
                 status(Code::AlreadyExists, "PROSPECT_EMAIL_TAKEN", "another prospect of the tenant has this address")
+            }
+            StoreError::MailboxExists => {
+                status(Code::AlreadyExists, "MAILBOX_EXISTS", "another mailbox of the tenant has this address")
+            }
+            StoreError::TooManyMailboxes => {
+                let message = format!("the tenant has {MAX_MAILBOXES} mailboxes, and no more may be: delete one first");
+                status(Code::ResourceExhausted, "TOO_MANY_MAILBOXES", &message)
             }
             StoreError::ProspectDeleted => {
                 let message = "the prospect is deleted: bring it back with UndeleteProspect first";
@@ -390,6 +404,7 @@ pub fn not_found(noun: Noun) -> Status {
         ),
         Noun::Template => ("TEMPLATE_NOT_FOUND", "there is no such template: see ListTemplates"),
         Noun::Strategy => ("STRATEGY_NOT_FOUND", "there is no such marketing strategy"),
+        Noun::Mailbox => ("MAILBOX_NOT_FOUND", "there is no such mailbox: see ListMailboxes"),
         Noun::Suppression => ("SUPPRESSION_NOT_FOUND", "the address is not on the suppression list"),
     };
     status(Code::NotFound, reason, message)

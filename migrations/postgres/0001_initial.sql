@@ -332,3 +332,26 @@ CREATE TABLE audit_events (
     PRIMARY KEY (tenant_id, seq),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );
+
+-- The addresses that a tenant sends from.
+CREATE TABLE mailboxes (
+    tenant_id    text COLLATE "C" NOT NULL,
+    id           text COLLATE "C" NOT NULL,
+    -- Of its address: a tenant has one mailbox of each.
+    address_key  text COLLATE "C" NOT NULL,
+    kind         text COLLATE "C" NOT NULL,
+    -- As JSON.
+    settings     text COLLATE "C" NOT NULL,
+    -- What it signs in with, sealed, and which of it there is, as JSON.
+    secrets      bytea,
+    has_secrets  text COLLATE "C" NOT NULL,
+    state        text COLLATE "C" NOT NULL,
+    pause_reason text COLLATE "C" NOT NULL,
+    pause_time   bigint,
+    revision     bigint NOT NULL,
+    create_time  bigint NOT NULL,
+    update_time  bigint NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+CREATE UNIQUE INDEX mailboxes_by_address ON mailboxes (tenant_id, address_key);

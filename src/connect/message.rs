@@ -8,7 +8,7 @@ use lettre::{Address, Message};
 
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::email::{Email, Mailbox};
+use crate::domain::email::{Email, NamedAddress};
 use crate::domain::text;
 
 /// Why an e-mail cannot be made into a message.
@@ -38,7 +38,7 @@ pub fn message(email: &Email, date: Timestamp) -> Result<Vec<u8>, MessageError> 
     Ok(built.formatted())
 }
 
-fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, MessageError> {
+fn mailbox(mailbox: &NamedAddress) -> Result<LettreMailbox, MessageError> {
     let address: Address =
         address::for_header(&mailbox.address).parse().map_err(|_| MessageError::Address(mailbox.address.clone()))?;
     // Nobody is called so; a mail program would take it for an encoded word and show what that holds.

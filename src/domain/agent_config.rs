@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use url::Host;
 
 use super::address;
+use super::calendar::WorkingHours;
 use super::clock::Timestamp;
 use super::digest;
 use super::error::Violations;
@@ -77,13 +78,6 @@ pub struct Controls {
     pub working_hours: Option<WorkingHours>,
     /// A name of the IANA database; empty: UTC.
     pub time_zone: String,
-}
-
-/// A part of each day, in minutes after midnight; an end before the start is on the next day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkingHours {
-    pub start: u16,
-    pub end: u16,
 }
 
 /// Who the e-mails come from. Empty fields are filled from the website.
@@ -330,22 +324,6 @@ fn checked_analysis(v: &mut Violations, stated: WebsiteAnalysis) -> WebsiteAnaly
         selling_points: text::lines(v, &field("selling_points"), &stated.selling_points),
         benchmark_brands: text::lines(v, &field("benchmark_brands"), &stated.benchmark_brands),
         ..WebsiteAnalysis::default()
-    }
-}
-
-// === impl WorkingHours ===
-
-impl WorkingHours {
-    /// `end` may be 24:00.
-    pub fn parse(start: (i32, i32), end: (i32, i32)) -> Result<Self, &'static str> {
-        let minutes = |(hours, minutes): (i32, i32)| {
-            let fits = (0..=24).contains(&hours) && (0..60).contains(&minutes) && hours * 60 + minutes <= 24 * 60;
-            fits.then(|| u16::try_from(hours * 60 + minutes).ok()).flatten()
-        };
-        match (minutes(start), minutes(end)) {
-            (Some(start), Some(end)) if start < 24 * 60 && start != end => Ok(Self { start, end }),
-            _ => Err("must be two different times of day, such as 9:00 to 17:30"),
-        }
     }
 }
 

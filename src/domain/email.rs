@@ -46,8 +46,8 @@ pub struct Email {
     pub position: u32,
     pub subject: String,
     pub body: String,
-    pub from: Mailbox,
-    pub to: Mailbox,
+    pub from: NamedAddress,
+    pub to: NamedAddress,
     /// Where List-Unsubscribe points.
     pub unsubscribe: String,
     pub status: EmailStatus,
@@ -74,7 +74,7 @@ pub struct Received {
 
 /// A name, which may be empty, and an address.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Mailbox {
+pub struct NamedAddress {
     pub name: String,
     pub address: String,
 }
@@ -106,10 +106,10 @@ impl Email {
     }
 }
 
-// === impl Mailbox ===
+// === impl NamedAddress ===
 
 /// As a mail program shows it: `Anna Berg <anna@example.com>`.
-impl std::fmt::Display for Mailbox {
+impl std::fmt::Display for NamedAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.name.is_empty() { f.write_str(&self.address) } else { write!(f, "{} <{}>", self.name, self.address) }
     }

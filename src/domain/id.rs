@@ -132,6 +132,8 @@ ids! {
     TemplateId = "tp";
     /// Names a marketing strategy.
     StrategyId = "ms";
+    /// Names a mailbox.
+    MailboxId = "mb";
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod agent_config;
+pub mod calendar;
 pub mod campaign;
 pub mod clock;
 pub mod digest;
@@ -16,10 +17,12 @@ pub mod fair_queue;
 pub mod finding;
 pub mod id;
 pub mod json;
+pub mod mailbox;
 pub mod mask;
 pub mod named_enum;
 pub mod names;
 pub mod number;
+pub mod pace;
 pub mod paging;
 pub mod prospect;
 pub mod ranking;

@@ -5,7 +5,7 @@ use super::error::{Noun, Result, StoreError};
 use super::paging::highest_first;
 use super::sql::{Cells, Record, Unreadable, tenant_sql};
 use super::tx::ScopedTx;
-use crate::domain::email::{Email, EmailStatus, Mailbox, Received};
+use crate::domain::email::{Email, EmailStatus, NamedAddress, Received};
 use crate::domain::id::{CampaignId, EmailId, ProspectId};
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 
@@ -114,8 +114,8 @@ impl Record for Email {
             position: position.unwrap_or(0),
             subject,
             body,
-            from: Mailbox { name: from_name, address: from_address },
-            to: Mailbox { name: to_name, address: to_address },
+            from: NamedAddress { name: from_name, address: from_address },
+            to: NamedAddress { name: to_name, address: to_address },
             unsubscribe,
             status,
             note,

@@ -21,6 +21,7 @@ pub enum Noun {
     Template,
     Strategy,
     Suppression,
+    Mailbox,
 }
 
 /// Why a read or a write was not done. A write that fails has changed nothing.
@@ -51,6 +52,10 @@ pub enum StoreError {
     /// These live campaigns have chosen some of a campaign's prospects.
     #[error("its prospects are in {} other live campaigns", .0.len())]
     ProspectsTaken(Vec<CampaignId>),
+    #[error("another mailbox has this address")]
+    MailboxExists,
+    #[error("the tenant has as many mailboxes as it may")]
+    TooManyMailboxes,
     #[error("the request id was used for another request")]
     RequestIdReused,
     #[error("the e-mail {id} is {status}")]
@@ -128,6 +133,7 @@ impl Noun {
             Self::Template => "template",
             Self::Strategy => "marketing strategy",
             Self::Suppression => "suppression",
+            Self::Mailbox => "mailbox",
         }
     }
 }

@@ -17,6 +17,7 @@ mod events;
 mod freshness;
 mod hold_back;
 mod leases;
+mod mailboxes;
 mod master_key;
 mod paging;
 mod progress;
@@ -46,6 +47,7 @@ pub use events::Feed;
 pub use freshness::{Freshness, ReadSet, recorded};
 pub use hold_back::HeldBack;
 pub use leases::{Claim, Claims, Lease, Suspicion};
+pub use mailboxes::{CreateMailbox, DeleteMailbox, SetMailboxState, UpdateMailbox};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
     Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Work, WrittenEmail,
@@ -72,6 +74,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         emails::REGISTERED,
         events::REGISTERED,
         hold_back::REGISTERED,
+        mailboxes::REGISTERED,
         progress::advance::REGISTERED,
         progress::lease::REGISTERED,
         progress::sending::REGISTERED,

@@ -23,6 +23,7 @@ tenant_sql! {
         "UPDATE agent_configs
          SET settings = '{}', smtp_password = NULL, revision = revision + 1, update_time = $2
          WHERE tenant_id = $1 AND (settings != '{}' OR smtp_password IS NOT NULL)";
+    MAILBOXES = "DELETE FROM mailboxes WHERE tenant_id = $1";
     CHOICES =
         "DELETE FROM campaign_prospects
          WHERE tenant_id = $1 AND (campaign_id, position) IN (
@@ -127,7 +128,8 @@ impl Write for Reset {
         let mut removed = Removed::default();
         if self.scope != ResetScope::Prospects {
             let now = tx.now();
-            removed.configuration = tx.query(CONFIGURATION).bind(now).execute()? > 0;
+            let changed = tx.query(CONFIGURATION).bind(now).execute()? > 0;
+            removed.configuration = tx.query(MAILBOXES).execute()? > 0 || changed;
         }
         if self.scope == ResetScope::Configuration {
             return Ok(removed);
@@ -162,9 +164,9 @@ impl CallWrite for Reset {
         let Removed { prospects, emails, campaigns, strategies, .. } = *removed;
         let count = u64::from(removed.configuration) + prospects + emails + campaigns + strategies;
         let parts: &[_] = match self.scope {
-            ResetScope::Configuration => &["config"],
+            ResetScope::Configuration => &["config", "mailboxes"],
             ResetScope::Prospects => &["prospects"],
-            ResetScope::Everything => &["config", "prospects", "campaigns", "marketing_strategies"],
+            ResetScope::Everything => &["config", "mailboxes", "prospects", "campaigns", "marketing_strategies"],
         };
         Touched { unfinished: removed.more, ..Touched::count(count).with_fields(parts.iter().copied()) }
     }

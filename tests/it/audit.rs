@@ -198,6 +198,22 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
     assert_eq!((touched, &ids), (1, &none));
     walk.refused("RemoveSuppression", json!({ "email": "x@y.example" }), Code::NotFound).await;
 
+    // Mailboxes, by their ids and their fields; of a secret only that it was changed.
+    let mailbox = json!({ "address": "anna@a.example", "smtp": { "host": "mail.a.example", "password": "s3cret" } });
+    let create = json!({ "mailbox": mailbox, "requestId": "r1" });
+    let (answer, touched, ids, _) = walk.change("CreateMailbox", create.clone()).await;
+    let mailbox = id(&answer["mailbox"]["id"]);
+    assert_eq!((touched, &ids), (1, &vec![mailbox.clone()]));
+    walk.no_change("CreateMailbox", create).await;
+    let change = json!({ "mailbox": { "id": mailbox, "smtp": { "password": "s3cret" }, "html": true } });
+    let (_, _, ids, fields) = walk.change("UpdateMailbox", change).await;
+    assert_eq!((ids, fields), (vec![mailbox.clone()], vec!["html".to_owned(), "smtp.password".to_owned()]));
+    let (_, _, ids, fields) = walk.change("PauseMailbox", json!({ "mailboxId": mailbox })).await;
+    assert_eq!((ids, fields), (vec![mailbox.clone()], vec!["state".to_owned()]));
+    walk.no_change("PauseMailbox", json!({ "mailboxId": mailbox })).await;
+    walk.change("ResumeMailbox", json!({ "mailboxId": mailbox })).await;
+    walk.refused("DeleteMailbox", json!({ "mailboxId": mailbox, "etag": "stale" }), Code::Aborted).await;
+
     // A campaign, from the start to its end. It stands still between the calls.
     let start = json!({ "website": walk.site, "requestId": "r1" });
     let (answer, touched, ids, _) = walk.change("StartWorkflow", start.clone()).await;
@@ -237,6 +253,7 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
         (Noun::Campaign, campaign.clone()),
         (Noun::Template, "modern_tech".to_owned()),
         (Noun::Strategy, strategy),
+        (Noun::Mailbox, mailbox),
     ]);
     const LATER: [&str; 3] = ["CancelWorkflow", "ResetWorkflow", "ResetAgent"];
     let mut rest: Vec<_> = rpcs().into_iter().filter(|rpc| !LATER.contains(&rpc.descriptor.name())).collect();
@@ -269,7 +286,7 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
     let (_, touched, ids, _) = walk.change("ResetWorkflow", json!({})).await;
     assert_eq!((touched, ids.into_iter().collect()), (2, live));
     let (_, touched, ids, fields) = walk.change("ResetAgent", json!({ "scope": "RESET_SCOPE_CONFIGURATION" })).await;
-    assert_eq!((touched, &ids, fields), (1, &none, vec!["config".to_owned()]));
+    assert_eq!((touched, &ids, fields), (1, &none, vec!["config".to_owned(), "mailboxes".to_owned()]));
     walk.no_change("ResetAgent", json!({ "scope": "RESET_SCOPE_CONFIGURATION" })).await;
     let before = walk.log().len();
     let (answer, touched, ..) = walk.change("ResetAgent", json!({ "scope": "RESET_SCOPE_EVERYTHING" })).await;

@@ -102,8 +102,10 @@ async fn roles_and_organisations_come_from_the_token() {
 async fn development_headers_that_are_no_tenant_are_refused() {
     let app = TestApp::start().await;
     for user in ["_x", "a/b", "a b", &"a".repeat(129)] {
-        let mut api = app.user(user).await;
-        let refusal = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await;
+        let mut api = app.api(None, None).await;
+        let mut call = tonic::Request::new(pb::GetAgentConfigRequest {});
+        call.metadata_mut().insert("x-user-id", user.parse().expect("ascii"));
+        let refusal = api.agent.get_agent_config(call).await;
         refused(refusal, Code::Unauthenticated, "TENANT_ID_INVALID");
     }
     // Twice-sent headers prove nothing; a client's own x-tenant-id never survives.

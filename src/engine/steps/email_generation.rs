@@ -7,7 +7,7 @@ use super::super::turn::{StepError, Turn};
 use crate::domain::address;
 use crate::domain::agent_config::{AgentSettings, Sender};
 use crate::domain::campaign::{Campaign, StepId, StepStatus};
-use crate::domain::email::{EmailStatus, Mailbox};
+use crate::domain::email::{EmailStatus, NamedAddress};
 use crate::domain::id::{EmailId, Ids};
 use crate::domain::names;
 use crate::domain::prospect::Prospect;
@@ -82,9 +82,9 @@ impl<'a> Letterhead<'a> {
         Ok(Self { campaign, template, renderer, sender, data: settings.template_data, website })
     }
 
-    fn from(&self) -> Mailbox {
+    fn from(&self) -> NamedAddress {
         let name = if self.sender.name.is_empty() { &self.sender.company } else { &self.sender.name };
-        Mailbox { name: name.clone(), address: self.sender.email.clone() }
+        NamedAddress { name: name.clone(), address: self.sender.email.clone() }
     }
 
     fn write(&self, position: u32, prospect: &Prospect, ids: &Ids) -> WrittenEmail {
@@ -115,7 +115,7 @@ impl<'a> Letterhead<'a> {
             subject,
             body,
             from: self.from(),
-            to: Mailbox { name: names::person(&fields.contact_name), address: fields.email.clone() },
+            to: NamedAddress { name: names::person(&fields.contact_name), address: fields.email.clone() },
             unsubscribe: self.sender.unsubscribe_email.clone(),
             status,
             note,

@@ -4,8 +4,9 @@ use super::campaign::{analysis, analysis_in, goal, goal_in};
 use super::{id, json};
 use crate::config::Secret;
 use crate::domain::agent_config::{
-    AgentConfig, AgentSettings, Controls, FIELDS, MAX_PASSWORD, MAX_PER_HOUR, Sender, Smtp, SmtpSecurity, WorkingHours,
+    AgentConfig, AgentSettings, Controls, FIELDS, MAX_PASSWORD, MAX_PER_HOUR, Sender, Smtp, SmtpSecurity,
 };
+use crate::domain::calendar::WorkingHours;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::TemplateId;
 use crate::domain::mask::Mask;
@@ -159,11 +160,11 @@ fn controls_in(v: &mut Violations, controls: pb::Controls) -> Controls {
     }
 }
 
-fn time_of_day(minutes: u16) -> pb::TimeOfDay {
+pub(super) fn time_of_day(minutes: u16) -> pb::TimeOfDay {
     pb::TimeOfDay { hours: i32::from(minutes / 60), minutes: i32::from(minutes % 60) }
 }
 
-fn security(security: SmtpSecurity) -> pb::SmtpSecurity {
+pub(super) fn security(security: SmtpSecurity) -> pb::SmtpSecurity {
     match security {
         SmtpSecurity::Tls => pb::SmtpSecurity::Tls,
         SmtpSecurity::Starttls => pb::SmtpSecurity::Starttls,

@@ -5,6 +5,7 @@ pub(super) mod campaign;
 pub(super) mod config;
 pub(super) mod email;
 pub(super) mod json;
+pub(super) mod mailbox;
 pub(super) mod prospect;
 pub(super) mod recipients;
 pub(super) mod suppression;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::lease::{MAX_DEATHS, SUSPECT, running_under_lease};
 use crate::domain::address;
 use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
-use crate::domain::email::{EmailStatus, Mailbox};
+use crate::domain::email::{EmailStatus, NamedAddress};
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
 use crate::domain::prospect::Prospect;
@@ -142,8 +142,8 @@ pub struct WrittenEmail {
     pub template_id: TemplateId,
     pub subject: String,
     pub body: String,
-    pub from: Mailbox,
-    pub to: Mailbox,
+    pub from: NamedAddress,
+    pub to: NamedAddress,
     pub unsubscribe: String,
     /// `AwaitingApproval`, or `Skipped` where the template gave no e-mail.
     pub status: EmailStatus,

@@ -1,7 +1,7 @@
 //! The tables that belong to tenants, and sets of them.
 
 /// The tables that belong to tenants.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "agent_configs",
     "prospects",
     "campaigns",
@@ -15,6 +15,7 @@ const NAMES: [&str; 13] = [
     "marketing_strategies",
     "suppressions",
     "audit_events",
+    "mailboxes",
 ];
 
 /// Tables whose rows triggers count, and where they do.

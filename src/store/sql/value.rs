@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::domain::campaign::{Goal, StepId, StepStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::email::EmailStatus;
-use crate::domain::id::{CampaignId, EmailId, ProspectId, StrategyId, TemplateId};
+use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId, StrategyId, TemplateId};
+use crate::domain::mailbox::{MailboxKind, MailboxState};
 use crate::domain::prospect::ProspectStatus;
 use crate::domain::reply::Intent;
 use crate::domain::suppression::SuppressionReason;
@@ -204,7 +205,7 @@ macro_rules! named {
     )*};
 }
 
-named! { EmailStatus Goal Intent Proof ProspectStatus StepId StepStatus SuppressionReason }
+named! { EmailStatus Goal Intent MailboxKind MailboxState Proof ProspectStatus StepId StepStatus SuppressionReason }
 
 macro_rules! ids {
     ($($id:ident)*) => {$(
@@ -228,7 +229,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! { CampaignId EmailId ProspectId StrategyId TemplateId }
+ids! { CampaignId EmailId MailboxId ProspectId StrategyId TemplateId }
 
 // === impl Value ===
 

@@ -31,7 +31,7 @@ sqlite_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "agent_configs",
     "audit_events",
     "campaign_events",
@@ -41,6 +41,7 @@ const TABLES: [&str; 13] = [
     "email_counts",
     "emails",
     "idempotency_keys",
+    "mailboxes",
     "marketing_strategies",
     "prospect_counts",
     "prospects",

@@ -121,6 +121,11 @@ impl Bench {
                         if path == field { id.clone() } else { latest(own, noun) }
                     };
                     let told = match self.call(&rpc, tenant, &fill).await {
+                        // A thing is made under an id of the server's own, whatever its message holds.
+                        Err(status) if rpc.is_create() && field.ends_with(".id") => {
+                            assert!(!status.message().contains(id), "{}: {status:?}", rpc.name());
+                            continue;
+                        }
                         Err(status) => told(&status),
                         Ok(answer) => {
                             let answer = answer.map(|answer| rpc::json(&answer)).unwrap_or_default().to_string();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use herald::cache::TenantCache;
 use herald::connect::{Delivery, Mail, Outbox};
 use herald::domain::clock::{SystemClock, Timestamp};
-use herald::domain::email::{Email, EmailStatus, Mailbox};
+use herald::domain::email::{Email, EmailStatus, NamedAddress};
 use herald::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
 use herald::files::{DataDir, Files};
 use herald::pb::{self, CampaignState};
@@ -186,7 +186,7 @@ fn tree(root: &Path, but: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn email(id: &str) -> Email {
-    let mailbox = |address: &str| Mailbox { name: String::new(), address: address.to_owned() };
+    let mailbox = |address: &str| NamedAddress { name: String::new(), address: address.to_owned() };
     Email {
         id: EmailId::parse(id).expect("an id"),
         prospect_id: ProspectId::parse("pr_1").expect("an id"),

@@ -1,0 +1,133 @@
+//! MailboxService: the addresses that a tenant sends from.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::{actor, caller, convert};
+use crate::domain::error::{Error, Violations};
+use crate::domain::id::MailboxId;
+use crate::domain::mailbox::{MAX_NOTE, MailboxKind, MailboxState};
+use crate::domain::text;
+use crate::pb;
+use crate::pb::mailbox_service_server::MailboxService;
+use crate::status::{not_found, outbox_closed};
+use crate::store::{Actor, CreateMailbox, DeleteMailbox, Noun, SetMailboxState, Store, UpdateMailbox};
+
+/// MailboxService.
+pub struct Mailboxes {
+    store: Arc<Store>,
+    /// Whether this deployment has outbox folders.
+    outbox: bool,
+}
+
+// === impl Mailboxes ===
+
+impl Mailboxes {
+    pub fn new(store: Arc<Store>, outbox: bool) -> Self {
+        Self { store, outbox }
+    }
+
+    async fn set_state(
+        &self,
+        actor: &Actor,
+        id: &str,
+        state: MailboxState,
+        reason: String,
+    ) -> Result<Option<pb::Mailbox>, Status> {
+        let id = convert::id("mailbox_id", id, MailboxId::parse)?;
+        let (mailbox, _) = self.store.by(actor).write(SetMailboxState { id, state, reason }).await?;
+        Ok(Some(convert::mailbox::out(mailbox, actor.caller.tenant())))
+    }
+}
+
+#[tonic::async_trait]
+impl MailboxService for Mailboxes {
+    async fn create_mailbox(
+        &self,
+        request: Request<pb::CreateMailboxRequest>,
+    ) -> Result<Response<pb::CreateMailboxResponse>, Status> {
+        let actor = actor(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("CreateMailbox", &name, &request)?;
+        let mailbox = request.mailbox.ok_or_else(|| Error::field("mailbox", "is required"))?;
+        let (kind, settings, secrets) = convert::mailbox::new(mailbox)?;
+        if kind == MailboxKind::Outbox && !self.outbox {
+            return Err(outbox_closed());
+        }
+        let create = CreateMailbox { kind, settings, secrets, request_id };
+        let mailbox = self.store.by(&actor).write(create).await?;
+        let mailbox = Some(convert::mailbox::out(mailbox, actor.caller.tenant()));
+        Ok(Response::new(pb::CreateMailboxResponse { mailbox }))
+    }
+
+    async fn get_mailbox(
+        &self,
+        request: Request<pb::GetMailboxRequest>,
+    ) -> Result<Response<pb::GetMailboxResponse>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::id("mailbox_id", &request.get_ref().mailbox_id, MailboxId::parse)?;
+        let mailbox = self.store.scope(caller.scope()).mailbox(&id).await?;
+        let mailbox = mailbox.ok_or_else(|| not_found(Noun::Mailbox))?;
+        let mailbox = Some(convert::mailbox::out(mailbox, caller.tenant()));
+        Ok(Response::new(pb::GetMailboxResponse { mailbox }))
+    }
+
+    async fn list_mailboxes(
+        &self,
+        request: Request<pb::ListMailboxesRequest>,
+    ) -> Result<Response<pb::ListMailboxesResponse>, Status> {
+        let caller = caller(&request)?;
+        let mailboxes = self.store.scope(caller.scope()).mailboxes().await?;
+        let mailboxes = mailboxes.into_iter().map(|mailbox| convert::mailbox::out(mailbox, caller.tenant())).collect();
+        Ok(Response::new(pb::ListMailboxesResponse { mailboxes }))
+    }
+
+    async fn update_mailbox(
+        &self,
+        request: Request<pb::UpdateMailboxRequest>,
+    ) -> Result<Response<pb::UpdateMailboxResponse>, Status> {
+        let actor = actor(&request)?;
+        let request = request.into_inner();
+        let mailbox = request.mailbox.ok_or_else(|| Error::field("mailbox", "is required"))?;
+        let update = convert::mailbox::update(mailbox, &request.update_mask.unwrap_or_default().paths)?;
+        let mailbox = self.store.by(&actor).write::<UpdateMailbox>(update).await?;
+        let mailbox = Some(convert::mailbox::out(mailbox, actor.caller.tenant()));
+        Ok(Response::new(pb::UpdateMailboxResponse { mailbox }))
+    }
+
+    async fn delete_mailbox(
+        &self,
+        request: Request<pb::DeleteMailboxRequest>,
+    ) -> Result<Response<pb::DeleteMailboxResponse>, Status> {
+        let actor = actor(&request)?;
+        let request = request.into_inner();
+        let id = convert::id("mailbox_id", &request.mailbox_id, MailboxId::parse)?;
+        self.store.by(&actor).write(DeleteMailbox { id, etag: request.etag }).await?;
+        Ok(Response::new(pb::DeleteMailboxResponse {}))
+    }
+
+    async fn pause_mailbox(
+        &self,
+        request: Request<pb::PauseMailboxRequest>,
+    ) -> Result<Response<pb::PauseMailboxResponse>, Status> {
+        let actor = actor(&request)?;
+        let pb::PauseMailboxRequest { mailbox_id, reason } = request.into_inner();
+        let mut violations = Violations::default();
+        let reason = text::line(&mut violations, "reason", &reason, MAX_NOTE);
+        violations.done()?;
+        let mailbox = self.set_state(&actor, &mailbox_id, MailboxState::Paused, reason).await?;
+        Ok(Response::new(pb::PauseMailboxResponse { mailbox }))
+    }
+
+    async fn resume_mailbox(
+        &self,
+        request: Request<pb::ResumeMailboxRequest>,
+    ) -> Result<Response<pb::ResumeMailboxResponse>, Status> {
+        let actor = actor(&request)?;
+        let id = &request.get_ref().mailbox_id;
+        let mailbox = self.set_state(&actor, id, MailboxState::Enabled, String::new()).await?;
+        Ok(Response::new(pb::ResumeMailboxResponse { mailbox }))
+    }
+}

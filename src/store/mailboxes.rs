@@ -1,0 +1,260 @@
+//! The mailboxes that a tenant sends from.
+
+use super::door::Scoped;
+use super::error::{Inconsistency, Noun, Result, StoreError};
+use super::request_id::{RequestId, once};
+use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
+use super::tx::ScopedTx;
+use super::write::{CallWrite, Touched, Write};
+use crate::domain::address;
+use crate::domain::error::{Error, Violations};
+use crate::domain::id::MailboxId;
+use crate::domain::mailbox::{MAX_MAILBOXES, Mailbox, MailboxKind, MailboxSettings, MailboxState, Secrets};
+use crate::domain::mask::Mask;
+
+macro_rules! columns {
+    () => {
+        "id, kind, settings, has_secrets, state, pause_reason, pause_time, revision, create_time, update_time"
+    };
+}
+
+tenant_sql! {
+    GET = concat!("SELECT ", columns!(), " FROM mailboxes WHERE tenant_id = $1 AND id = $2");
+    LIST = concat!("SELECT ", columns!(), " FROM mailboxes WHERE tenant_id = $1 ORDER BY create_time, id");
+    SECRETS_OF = "SELECT secrets FROM mailboxes WHERE tenant_id = $1 AND id = $2";
+    OTHER_WITH_ADDRESS = "SELECT id FROM mailboxes WHERE tenant_id = $1 AND address_key = $2 AND id != $3";
+    IDS = "SELECT id FROM mailboxes WHERE tenant_id = $1";
+    INSERT =
+        "INSERT INTO mailboxes (tenant_id, id, address_key, kind, settings, secrets, has_secrets, state, pause_reason, revision,
+             create_time, update_time)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'enabled', '', 1, $8, $8)";
+    UPDATE =
+        "UPDATE mailboxes
+         SET address_key = $3, settings = $4, secrets = $5, has_secrets = $6, revision = revision + 1, update_time = $7
+         WHERE tenant_id = $1 AND id = $2";
+    SET_STATE =
+        "UPDATE mailboxes
+         SET state = $3, pause_reason = $4, pause_time = $5, revision = revision + 1, update_time = $6
+         WHERE tenant_id = $1 AND id = $2";
+    DELETE = "DELETE FROM mailboxes WHERE tenant_id = $1 AND id = $2";
+}
+
+/// What the sealed secrets are.
+const SEALED: &str = "mailbox secrets";
+
+/// Adds a mailbox, enabled.
+pub struct CreateMailbox {
+    pub kind: MailboxKind,
+    /// Checked.
+    pub settings: MailboxSettings,
+    pub secrets: Secrets,
+    pub request_id: Option<RequestId>,
+}
+
+/// Changes the fields that the mask names.
+pub struct UpdateMailbox {
+    pub id: MailboxId,
+    /// None: as it is.
+    pub kind: Option<MailboxKind>,
+    /// Checked for the fields of the mask.
+    pub settings: MailboxSettings,
+    pub secrets: Secrets,
+    pub mask: Mask,
+    /// Empty: whatever is there.
+    pub etag: String,
+}
+
+/// Removes a mailbox and what it signs in with.
+pub struct DeleteMailbox {
+    pub id: MailboxId,
+    /// Empty: whatever is there.
+    pub etag: String,
+}
+
+/// Pauses a mailbox, or lets it send again.
+pub struct SetMailboxState {
+    pub id: MailboxId,
+    pub state: MailboxState,
+    /// Of a pause.
+    pub reason: String,
+}
+
+impl Scoped<'_> {
+    pub async fn mailbox(&self, id: &MailboxId) -> Result<Option<Mailbox>> {
+        self.query(GET).bind(id.clone()).optional().await
+    }
+
+    /// The oldest first.
+    pub async fn mailboxes(&self) -> Result<Vec<Mailbox>> {
+        self.query(LIST).all().await
+    }
+}
+
+fn find(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Mailbox> {
+    tx.query(GET).bind(id.clone()).optional()?.ok_or(StoreError::NotFound(Noun::Mailbox))
+}
+
+/// The same, if it is as it was when its etag was read.
+fn find_as_read(tx: &mut ScopedTx<'_>, id: &MailboxId, etag: &str) -> Result<Mailbox> {
+    let mailbox = find(tx, id)?;
+    if !etag.is_empty() && etag != mailbox.etag(tx.tenant().as_str()) {
+        return Err(StoreError::EtagMismatch);
+    }
+    Ok(mailbox)
+}
+
+/// The address by which another mailbox would be told from this one; refused if another has it.
+fn free_key(tx: &mut ScopedTx<'_>, id: &MailboxId, address: &str) -> Result<String> {
+    let key = address::key(address);
+    let other: Option<(MailboxId,)> = tx.query(OTHER_WITH_ADDRESS).bind(key.clone()).bind(id.clone()).optional()?;
+    if other.is_some() { Err(StoreError::MailboxExists) } else { Ok(key) }
+}
+
+fn seal(tx: &mut ScopedTx<'_>, secrets: &Secrets) -> Result<Option<Vec<u8>>> {
+    if *secrets == Secrets::default() {
+        return Ok(None);
+    }
+    let sealed = tx.data_key()?.seal(SEALED, &json(secrets), tx.ids().random());
+    sealed.map(Some).ok_or_else(|| Inconsistency::NotSealed("the secrets of a mailbox").into())
+}
+
+fn open(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Secrets> {
+    let sealed: Option<(Option<Vec<u8>>,)> = tx.query(SECRETS_OF).bind(id.clone()).optional()?;
+    let Some(sealed) = sealed.and_then(|(sealed,)| sealed) else { return Ok(Secrets::default()) };
+    let opened = tx.data_key()?.open(SEALED, &sealed).and_then(|text| serde_json::from_str(&text).ok());
+    opened.ok_or_else(|| Inconsistency::NotSealed("the secrets of a mailbox").into())
+}
+
+/// Whether it could send, as a whole.
+fn check(mailbox: &Mailbox) -> Result<()> {
+    let mut violations = Violations::default();
+    mailbox.check(&mut violations);
+    Ok(violations.done()?)
+}
+
+// === impl CreateMailbox ===
+
+impl Write for CreateMailbox {
+    type Out = Mailbox;
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Mailbox> {
+        let id = once(tx, self.request_id.as_ref(), |tx| self.insert(tx))?;
+        find(tx, &id)
+    }
+}
+
+impl CreateMailbox {
+    fn insert(&self, tx: &mut ScopedTx<'_>) -> Result<MailboxId> {
+        let others: Vec<(MailboxId,)> = tx.query(IDS).all()?;
+        if others.len() >= MAX_MAILBOXES {
+            return Err(StoreError::TooManyMailboxes);
+        }
+        let id = MailboxId::make(tx.ids());
+        let key = free_key(tx, &id, &self.settings.address)?;
+        let (sealed, now) = (seal(tx, &self.secrets)?, tx.now());
+        let insert = tx.query(INSERT).bind(id.clone()).bind(key).bind(self.kind.as_str());
+        let insert = insert.bind(json(&self.settings)).bind(sealed).bind(json(&self.secrets.has()));
+        insert.bind(now).execute_exactly(1)?;
+        Ok(id)
+    }
+}
+
+impl CallWrite for CreateMailbox {
+    fn touched(&self, mailbox: &Mailbox) -> Touched {
+        Touched::ids([&mailbox.id])
+    }
+
+    fn request_id(&self) -> Option<&RequestId> {
+        self.request_id.as_ref()
+    }
+}
+
+// === impl UpdateMailbox ===
+
+impl Write for UpdateMailbox {
+    type Out = Mailbox;
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Mailbox> {
+        let mut mailbox = find_as_read(tx, &self.id, &self.etag)?;
+        if self.kind.is_some_and(|kind| kind != mailbox.kind) {
+            return Err(Error::field("mailbox.kind", "cannot be changed: create another mailbox").into());
+        }
+        mailbox.settings.merge(&self.settings, &self.mask);
+        check(&mailbox)?;
+        let mut secrets = open(tx, &self.id)?;
+        secrets.merge(&self.secrets, &self.mask);
+        let key = free_key(tx, &self.id, &mailbox.settings.address)?;
+        let (sealed, now) = (seal(tx, &secrets)?, tx.now());
+        let update = tx.query(UPDATE).bind(self.id.clone()).bind(key).bind(json(&mailbox.settings)).bind(sealed);
+        update.bind(json(&secrets.has())).bind(now).execute_exactly(1)?;
+        find(tx, &self.id)
+    }
+}
+
+impl CallWrite for UpdateMailbox {
+    fn touched(&self, mailbox: &Mailbox) -> Touched {
+        Touched::ids([&mailbox.id]).with_fields(self.mask.fields().iter().copied())
+    }
+}
+
+// === impl DeleteMailbox ===
+
+impl Write for DeleteMailbox {
+    type Out = ();
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
+        find_as_read(tx, &self.id, &self.etag)?;
+        tx.query(DELETE).bind(self.id.clone()).execute_exactly(1)
+    }
+}
+
+impl CallWrite for DeleteMailbox {
+    fn touched(&self, (): &()) -> Touched {
+        Touched::ids([&self.id])
+    }
+}
+
+// === impl SetMailboxState ===
+
+/// The mailbox, and whether that has changed it.
+impl Write for SetMailboxState {
+    type Out = (Mailbox, bool);
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Mailbox, bool)> {
+        let mailbox = find(tx, &self.id)?;
+        if mailbox.state == self.state {
+            return Ok((mailbox, false));
+        }
+        let now = tx.now();
+        let since = (self.state == MailboxState::Paused).then_some(now);
+        let set = tx.query(SET_STATE).bind(self.id.clone()).bind(self.state.as_str()).bind(self.reason.clone());
+        set.bind(since).bind(now).execute_exactly(1)?;
+        Ok((find(tx, &self.id)?, true))
+    }
+}
+
+impl CallWrite for SetMailboxState {
+    fn touched(&self, (mailbox, changed): &(Mailbox, bool)) -> Touched {
+        if *changed { Touched::ids([&mailbox.id]).with_fields(["state"]) } else { Touched::default() }
+    }
+}
+
+// === impl Mailbox ===
+
+/// In the order of `columns!`.
+impl Record for Mailbox {
+    fn read(cells: &mut Cells<'_>) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: cells.named("id")?,
+            kind: cells.named("kind")?,
+            settings: cells.named::<Json<_>>("settings")?.0,
+            has: cells.named::<Json<_>>("has_secrets")?.0,
+            state: cells.named("state")?,
+            pause_reason: cells.named("pause_reason")?,
+            pause_time: cells.named("pause_time")?,
+            revision: cells.named("revision")?,
+            create_time: cells.named("create_time")?,
+            update_time: cells.named("update_time")?,
+        })
+    }
+}
