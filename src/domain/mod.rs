@@ -9,6 +9,7 @@ pub mod agent_config;
 pub mod calendar;
 pub mod campaign;
 pub mod clock;
+pub mod delivery;
 pub mod digest;
 pub mod email;
 pub mod error;
