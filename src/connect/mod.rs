@@ -4,10 +4,12 @@
 
 mod address;
 mod fetch;
+mod guard;
 pub mod http;
 mod message;
 mod outbox;
 pub mod page;
+pub mod smtp;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 pub use fetch::WebFetch;
+pub use guard::{Guard, NotAllowed};
 pub use message::{MessageError, message};
 pub use outbox::Outbox;
 
