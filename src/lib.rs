@@ -20,7 +20,7 @@
 //!   the generated protobuf types
 //! - `wire`: what is looked at in a call's message before it is decoded
 //! - [`store`], [`files`], [`cache`]: SQLite behind one door; the tenant's folder; the tenant's cache
-//! - [`connect`]: connectors, for external calls: fetching web pages, handing over mail
+//! - [`connect`]: connectors, for external calls: fetching web pages, handing over mail, talking with mail servers
 //! - [`engine`]: claims campaigns and runs their steps in fair turns
 //! - [`status`]: the one place where an error becomes a gRPC status
 //! - `call`: a gRPC call as HTTP has it

@@ -51,6 +51,7 @@ mod recipients;
 mod refusals;
 mod reviews;
 mod server;
+mod smtp;
 mod soak;
 mod structure;
 mod support;

@@ -127,15 +127,8 @@ impl Tokens {
     async fn ask(&self, oauth: &OAuth, refresh: &Secret) -> Result<Given, TokenError> {
         let url = &oauth.token_url;
         self.check(url)?;
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "refresh_token");
-        form.append_pair("client_id", &oauth.client_id);
-        form.append_pair("refresh_token", refresh.expose());
-        if !oauth.client_secret.expose().is_empty() {
-            form.append_pair("client_secret", oauth.client_secret.expose());
-        }
         let request = self.client.post(url.clone()).header(ACCEPT, "application/json");
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish());
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(oauth, refresh));
         let away = |error: reqwest::Error| {
             TokenError::Away(format!("the token server cannot be asked: {}", told(&error.without_url())))
         };
@@ -178,6 +171,17 @@ impl Tokens {
             _ => Ok(()),
         }
     }
+}
+
+fn form(oauth: &OAuth, refresh: &Secret) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "refresh_token");
+    form.append_pair("client_id", &oauth.client_id);
+    form.append_pair("refresh_token", refresh.expose());
+    if !oauth.client_secret.expose().is_empty() {
+        form.append_pair("client_secret", oauth.client_secret.expose());
+    }
+    form.finish()
 }
 
 /// The body; None if it is too long.

@@ -6,6 +6,7 @@ pub mod process;
 pub mod redis;
 pub mod rpc;
 pub mod site;
+pub mod smtp;
 pub mod token;
 
 use std::net::SocketAddr;
