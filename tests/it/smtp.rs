@@ -244,6 +244,10 @@ async fn a_connection_carries_some_letters_and_is_opened_again_where_the_server_
     }
     let used: Vec<_> = peer.taken().iter().map(|taken| taken.connection).collect();
     assert_eq!(used, [1, 1, 1, 2, 2, 2, 3]);
+    eventually(|| peer.count("QUIT") == 2).await;
+    let first: Vec<_> = peer.log().into_iter().filter(|came| came.connection == 1).map(|came| came.command).collect();
+    let hello = ["EHLO herald.test", "STARTTLS", "EHLO herald.test"];
+    assert!(first.starts_with(&hello.map(str::to_owned)) && first.ends_with(&["QUIT".to_owned()]), "{first:?}");
     // The third one is kept; each way to find it closed opens another, once.
     for (n, rule) in [
         Rule::at(Stage::Sender).answers("421 4.4.2 timeout").closes(),
@@ -266,7 +270,8 @@ async fn a_connection_carries_some_letters_and_is_opened_again_where_the_server_
     assert_eq!(send(&connections, &account, "refused").await.fate, Fate::NotNow);
     peer.rules([]);
     assert!(is_taken(&send(&connections, &account, "fine").await));
-    peer.rules([Rule::at(Stage::Recipient).answers("421 4.3.2 no").closes().times(1)]);
+    peer.rules([Rule::at(Stage::Recipient).answers("421 4.3.2 no").closes().skip(1).times(1)]);
+    assert!(is_taken(&send(&connections, &account, "let pass").await));
     let delivered = send(&connections, &account, "later").await;
     assert_eq!((delivered.fate, stages(&delivered.transcript)), (Fate::NotNow, vec![Stage::Sender, Stage::Recipient]));
     // Other settings are another connection, and who leaves says so.

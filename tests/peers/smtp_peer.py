@@ -23,10 +23,12 @@ import logging
 import ssl
 import sys
 import urllib.parse
+import warnings
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+warnings.simplefilter("ignore")
 
 SETTINGS = {
     "users": {},  # by name, with the password
@@ -133,10 +135,11 @@ class Server(SMTP):
         if not self.pieces:
             await super().push(answer)
             return
-        for byte in answer + b"\r\n":
+        for byte in answer + b"\r":
             self._writer.write(bytes([byte]))
-            await self._writer.drain()
             await asyncio.sleep(0.001)
+        # Nothing is waited for behind it: TLS may begin at once.
+        self._writer.write(b"\n")
 
     async def drop(self):
         self.transport.abort()

@@ -170,7 +170,9 @@ impl Connections {
         let (mut talk, is_old) = match kept {
             Some(talk) if talk.account == *account => (talk, true),
             other => {
-                other.map(part);
+                if let Some(other) = other {
+                    part(other);
+                }
                 (open(notes).await?, false)
             }
         };
