@@ -90,6 +90,9 @@ impl Talk {
     pub(super) async fn send(&mut self, letter: &Letter<'_>, lease: &dyn Lease, notes: &mut Transcript) -> Fate {
         self.letters += 1;
         let (Ok(fate) | Err(fate)) = self.offer(letter, lease, notes).await;
+        if fate == Fate::Unclear {
+            self.wire.lose();
+        }
         let is_taken = matches!(fate, Fate::Taken { .. });
         if !is_taken && !self.wire.is_lost() && self.wire.ask(Stage::Reset, "RSET", notes).await.is_err() {
             self.wire.lose();
@@ -117,7 +120,7 @@ impl Talk {
         let smtputf8 = if utf8 { " SMTPUTF8" } else { "" };
         self.wire.ask(Stage::Sender, &format!("MAIL FROM:<{from}>{smtputf8}"), notes).await?;
         self.wire.ask(Stage::Recipient, &format!("RCPT TO:<{to}>"), notes).await?;
-        if !lease.holds().await {
+        if !self.may_send(lease).await {
             return Err(Fate::Withdrawn);
         }
         let answer = self.wire.ask(Stage::Data, "DATA", notes).await?;
@@ -125,12 +128,17 @@ impl Talk {
             self.wire.lose();
             return Err(Fate::NotNow);
         }
-        if !lease.holds().await {
+        if !self.may_send(lease).await {
             // What is not ended with a dot is not taken.
             self.wire.lose();
             return Err(Fate::Withdrawn);
         }
         Ok(self.wire.content(letter.content, notes).await)
+    }
+
+    /// Who cannot say that the lease holds has lost it.
+    async fn may_send(&self, lease: &dyn Lease) -> bool {
+        timeout(self.wire.deadlines().answer, lease.holds()).await.unwrap_or(false)
     }
 
     /// Whether the server can take the letter, and whether only with SMTPUTF8 (RFC 6531).

@@ -85,6 +85,10 @@ impl Wire {
         self.ahead.is_empty().then_some(self.stream)
     }
 
+    pub(super) fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
     /// Whether nothing more can be said.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost
@@ -337,7 +341,7 @@ mod tests {
             (&b"250 ok\r\n"[..], Ok((250, "ok"))),
             (b"250\r\n", Ok((250, ""))),
             (b"250-2.0.0 a\r\n250 2.0.0 b\n", Ok((250, "a b"))),
-            (b"250 \xd3\xca\xbc\xfe\r\n", Ok((250, "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"))),
+            (b"250 \xd3\xff\r\n", Ok((250, "\u{fffd}\u{fffd}"))),
             (b"", Err("the server has closed the connection")),
             (b"250-half\r\n", Err("the server has closed the connection")),
             (b"250-a\r\n251 b\r\n", Err("the answer is none of a mail server's")),
