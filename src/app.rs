@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,8 +15,8 @@ use tonic_health::ServingStatus;
 
 use crate::auth::{Authenticator, Guard, KeyError, Policy, PolicyError};
 use crate::cache::{RedisError, SWEEP, TenantCache};
-use crate::config::Config;
-use crate::connect::{Connectors, Outbox, WebFetch};
+use crate::config::{self, Config};
+use crate::connect::{self, Connectors, Outbox, WebFetch, smtp};
 use crate::domain::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::domain::id::Ids;
 use crate::engine::{self, Engine};
@@ -63,6 +63,8 @@ pub enum AppError {
     Cache(#[from] RedisError),
     #[error(transparent)]
     Files(#[from] FilesConfigError),
+    #[error("mail")]
+    Smtp(#[from] smtp::SetupError),
     #[error("the HTTP client cannot be made")]
     Fetch(#[from] reqwest::Error),
     #[error("the descriptors cannot be served")]
@@ -171,9 +173,11 @@ pub async fn run(
         None => Connectors {
             fetch: Arc::new(WebFetch::new(&config.fetch)?),
             mail: Arc::new(Outbox::new(files.clone(), seams.clock.clone())),
+            smtp: Arc::new(smtp::Connections::new(smtp_settings(&config.mail))?),
         },
     };
-    let settings = engine::Settings::new(&config.engine, &config.fetch, &config.retention, config.dev);
+    let settings =
+        engine::Settings::new(&config.engine, &config.fetch, &config.retention, config.has_outbox(), config.dev);
     let engine = Engine::new(store.clone(), connectors, settings);
     let publish_until = CancellationToken::new();
     let streams_until = CancellationToken::new();
@@ -262,6 +266,12 @@ const SERVICES: [&str; 6] = [
     pb::workflow_service_server::SERVICE_NAME,
 ];
 
+fn smtp_settings(mail: &config::Mail) -> smtp::Settings {
+    let guard = connect::Guard { private: mail.allow_private, networks: mail.networks.clone() };
+    let authorities = (!mail.ca_file.is_empty()).then(|| PathBuf::from(&mail.ca_file));
+    smtp::Settings { guard, authorities, ..smtp::Settings::default() }
+}
+
 /// Removes what a killed process has left half-written.
 fn sweep(data: &DataDir, begun: SystemTime) {
     match data.sweep(begun) {
@@ -280,7 +290,7 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted, answers.clone());
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
     let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), answers.clone()));
-    let mailboxes = rpc::Mailboxes::new(store.clone(), config.dev || config.mail.outbox);
+    let mailboxes = rpc::Mailboxes::new(store.clone(), config.has_outbox());
     let mailboxes = pb::mailbox_service_server::MailboxServiceServer::new(mailboxes);
     let tenant = rpc::Tenant::new(store.clone(), files.clone(), answers.clone());
     let tenant = pb::tenant_service_server::TenantServiceServer::new(tenant);

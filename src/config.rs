@@ -262,6 +262,12 @@ pub struct Files {
 pub struct Mail {
     /// Tenants may have mailboxes whose mail goes into their outbox folders, as files. Under `dev` they may anyway.
     pub outbox: bool,
+    /// Mail servers and token servers may be at addresses that are not public.
+    pub allow_private: bool,
+    /// Networks that are not public in which they may be, such as `10.1.0.0/16`.
+    pub networks: Vec<IpNet>,
+    /// A PEM file of the authorities that mail servers' certificates may be of, beside the public ones.
+    pub ca_file: String,
 }
 
 /// `[retention]`: how long is kept what was deleted, and who did what.
@@ -277,6 +283,13 @@ pub struct Retention {
 }
 
 // === impl Config ===
+
+impl Config {
+    /// Whether mail may go into the tenants' outbox folders.
+    pub fn has_outbox(&self) -> bool {
+        self.dev || self.mail.outbox
+    }
+}
 
 impl Default for Config {
     fn default() -> Self {

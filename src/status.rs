@@ -124,6 +124,13 @@ pub fn sender_missing() -> Status {
     with(Code::FailedPrecondition, "SENDER_MISSING", message, [], details)
 }
 
+/// FAILED_PRECONDITION: there is no mailbox that letters could be sent from.
+pub fn mailbox_missing() -> Status {
+    let message = "there is no mailbox that is enabled, of those that the campaign may send from: add one or resume one \
+                   (`herald mailboxes`, or CreateMailbox), then start again";
+    precondition("MAILBOX_MISSING", "mailbox_ids", message)
+}
+
 /// FAILED_PRECONDITION: this deployment writes no mail into files.
 pub fn outbox_closed() -> Status {
     let message = "this deployment has no outbox folders: give the mailbox an SMTP server, or set mail.outbox there";

@@ -208,6 +208,15 @@ CREATE TABLE emails (
     in_reply_to   text COLLATE "C",
     -- The key of the prospect's address: to whom it is sent, or who has sent it. Empty: not made yet.
     address_key   text COLLATE "C" NOT NULL DEFAULT '',
+    -- Which mailbox it is sent from; NULL: it goes into the tenant's outbox folder.
+    mailbox_id    text COLLATE "C",
+    -- When it was handed to the mailbox's server, as the mailbox's limits count it, and how often it was.
+    try_time      bigint,
+    tries         bigint NOT NULL DEFAULT 0,
+    -- Before when it is not tried again.
+    retry_time    bigint,
+    -- The last talk about it with the server, as JSON: stages, codes, times. Empty: there was none.
+    transcript    text COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
@@ -220,6 +229,9 @@ CREATE INDEX emails_sending ON emails (tenant_id, campaign_id) WHERE status = 's
 CREATE INDEX emails_newest ON emails (tenant_id, prospect_id, create_time, id);
 CREATE INDEX emails_unkeyed ON emails (tenant_id) WHERE address_key = '';
 CREATE INDEX emails_address ON emails (tenant_id, address_key, status);
+CREATE INDEX emails_tries ON emails (tenant_id, mailbox_id, try_time) WHERE try_time IS NOT NULL;
+CREATE INDEX emails_waiting ON emails (tenant_id, mailbox_id) WHERE mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved');
+CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, position) WHERE status = 'approved';
 
 CREATE TABLE marketing_strategies (
     tenant_id   text COLLATE "C" NOT NULL,
@@ -351,6 +363,11 @@ CREATE TABLE mailboxes (
     revision     bigint NOT NULL,
     create_time  bigint NOT NULL,
     update_time  bigint NOT NULL,
+    -- Before when it sends nothing: its pause between two mails, or its server is away.
+    next_time    bigint,
+    -- How often its server was away, and has refused its sign-in, since it last let it in.
+    failures     bigint NOT NULL DEFAULT 0,
+    refused_sign_ins bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );

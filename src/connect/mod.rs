@@ -29,7 +29,9 @@ use crate::tenant::Scope;
 #[derive(Clone)]
 pub struct Connectors {
     pub fetch: Arc<dyn Fetch>,
+    /// The outbox folders.
     pub mail: Arc<dyn Mail>,
+    pub smtp: Arc<smtp::Connections>,
 }
 
 /// Reads web pages.

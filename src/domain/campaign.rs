@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::email::EmailStatus;
-use super::id::{CampaignId, TemplateId};
+use super::id::{CampaignId, MailboxId, TemplateId};
 pub use super::ranking::RankedProspect;
 use super::recipients::RecipientRules;
 pub use super::state::{Action, Active, CampaignState, Goal, StepId, StepStatus};
@@ -26,6 +26,9 @@ pub struct Settings {
     /// Who may be chosen.
     #[serde(default)]
     pub recipients: RecipientRules,
+    /// Which mailboxes it may send from; empty: all that are enabled.
+    #[serde(default)]
+    pub mailboxes: Vec<MailboxId>,
 }
 
 /// A step's standing.

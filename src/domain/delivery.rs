@@ -324,7 +324,12 @@ impl Transcript {
 
     /// The last thing that was said, as a note for the e-mail.
     pub fn last_words(&self) -> Option<String> {
-        self.lines.last().map(ToString::to_string)
+        self.last().map(ToString::to_string)
+    }
+
+    /// The last that was said about the e-mail: what is reset after a refusal is none of it.
+    pub fn last(&self) -> Option<&Line> {
+        self.lines.iter().rfind(|line| line.stage != Stage::Reset)
     }
 
     fn add(&mut self, line: Line) {

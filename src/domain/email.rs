@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
-use super::id::{CampaignId, EmailId, ProspectId, TemplateId};
+use super::id::{CampaignId, EmailId, MailboxId, ProspectId, TemplateId};
 use super::named_enum::named_enum;
 use super::paging::RowCursor;
 use super::reply::Intent;
@@ -56,6 +56,8 @@ pub struct Email {
     /// Without angle brackets.
     pub message_id: String,
     pub edited: bool,
+    /// None: it goes into the tenant's outbox folder. None for one that was received.
+    pub mailbox_id: Option<MailboxId>,
     pub sent_time: Option<Timestamp>,
     pub create_time: Timestamp,
     pub update_time: Timestamp,

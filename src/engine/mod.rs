@@ -53,6 +53,11 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 // === impl Engine ===
 
 impl Engine {
+    /// Whether letters may go into the outbox folder where there is no mailbox.
+    pub fn has_outbox(&self) -> bool {
+        self.resources.settings.outbox
+    }
+
     /// Whether letters may be from an address that was made up.
     pub fn invents_sender(&self) -> bool {
         self.resources.settings.invents_sender
@@ -256,6 +261,7 @@ impl Engine {
                 self.board.put(job);
             }
             Verdict::Later(wait) => self.come_back(job, wait).await,
+            Verdict::Until(time) => self.release_until(&job.claim, Some(time)).await,
             Verdict::LaterHere(wait) => self.keep(job, wait),
             Verdict::Release => {
                 self.release(&job.claim).await;
@@ -322,8 +328,13 @@ impl Engine {
     }
 
     async fn release(&self, claim: &Claim) {
+        self.release_until(claim, None).await;
+    }
+
+    /// Gives the campaign back, which may be claimed again from then on; None: now.
+    async fn release_until(&self, claim: &Claim, due: Option<Timestamp>) {
         self.resources.holds.clear(claim.scope.tenant(), &claim.lease.campaign);
-        let release = Release { lease: claim.lease.clone(), due: None, tries: 0 };
+        let release = Release { lease: claim.lease.clone(), due, tries: 0 };
         if let Err(error) = self.resources.store.scope(&claim.scope).write(release).await {
             // The lease runs out by itself.
             tracing::warn!(tenant = %claim.scope.tenant(), %error, "a lease cannot be released");

@@ -42,6 +42,8 @@ pub struct Settings {
     pub tries: u32,
     pub retry: Duration,
     pub max_pages: usize,
+    /// Without a mailbox, letters go into the outbox folder.
+    pub outbox: bool,
     /// Letters that nobody gets may be from an address that was made up.
     pub invents_sender: bool,
     pub audit: AuditRetention,
@@ -79,7 +81,13 @@ impl Resources {
 // === impl Settings ===
 
 impl Settings {
-    pub fn new(engine: &config::Engine, fetch: &config::Fetch, retention: &config::Retention, dev: bool) -> Self {
+    pub fn new(
+        engine: &config::Engine,
+        fetch: &config::Fetch,
+        retention: &config::Retention,
+        outbox: bool,
+        dev: bool,
+    ) -> Self {
         Self {
             workers: engine.workers,
             max_external_calls: engine.max_outside_calls,
@@ -88,6 +96,7 @@ impl Settings {
             tries: engine.tries,
             retry: Duration::from_millis(engine.retry_millis),
             max_pages: fetch.max_pages,
+            outbox,
             invents_sender: dev,
             audit: AuditRetention { days: retention.audit_days, rows: retention.audit_rows },
         }

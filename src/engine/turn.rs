@@ -13,6 +13,7 @@ use super::resources::Resources;
 use crate::connect::{ConnectError, Connectors, Fetched, page};
 use crate::crash;
 use crate::domain::campaign::{Campaign, CampaignState, StepId, StepStatus};
+use crate::domain::clock::Timestamp;
 use crate::domain::website::Page;
 use crate::metrics::metrics;
 use crate::store::{Advance, Lease, MAX_DEATHS, Next, ReadsAlone, Scoped, StoreError, Work};
@@ -37,6 +38,8 @@ pub(super) enum Verdict {
     LaterHere(Duration),
     /// Nothing to do until a caller acts.
     Release,
+    /// It waits for a time.
+    Until(Timestamp),
     /// Another worker has it.
     Drop,
 }
@@ -52,6 +55,9 @@ pub(super) enum StepError {
     /// The step cannot be done.
     #[error("{0}")]
     Final(String),
+    /// There is nothing to do before that time.
+    #[error("it waits until {0}")]
+    Wait(Timestamp),
     /// The server stops.
     #[error("the server stops")]
     Stopping,
@@ -168,6 +174,20 @@ impl<'a> Turn<'a> {
         result
     }
 
+    /// Has an e-mail handed over without keeping anybody from their turn. It is not interrupted: what was said to a mail server cannot
+    /// be taken back.
+    pub(super) async fn handing_over<T>(&mut self, call: impl Future<Output = T>) -> T {
+        self.permit = None;
+        let external = External::begin(self.resources);
+        let handed = {
+            let _turn = self.resources.external_calls.take(self.scope().tenant()).await;
+            call.await
+        };
+        drop(external);
+        self.permit = self.resources.workers.clone().acquire_owned().await.ok();
+        handed
+    }
+
     /// Has a page fetched and read, alone if it must be (`engine::reading`). Interrupted when the campaign ends.
     pub(super) async fn read_page(&mut self, url: &Url) -> Result<Result<(Fetched, Page), ConnectError>, StepError> {
         let alone = self.job.claim.suspicion.reads_alone;
@@ -199,6 +219,12 @@ impl<'a> Turn<'a> {
     async fn failed(&mut self, campaign: Option<&Campaign>, error: StepError) -> Verdict {
         match error {
             StepError::Stopping => Verdict::Drop,
+            StepError::Wait(time) => {
+                if let Some(campaign) = campaign {
+                    self.unhold(campaign).await;
+                }
+                Verdict::Until(time)
+            }
             StepError::Store(StoreError::StaleLease) => Verdict::Drop,
             StepError::Store(StoreError::NotRunning) => Verdict::Release,
             StepError::Store(StoreError::Closed) => Verdict::Drop,

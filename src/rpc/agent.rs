@@ -263,8 +263,10 @@ impl AgentService for Agent {
     async fn get_email(&self, request: Request<pb::GetEmailRequest>) -> Result<Response<pb::GetEmailResponse>, Status> {
         let caller = caller(&request)?;
         let id = convert::id("email_id", &request.get_ref().email_id, EmailId::parse)?;
-        let email = self.store.scope(caller.scope()).email(&id).await?;
-        let email = Some(convert::email::out(email.ok_or_else(|| not_found(Noun::Email))?));
+        let store = self.store.scope(caller.scope());
+        let email = store.email(&id).await?.ok_or_else(|| not_found(Noun::Email))?;
+        let transcript = store.transcript(&id).await?.lines.into_iter().map(convert::email::line).collect();
+        let email = Some(pb::Email { transcript, ..convert::email::out(email) });
         Ok(Response::new(pb::GetEmailResponse { email }))
     }
 

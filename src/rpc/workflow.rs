@@ -14,7 +14,8 @@ use crate::domain::agent_config::{AgentSettings, MAX_GOAL_DETAIL};
 use crate::domain::campaign::{Action, Campaign, Settings};
 use crate::domain::email::Email;
 use crate::domain::error::{Error, Violations};
-use crate::domain::id::{CampaignId, TemplateId};
+use crate::domain::id::{CampaignId, MailboxId, TemplateId};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::number::saturating_i32;
 use crate::domain::paging::QueryShape;
 use crate::domain::{template, text};
@@ -103,7 +104,11 @@ impl WorkflowService for Workflow {
         let config = store.agent_config().await?.settings;
         let has_sender = !config.sender.email.is_empty();
         let settings = settings(&store, config, &request).await?;
-        if !has_sender && !self.engine.invents_sender() {
+        let from_mailbox = has_mailbox(&store, &settings.mailboxes).await?;
+        if !from_mailbox && !self.engine.has_outbox() {
+            return Err(status::mailbox_missing());
+        }
+        if !from_mailbox && !has_sender && !self.engine.invents_sender() {
             return Err(status::sender_missing());
         }
         let id = CampaignId::make(self.store.ids());
@@ -111,7 +116,7 @@ impl WorkflowService for Workflow {
         let campaign = store.write(StartCampaign { id, settings, request_id, max_per_minute, max_live }).await?;
         self.engine.wake();
         let mut notes = recipients::notes(&campaign.settings.recipients);
-        if !has_sender {
+        if !from_mailbox && !has_sender {
             notes.push(NO_SENDER.to_owned());
         }
         let campaign = Some(self.out(actor.caller.tenant(), campaign));
@@ -383,6 +388,8 @@ async fn settings(
     let goal_detail = text::line(&mut v, "goal_detail", &request.goal_detail, MAX_GOAL_DETAIL);
     let max_prospects = v.part(convert::campaign::max_prospects(request.max_prospects));
     let recipients = convert::recipients::rules(request.recipients.clone(), &mut v);
+    let mailboxes = request.mailbox_ids.iter().map(|text| convert::id("mailbox_ids", text, MailboxId::parse));
+    let mailboxes = v.part(mailboxes.collect::<Result<Vec<_>, _>>());
     v.done()?;
     recipients::refuse_unknown(store, &recipients).await?;
     let template_id = match request.template_id.as_str() {
@@ -396,7 +403,18 @@ async fn settings(
         template_id,
         max_prospects: max_prospects.unwrap_or_default(),
         recipients,
+        mailboxes: mailboxes.unwrap_or_default(),
     })
+}
+
+/// Whether a mailbox is enabled, of the named ones if any are.
+async fn has_mailbox(store: &Scoped<'_>, named: &[MailboxId]) -> Result<bool, Status> {
+    let all = store.mailboxes().await?;
+    if named.iter().any(|id| all.iter().all(|mailbox| mailbox.id != *id)) {
+        return Err(not_found(Noun::Mailbox));
+    }
+    let may = |mailbox: &Mailbox| mailbox.is_enabled() && (named.is_empty() || named.contains(&mailbox.id));
+    Ok(all.iter().any(may))
 }
 
 fn known_template(text: &str) -> Result<TemplateId, Status> {

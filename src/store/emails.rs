@@ -3,8 +3,9 @@
 use super::door::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::paging::highest_first;
-use super::sql::{Cells, Record, Unreadable, tenant_sql};
+use super::sql::{Cells, Json, Record, Unreadable, tenant_sql};
 use super::tx::ScopedTx;
+use crate::domain::delivery::Transcript;
 use crate::domain::email::{Email, EmailStatus, NamedAddress, Received};
 use crate::domain::id::{CampaignId, EmailId, ProspectId};
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
@@ -13,13 +14,14 @@ macro_rules! email_columns {
     () => {
         "id, prospect_id, campaign_id, template_id, position, subject, body, from_name, from_address, to_name, to_address,
          unsubscribe, status, note, message_id, edited, sent_time, create_time, update_time, received_time, intent,
-         in_reply_to"
+         in_reply_to, mailbox_id"
     };
 }
 
 pub(super) use email_columns;
 
 tenant_sql! {
+    TRANSCRIPT = "SELECT transcript FROM emails WHERE tenant_id = $1 AND id = $2 AND transcript != ''";
     GET = concat!("SELECT ", email_columns!(), " FROM emails WHERE tenant_id = $1 AND id = $2");
     LIST_ALL = concat!(
         "SELECT ", email_columns!(), "
@@ -50,6 +52,12 @@ tenant_sql! {
 impl Scoped<'_> {
     pub async fn email(&self, id: &EmailId) -> Result<Option<Email>> {
         self.row(GET, id.as_str()).await
+    }
+
+    /// The last talk about it with a mail server.
+    pub async fn transcript(&self, id: &EmailId) -> Result<Transcript> {
+        let row: Option<(Json<Transcript>,)> = self.query(TRANSCRIPT).bind(id.clone()).optional().await?;
+        Ok(row.map(|(Json(transcript),)| transcript).unwrap_or_default())
     }
 
     /// All of the tenant's, in the order of their ids, from after one on.
@@ -105,7 +113,7 @@ impl Record for Email {
         let (edited, sent_time) = (cells.named("edited")?, cells.named("sent_time")?);
         let (create_time, update_time) = (cells.named("create_time")?, cells.named("update_time")?);
         let (received, intent) = (cells.named::<Option<_>>("received_time")?, cells.named("intent")?);
-        let in_reply_to = cells.named("in_reply_to")?;
+        let (in_reply_to, mailbox_id) = (cells.named("in_reply_to")?, cells.named("mailbox_id")?);
         Ok(Self {
             id,
             prospect_id,
@@ -124,6 +132,7 @@ impl Record for Email {
             sent_time,
             create_time,
             update_time,
+            mailbox_id,
             reply: received.zip(intent).map(|(time, intent)| Received { time, intent, in_reply_to }),
         })
     }

@@ -9,8 +9,9 @@ use super::write::{CallWrite, Touched, Write};
 use crate::domain::address;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
-use crate::domain::mailbox::{MAX_MAILBOXES, Mailbox, MailboxKind, MailboxSettings, MailboxState, Secrets};
+use crate::domain::mailbox::{MAX_MAILBOXES, MAX_NOTE, Mailbox, MailboxKind, MailboxSettings, MailboxState, Secrets};
 use crate::domain::mask::Mask;
+use crate::domain::text;
 
 macro_rules! columns {
     () => {
@@ -23,6 +24,11 @@ tenant_sql! {
     LIST = concat!("SELECT ", columns!(), " FROM mailboxes WHERE tenant_id = $1 ORDER BY create_time, id");
     SECRETS_OF = "SELECT secrets FROM mailboxes WHERE tenant_id = $1 AND id = $2";
     OTHER_WITH_ADDRESS = "SELECT id FROM mailboxes WHERE tenant_id = $1 AND address_key = $2 AND id != $3";
+    WAITING =
+        "SELECT mailbox_id, COUNT(*)
+         FROM emails
+         WHERE tenant_id = $1 AND mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved')
+         GROUP BY mailbox_id";
     IDS = "SELECT id FROM mailboxes WHERE tenant_id = $1";
     INSERT =
         "INSERT INTO mailboxes (tenant_id, id, address_key, kind, settings, secrets, has_secrets, state, pause_reason, revision,
@@ -34,8 +40,12 @@ tenant_sql! {
          WHERE tenant_id = $1 AND id = $2";
     SET_STATE =
         "UPDATE mailboxes
-         SET state = $3, pause_reason = $4, pause_time = $5, revision = revision + 1, update_time = $6
+         SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, next_time = NULL, revision = revision + 1, update_time = $6
          WHERE tenant_id = $1 AND id = $2";
+    PAUSE =
+        "UPDATE mailboxes
+         SET state = 'paused', pause_reason = $3, pause_time = $4, revision = revision + 1, update_time = $4
+         WHERE tenant_id = $1 AND id = $2 AND state = 'enabled'";
     DELETE = "DELETE FROM mailboxes WHERE tenant_id = $1 AND id = $2";
 }
 
@@ -84,10 +94,32 @@ impl Scoped<'_> {
         self.query(GET).bind(id.clone()).optional().await
     }
 
+    /// Each with how many mails wait to be decided on or sent from it. The oldest first.
+    pub async fn mailboxes_with_mail(&self) -> Result<Vec<(Mailbox, u32)>> {
+        let waiting: Vec<(MailboxId, u32)> = self.query(WAITING).all().await?;
+        let of = |mailbox: Mailbox| {
+            let waiting = waiting.iter().find(|(id, _)| *id == mailbox.id).map_or(0, |(_, count)| *count);
+            (mailbox, waiting)
+        };
+        Ok(self.mailboxes().await?.into_iter().map(of).collect())
+    }
+
     /// The oldest first.
     pub async fn mailboxes(&self) -> Result<Vec<Mailbox>> {
         self.query(LIST).all().await
     }
+}
+
+/// The oldest first, inside a write.
+pub(super) fn all(tx: &mut ScopedTx<'_>) -> Result<Vec<Mailbox>> {
+    tx.query(LIST).all()
+}
+
+/// Pauses a mailbox that Herald does not let go on by itself; nothing happens to one that is paused, or gone.
+pub(super) fn pause(tx: &mut ScopedTx<'_>, id: &MailboxId, reason: &str) -> Result<()> {
+    let now = tx.now();
+    let reason = text::cut(reason, MAX_NOTE).to_owned();
+    tx.query(PAUSE).bind(id).bind(reason).bind(now).execute().map(|_| ())
 }
 
 fn find(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Mailbox> {
@@ -118,7 +150,7 @@ fn seal(tx: &mut ScopedTx<'_>, secrets: &Secrets) -> Result<Option<Vec<u8>>> {
     sealed.map(Some).ok_or_else(|| Inconsistency::NotSealed("the secrets of a mailbox").into())
 }
 
-fn open(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Secrets> {
+pub(super) fn open(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Secrets> {
     let sealed: Option<(Option<Vec<u8>>,)> = tx.query(SECRETS_OF).bind(id.clone()).optional()?;
     let Some(sealed) = sealed.and_then(|(sealed,)| sealed) else { return Ok(Secrets::default()) };
     let opened = tx.data_key()?.open(SEALED, &sealed).and_then(|text| serde_json::from_str(&text).ok());

@@ -50,7 +50,8 @@ pub use leases::{Claim, Claims, Lease, Suspicion};
 pub use mailboxes::{CreateMailbox, DeleteMailbox, SetMailboxState, UpdateMailbox};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
-    Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Work, WrittenEmail,
+    Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Sending, Told, Work,
+    WrittenEmail,
 };
 pub use prospects::{CreateProspects, Created, DeleteProspect, UndeleteProspect, UpdateProspect};
 pub use replies::RecordReply;
@@ -77,6 +78,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         mailboxes::REGISTERED,
         progress::advance::REGISTERED,
         progress::lease::REGISTERED,
+        progress::pacing::REGISTERED,
         progress::sending::REGISTERED,
         prospects::REGISTERED,
         prospects::writes::REGISTERED,

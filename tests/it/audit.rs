@@ -199,7 +199,8 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
     walk.refused("RemoveSuppression", json!({ "email": "x@y.example" }), Code::NotFound).await;
 
     // Mailboxes, by their ids and their fields; of a secret only that it was changed.
-    let mailbox = json!({ "address": "anna@a.example", "smtp": { "host": "mail.a.example", "password": "s3cret" } });
+    let smtp = json!({ "host": "mail.a.example", "password": "s3cret" });
+    let mailbox = json!({ "address": "anna@a.example", "kind": "MAILBOX_KIND_OUTBOX", "smtp": smtp });
     let create = json!({ "mailbox": mailbox, "requestId": "r1" });
     let (answer, touched, ids, _) = walk.change("CreateMailbox", create.clone()).await;
     let mailbox = id(&answer["mailbox"]["id"]);

@@ -16,6 +16,7 @@ use mail_parser::MessageParser;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use crate::support::no_smtp;
 use crate::support::site::{self, Answer, html};
 use crate::support::{
     TestApp, add_prospects, approve_all, auto_approve, campaign, config, eml_files, folder, held, history, newest,
@@ -314,7 +315,7 @@ async fn a_pause_takes_hold_and_resume_goes_on_from_the_next_prospect() {
     let config = config(&data);
     let mail = Arc::new(SlowMail { delivered: AtomicUsize::new(0), time: Duration::from_millis(30) });
     let fetch = Arc::new(WebFetch::new(&config.fetch).expect("a client"));
-    let connectors = Some(Connectors { fetch, mail: mail.clone() });
+    let connectors = Some(Connectors { fetch, mail: mail.clone(), smtp: no_smtp() });
     let app = TestApp::with(data, config, herald::app::Seams { connectors, ..seams() }).await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 30).await;
@@ -371,7 +372,8 @@ async fn a_campaign_that_is_to_pause_on_an_error_does_and_goes_on_when_it_is_res
     let data = folder();
     let config = config(&data);
     let fetch = Arc::new(WebFetch::new(&config.fetch).expect("a client"));
-    let connectors = Some(Connectors { fetch, mail: Arc::new(FlakyMail { tries: AtomicUsize::new(3) }) });
+    let connectors =
+        Some(Connectors { fetch, mail: Arc::new(FlakyMail { tries: AtomicUsize::new(3) }), smtp: no_smtp() });
     let app = TestApp::with(data, config, herald::app::Seams { connectors, ..seams() }).await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 3).await;
@@ -403,7 +405,8 @@ async fn a_connector_that_is_away_is_a_hold_and_a_refusal_fails_one_email_alone(
     let mut config = config(&data);
     config.engine.retry_millis = 100;
     let fetch = Arc::new(WebFetch::new(&config.fetch).expect("a client"));
-    let connectors = Some(Connectors { fetch, mail: Arc::new(FlakyMail { tries: AtomicUsize::new(0) }) });
+    let connectors =
+        Some(Connectors { fetch, mail: Arc::new(FlakyMail { tries: AtomicUsize::new(0) }), smtp: no_smtp() });
     let app = TestApp::with(data, config, herald::app::Seams { connectors, ..seams() }).await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 3).await;

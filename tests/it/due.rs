@@ -16,7 +16,8 @@ use herald::tenant::Scope;
 use sqlx::Row as _;
 
 use crate::support::{
-    TestApp, TestClock, add_prospects, auto_approve, config, folder, held, newest, reaches, seams, site, start_campaign,
+    TestApp, TestClock, add_prospects, auto_approve, config, folder, held, newest, no_smtp, reaches, seams, site,
+    start_campaign,
 };
 
 /// Mail that is away for as long as a test says, and counts who asked for it.
@@ -51,7 +52,7 @@ async fn a_hold_is_told_with_its_time_outlives_a_restart_and_ends_with_its_cause
     let mail = Arc::new(Away::default());
     let connectors = |config: &herald::config::Config| {
         let fetch = Arc::new(WebFetch::new(&config.fetch).expect("a client"));
-        Some(Connectors { fetch, mail: mail.clone() })
+        Some(Connectors { fetch, mail: mail.clone(), smtp: no_smtp() })
     };
     let seams_of = |config| Seams { connectors: connectors(config), ..seams() };
     let app = TestApp::with(data, config.clone(), seams_of(&config)).await;
@@ -100,7 +101,7 @@ async fn a_campaign_that_is_held_is_tried_at_once_when_it_is_resumed_and_a_pause
     config.engine.retry_millis = 30_000;
     let mail = Arc::new(Away::default());
     let fetch = Arc::new(WebFetch::new(&config.fetch).expect("a client"));
-    let connectors = Some(Connectors { fetch, mail: mail.clone() });
+    let connectors = Some(Connectors { fetch, mail: mail.clone(), smtp: no_smtp() });
     let app = TestApp::with(data, config, Seams { connectors, ..seams() }).await;
     let mut api = app.user("user_a").await;
     add_prospects(&mut api, 1).await;

@@ -44,6 +44,7 @@ mod letters;
 mod listing;
 mod live;
 mod logs;
+mod mailing;
 mod peers;
 mod private;
 mod read_cache;

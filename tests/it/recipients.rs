@@ -12,7 +12,7 @@ use herald::tenant::Scope;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{TestApp, auto_approve, config, folder, reaches, reason, seams, site};
+use crate::support::{TestApp, auto_approve, config, folder, no_smtp, reaches, reason, seams, site};
 
 /// An address, a tag, an industry.
 async fn add(api: &mut Api, rows: &[(&str, &str, &str)]) {
@@ -134,7 +134,7 @@ async fn mail_of_which_nobody_knows_whether_it_was_sent_counts_as_written() {
     let settings = config(&data);
     let fetch = Arc::new(WebFetch::new(&settings.fetch).expect("a fetcher"));
     let mut seams = seams();
-    seams.connectors = Some(Connectors { fetch, mail: Arc::new(Vague) });
+    seams.connectors = Some(Connectors { fetch, mail: Arc::new(Vague), smtp: no_smtp() });
     let app = TestApp::with(data, settings, seams).await;
     let mut api = app.user("user_a").await;
     auto_approve(&mut api).await;

@@ -15,6 +15,7 @@ use herald::pb::{self, CampaignState, EmailStatus, ReviewDecision, StepStatus};
 use herald::tenant::Scope;
 use tonic::Code;
 
+use crate::support::no_smtp;
 use crate::support::process::{Server, herald, serve};
 use crate::support::site::{self, html};
 use crate::support::{
@@ -51,7 +52,7 @@ async fn slow(at_once: usize) -> (TestApp, Slow) {
     let mail = Slow { taken: Arc::default(), at_once, open: Arc::default() };
     let mut seams = seams();
     let fetch = Arc::new(WebFetch::new(&settings.fetch).expect("a fetcher"));
-    seams.connectors = Some(Connectors { fetch, mail: Arc::new(mail.clone()) });
+    seams.connectors = Some(Connectors { fetch, mail: Arc::new(mail.clone()), smtp: no_smtp() });
     (TestApp::with(data, settings, seams).await, mail)
 }
 

@@ -3,6 +3,9 @@
 use url::Url;
 
 use crate::config::Secret;
+use crate::domain::address;
+use crate::domain::agent_config::SmtpSecurity;
+use crate::domain::mailbox::{self, Mailbox, OAuthProvider, Secrets};
 
 /// Where Google gives out access tokens.
 pub const GOOGLE_TOKENS: &str = "https://oauth2.googleapis.com/token";
@@ -38,6 +41,44 @@ pub enum SignIn {
     Password { username: String, secret: Secret },
     /// XOAUTH2.
     OAuth { username: String, oauth: OAuth },
+}
+
+// === impl Account ===
+
+impl Account {
+    /// How a tenant's mailbox is reached; else what is missing, in words.
+    pub fn of(mailbox: &Mailbox, secrets: &Secrets) -> Result<Self, String> {
+        let smtp = &mailbox.settings.smtp;
+        let (security, usual) = match smtp.security {
+            SmtpSecurity::Tls => (Security::Tls, 465),
+            SmtpSecurity::Starttls => (Security::Starttls, 587),
+            SmtpSecurity::None => (Security::None, 25),
+        };
+        let sign_in = match smtp.sign_in {
+            _ if smtp.username.is_empty() => SignIn::None,
+            mailbox::SignIn::Password => {
+                SignIn::Password { username: smtp.username.clone(), secret: Secret::new(&secrets.password) }
+            }
+            mailbox::SignIn::OAuth => {
+                let url = match smtp.oauth.provider {
+                    OAuthProvider::Google => GOOGLE_TOKENS,
+                    OAuthProvider::Microsoft => MICROSOFT_TOKENS,
+                    OAuthProvider::Other => &smtp.oauth.token_url,
+                };
+                let token_url = Url::parse(url).map_err(|error| format!("the mailbox's token_url: {error}"))?;
+                let oauth = OAuth {
+                    client_id: smtp.oauth.client_id.clone(),
+                    client_secret: Secret::new(&secrets.client_secret),
+                    refresh_token: Secret::new(&secrets.refresh_token),
+                    token_url,
+                };
+                SignIn::OAuth { username: smtp.username.clone(), oauth }
+            }
+        };
+        let port = if smtp.port == 0 { usual } else { smtp.port };
+        let hello_name = address::domain(&mailbox.settings.address);
+        Ok(Self { host: smtp.host.clone(), port, security, sign_in, hello_name })
+    }
 }
 
 /// What gets access tokens (RFC 6749, 6).

@@ -3,12 +3,14 @@
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
+use super::super::Settings;
 use super::super::turn::{StepError, Turn};
 use crate::domain::address;
 use crate::domain::agent_config::{AgentSettings, Sender};
 use crate::domain::campaign::{Campaign, StepId, StepStatus};
 use crate::domain::email::{EmailStatus, NamedAddress};
-use crate::domain::id::{EmailId, Ids};
+use crate::domain::id::{EmailId, Ids, MailboxId};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::names;
 use crate::domain::prospect::Prospect;
 use crate::domain::template::{self, Renderer, Template, Values};
@@ -18,6 +20,9 @@ use crate::store::{Next, Work, WrittenEmail};
 const STEP: StepId = StepId::EmailGeneration;
 /// The e-mails of one turn.
 const BATCH: u32 = 50;
+
+/// What a mailbox without a daily limit is taken to send, beside others.
+const UNLIMITED: u32 = 100_000;
 
 /// What every e-mail of the campaign is written with.
 struct Letterhead<'a> {
@@ -33,18 +38,26 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let store = turn.store();
     let (from, of) = (campaign.cursor, campaign.prospect_count);
     let prospects = store.chosen_prospects(&campaign.id, from, BATCH).await?;
-    let letterhead = Letterhead::new(
-        campaign,
-        store.agent_config().await?.settings,
-        store.findings(&campaign.id).await?.analysis.unwrap_or_default(),
-        turn.resources().settings.invents_sender,
-    )?;
+    let Settings { outbox, invents_sender, .. } = turn.resources().settings;
+    let mut senders = Senders::of(store.mailboxes_with_mail().await?, &campaign.settings.mailboxes);
+    let config = store.agent_config().await?.settings;
+    if senders.is_empty() && !outbox {
+        let what = "it has no mailbox that is enabled: add one or resume one, then resume the campaign";
+        return Err(StepError::Final(what.to_owned()));
+    }
+    if senders.is_empty() && config.sender.email.is_empty() && !invents_sender {
+        let what = "the configuration has no `sender.email` any more: set it, then resume";
+        return Err(StepError::Final(what.to_owned()));
+    }
+    let website = store.findings(&campaign.id).await?.analysis.unwrap_or_default();
+    let letterhead = Letterhead::new(campaign, config, website)?;
 
-    let log = if from == 0 { vec![format!("from {}", letterhead.from())] } else { Vec::new() };
+    let log = if from == 0 { vec![format!("from {}", senders.in_words(&letterhead))] } else { Vec::new() };
     // Places may be empty where a prospect is gone for good.
     let done = prospects.last().map_or(of, |(position, _)| position + 1);
-    let write = |(position, p): &(u32, Prospect)| letterhead.write(*position, p, turn.resources().store.ids());
-    let emails: Vec<_> = prospects.iter().map(write).collect();
+    let ids = turn.resources().store.ids();
+    let mut write = |(position, p): &(u32, Prospect)| letterhead.write(*position, p, senders.next(), ids);
+    let emails: Vec<_> = prospects.iter().map(&mut write).collect();
     let next = if done >= of {
         let written = campaign.emails.generated() as usize + emails.len();
         let plural = if written == 1 { "" } else { "s" };
@@ -59,20 +72,11 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
 // === impl Letterhead ===
 
 impl<'a> Letterhead<'a> {
-    fn new(
-        campaign: &'a Campaign,
-        settings: AgentSettings,
-        website: WebsiteAnalysis,
-        invents_sender: bool,
-    ) -> Result<Self, StepError> {
+    fn new(campaign: &'a Campaign, settings: AgentSettings, website: WebsiteAnalysis) -> Result<Self, StepError> {
         let id = campaign.settings.template_id.as_ref();
         let template =
             id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
         let renderer = Renderer::new(template).map_err(|error| StepError::Final(error.to_string()))?;
-        if settings.sender.email.is_empty() && !invents_sender {
-            let what = "the configuration has no `sender.email` any more: set it, then resume";
-            return Err(StepError::Final(what.to_owned()));
-        }
         let sender = fill(settings.sender, &website);
         if sender.company.is_empty() {
             let what =
@@ -82,16 +86,27 @@ impl<'a> Letterhead<'a> {
         Ok(Self { campaign, template, renderer, sender, data: settings.template_data, website })
     }
 
-    fn from(&self) -> NamedAddress {
-        let name = if self.sender.name.is_empty() { &self.sender.company } else { &self.sender.name };
-        NamedAddress { name: name.clone(), address: self.sender.email.clone() }
+    /// Of a letter from the mailbox; None: into the outbox folder.
+    fn sender(&self, mailbox: Option<&Mailbox>) -> Sender {
+        let mut sender = self.sender.clone();
+        if let Some(Mailbox { settings, .. }) = mailbox {
+            if sender.unsubscribe_email == sender.email {
+                sender.unsubscribe_email.clone_from(&settings.address);
+            }
+            sender.email.clone_from(&settings.address);
+            if !settings.display_name.is_empty() {
+                sender.name.clone_from(&settings.display_name);
+            }
+        }
+        sender
     }
 
-    fn write(&self, position: u32, prospect: &Prospect, ids: &Ids) -> WrittenEmail {
+    fn write(&self, position: u32, prospect: &Prospect, mailbox: Option<&Mailbox>, ids: &Ids) -> WrittenEmail {
         let fields = &prospect.fields;
+        let sender = self.sender(mailbox);
         let values = Values {
             prospect: fields.values(),
-            sender: &self.sender,
+            sender: &sender,
             data: &self.data,
             website: &self.website,
             goal: self.campaign.settings.goal.as_str(),
@@ -105,7 +120,7 @@ impl<'a> Letterhead<'a> {
             (None, Err(error)) => skipped(error.to_string()),
         };
         let id = EmailId::make(ids);
-        let domain = address::domain(&self.sender.email);
+        let domain = address::domain(&sender.email);
         WrittenEmail {
             message_id: format!("{id}@{domain}"),
             id,
@@ -114,11 +129,55 @@ impl<'a> Letterhead<'a> {
             template_id: self.template.id.clone(),
             subject,
             body,
-            from: self.from(),
+            from: from(&sender),
             to: NamedAddress { name: names::person(&fields.contact_name), address: fields.email.clone() },
-            unsubscribe: self.sender.unsubscribe_email.clone(),
+            unsubscribe: sender.unsubscribe_email,
             status,
             note,
+            mailbox_id: mailbox.map(|mailbox| mailbox.id.clone()),
+        }
+    }
+}
+
+/// The From of a letter.
+fn from(sender: &Sender) -> NamedAddress {
+    let name = if sender.name.is_empty() { &sender.company } else { &sender.name };
+    NamedAddress { name: name.clone(), address: sender.email.clone() }
+}
+
+/// The mailboxes that a campaign may send from, each with how many mails wait for it, of all campaigns.
+struct Senders(Vec<(Mailbox, u32)>);
+
+// === impl Senders ===
+
+impl Senders {
+    /// Those that are enabled, of the named ones if any are.
+    fn of(all: Vec<(Mailbox, u32)>, named: &[MailboxId]) -> Self {
+        let may = |mailbox: &Mailbox| mailbox.is_enabled() && (named.is_empty() || named.contains(&mailbox.id));
+        Self(all.into_iter().filter(|(mailbox, _)| may(mailbox)).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The mailbox whose mail is done first, as far as its daily limit tells; None if there is none.
+    fn next(&mut self) -> Option<&Mailbox> {
+        let days = |(mailbox, waiting): &(Mailbox, u32)| {
+            let daily = mailbox.settings.pace.settled_daily().unwrap_or(UNLIMITED);
+            // In parts of a day, so that a limit of thirty and one of forty are told apart.
+            u64::from(waiting + 1) * 1_000_000 / u64::from(daily)
+        };
+        let (mailbox, waiting) = self.0.iter_mut().min_by_key(|of| days(of))?;
+        *waiting += 1;
+        Some(mailbox)
+    }
+
+    fn in_words(&self, letterhead: &Letterhead<'_>) -> String {
+        match self.0.as_slice() {
+            [] => from(&letterhead.sender).to_string(),
+            [(mailbox, _)] => from(&letterhead.sender(Some(mailbox))).to_string(),
+            many => format!("{} mailboxes", many.len()),
         }
     }
 }

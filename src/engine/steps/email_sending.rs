@@ -1,43 +1,63 @@
-//! Step 6: hands the approved e-mails to the mail connector, one by one.
+//! Step 6: hands the approved e-mails over, one by one: to the mail servers of the campaign's mailboxes, or into the outbox folder.
 //!
-//! Architecture invariant: no e-mail is sent twice. It is marked `sending`, on the disk, before the connector is spoken
-//! to, and its outcome is recorded after. What a crash leaves in `sending` is put to the connector, which knows or does
-//! not; what nobody knows is never tried again by itself.
+//! Architecture invariant: no e-mail is sent twice. It is marked `sending`, on the disk, before anybody is spoken to, and its outcome
+//! is recorded after. What a crash leaves in `sending` is looked for in the outbox folder; what a mail server may have taken nobody
+//! knows, and that is never tried again by itself.
+
+use async_trait::async_trait;
 
 use super::super::turn::{StepError, Turn};
-use crate::connect::{ConnectError, Connectors, Delivery};
+use crate::connect::smtp::{self, Account};
+use crate::connect::{ConnectError, Connectors, Delivery, message};
 use crate::crash;
-use crate::domain::campaign::{StepId, StepStatus};
+use crate::domain::campaign::{CampaignState, StepId, StepStatus};
+use crate::domain::delivery::{Fate, Stage, Transcript};
 use crate::domain::email::Email;
+use crate::domain::mailbox::{Mailbox, MailboxKind, Secrets};
 use crate::metrics::metrics;
 use crate::store::{
-    Claim, Next, Outcome, Scoped, SendAttempt, SendBegin, SendDone, Store, StoreError, Suspicion, Work,
+    Claim, Lease, Next, Outcome, Scoped, SendAttempt, SendBegin, SendDone, Sending, Store, StoreError, Suspicion, Told,
+    Work,
 };
 
 const STEP: StepId = StepId::EmailSending;
 /// The e-mails of one turn.
 const BATCH: usize = 10;
 
+/// What became of an e-mail; without an outcome nobody can tell yet, and it is asked for again.
+struct Handed {
+    outcome: Option<Outcome>,
+    transcript: Transcript,
+    told: Option<Told>,
+    /// Says to try again later.
+    failure: Option<ConnectError>,
+}
+
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     settle_with(turn).await?;
     let store = turn.store();
     let pause_on_error = store.agent_config().await?.settings.controls.pause_on_error;
     let mut next = match store.write(SendBegin { lease: turn.lease().clone() }).await? {
-        SendAttempt::Email(email) => Some(*email),
+        SendAttempt::Email(sending) => Some(*sending),
         SendAttempt::Skipped => return Ok(()),
+        SendAttempt::Later(time) => return Err(StepError::Wait(time)),
+        SendAttempt::Held(why) => {
+            return Err(StepError::Connect { error: ConnectError::Passing(why), patient: true });
+        }
         SendAttempt::NoneLeft => return finish(turn).await,
     };
     crash::point("engine.sending.begun");
     let mut sent = 0;
-    while let Some(email) = next {
+    while let Some(sending) = next {
         sent += 1;
-        let (outcome, failure) = deliver(turn, &email).await;
+        let Handed { outcome, transcript, told, failure } = hand_over(turn, &sending).await;
         crash::point("engine.sending.delivered");
+        let told = sending.from.as_ref().map(|(mailbox, _)| mailbox.id.clone()).zip(told);
         next = match outcome {
             Some(outcome) => {
                 let begin_next = sent < BATCH && failure.is_none();
-                let (lease, email) = (turn.lease().clone(), email.id);
-                record(&store, SendDone { lease, email, outcome, pause_on_error, begin_next }).await?
+                let (lease, email) = (turn.lease().clone(), sending.email.id);
+                record(&store, SendDone { lease, email, outcome, transcript, told, pause_on_error, begin_next }).await?
             }
             None => None,
         };
@@ -53,15 +73,24 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
 pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, claim: &Claim) -> Result<(), StepError> {
     let scoped = store.scope(&claim.scope);
     for email in scoped.emails_in_sending(&claim.lease.campaign).await? {
-        let delivery = connectors.mail.verify(&claim.scope, &email).await;
-        let delivery = delivery.map_err(|error| StepError::Connect { error, patient: true })?;
+        let by_server = match &email.mailbox_id {
+            Some(id) => scoped.mailbox(id).await?.is_none_or(|mailbox| mailbox.kind == MailboxKind::Smtp),
+            None => false,
+        };
+        let delivery = if by_server {
+            Delivery::Unknown
+        } else {
+            let delivery = connectors.mail.verify(&claim.scope, &email).await;
+            delivery.map_err(|error| StepError::Connect { error, patient: true })?
+        };
         let outcome = match delivery {
             Delivery::Delivered => Outcome::Sent,
             Delivery::NotDelivered => Outcome::NotSent,
             Delivery::Unknown => Outcome::Unknown,
         };
-        let (lease, email) = (claim.lease.clone(), email.id);
-        record(&scoped, SendDone { lease, email, outcome, pause_on_error: false, begin_next: false }).await?;
+        let (lease, email, transcript) = (claim.lease.clone(), email.id, Transcript::default());
+        let done = SendDone { lease, email, outcome, transcript, told: None, pause_on_error: false, begin_next: false };
+        record(&scoped, done).await?;
     }
     Ok(())
 }
@@ -73,7 +102,7 @@ async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
 }
 
 /// The next e-mail to send, if it was asked for.
-async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Email>, StoreError> {
+async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Sending>, StoreError> {
     let sent = matches!(done.outcome, Outcome::Sent);
     let next = store.write(done).await?;
     if sent {
@@ -82,9 +111,17 @@ async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Email>, Sto
     Ok(next)
 }
 
-/// The outcome, and the failure that says to try again later.
-async fn deliver(turn: &Turn<'_>, email: &Email) -> (Option<Outcome>, Option<ConnectError>) {
-    match turn.connectors().mail.deliver(turn.scope(), email).await {
+async fn hand_over(turn: &mut Turn<'_>, sending: &Sending) -> Handed {
+    match &sending.from {
+        Some((mailbox, secrets)) if mailbox.kind == MailboxKind::Smtp => {
+            by_server(turn, &sending.email, mailbox, secrets).await
+        }
+        _ => into_outbox(turn, &sending.email).await,
+    }
+}
+
+async fn into_outbox(turn: &Turn<'_>, email: &Email) -> Handed {
+    let (outcome, failure) = match turn.connectors().mail.deliver(turn.scope(), email).await {
         Ok(()) => (Some(Outcome::Sent), None),
         Err(ConnectError::Final(why)) => (Some(Outcome::Failed(why)), None),
         Err(error @ ConnectError::Passing(_)) => (Some(Outcome::NotSent), Some(error)),
@@ -96,6 +133,68 @@ async fn deliver(turn: &Turn<'_>, email: &Email) -> (Option<Outcome>, Option<Con
             Ok(Delivery::Unknown) => (Some(Outcome::Unknown), None),
             Err(_) => (None, Some(error)),
         },
+    };
+    Handed { outcome, transcript: Transcript::default(), told: None, failure }
+}
+
+async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secrets: &Secrets) -> Handed {
+    let failed = |why: String| Handed {
+        outcome: Some(Outcome::Failed(why)),
+        transcript: Transcript::default(),
+        told: None,
+        failure: None,
+    };
+    let content = match message(email, turn.resources().store.ids().now()) {
+        Ok(content) => content,
+        Err(error) => return failed(error.to_string()),
+    };
+    let account = match Account::of(mailbox, secrets) {
+        Ok(account) => account,
+        Err(why) => return failed(why),
+    };
+    let name = format!("{}/{}", turn.scope().tenant(), mailbox.id);
+    let letter = smtp::Letter { from: &email.from.address, to: &email.to.address, content: &content };
+    let lease = StillHeld { store: turn.store(), lease: turn.lease().clone() };
+    let connections = turn.connectors().smtp.clone();
+    let delivered = turn.handing_over(connections.deliver(&name, &account, &letter, &lease)).await;
+    let words = delivered.transcript.last_words().unwrap_or_default();
+    // Nothing of this e-mail was said yet.
+    let at_the_door = delivered.transcript.last().is_none_or(|line| {
+        matches!(
+            line.stage,
+            Stage::Connect | Stage::Tls | Stage::Greeting | Stage::Hello | Stage::Token | Stage::SignIn
+        )
+    });
+    let (outcome, told) = match delivered.fate {
+        Fate::Taken { .. } => (Outcome::Sent, Told::LetIn),
+        Fate::Bounced => (Outcome::Bounced(words), Told::LetIn),
+        Fate::Policy { blames_mailbox: true } => {
+            (Outcome::Failed(words.clone()), Told::Pause(format!("its mail server refuses its mail: {words}")))
+        }
+        Fate::Policy { blames_mailbox: false } | Fate::Unfit => (Outcome::Failed(words), Told::LetIn),
+        Fate::NotNow if at_the_door => (Outcome::NotSent, Told::Away),
+        Fate::NotNow => (Outcome::NotNow(words), Told::LetIn),
+        Fate::SignInRefused => (Outcome::NotSent, Told::Refused(words)),
+        Fate::Withdrawn => (Outcome::NotSent, Told::LetIn),
+        Fate::Unclear => (Outcome::Unknown, Told::LetIn),
+    };
+    Handed { outcome: Some(outcome), transcript: delivered.transcript, told: Some(told), failure: None }
+}
+
+/// Whether the campaign still runs and is still this worker's, looked at right before the mail server is given the letter.
+struct StillHeld<'a> {
+    store: Scoped<'a>,
+    lease: Lease,
+}
+
+#[async_trait]
+impl smtp::Lease for StillHeld<'_> {
+    async fn holds(&self) -> bool {
+        let campaign = self.store.campaign(Some(&self.lease.campaign)).await;
+        campaign.is_ok_and(|campaign| {
+            campaign
+                .is_some_and(|campaign| campaign.fence == self.lease.fence && campaign.state == CampaignState::Running)
+        })
     }
 }
 

@@ -28,6 +28,7 @@ pub(in crate::rpc) fn out(campaign: Campaign, hold: Option<String>) -> pb::Campa
             goal_detail: campaign.settings.goal_detail,
             template_id: campaign.settings.template_id.map(|t| t.to_string()).unwrap_or_default(),
             max_prospects: saturating_i32(campaign.settings.max_prospects),
+            mailbox_ids: campaign.settings.mailboxes.iter().map(ToString::to_string).collect(),
             recipients: Some(recipients::rules_out(campaign.settings.recipients)),
         }),
         steps: campaign.steps.into_iter().map(step_out).collect(),

@@ -1,9 +1,11 @@
 //! E-mails.
 
 use super::{enumeration, id, time};
+use crate::domain::delivery::Line;
 use crate::domain::email::{Decision, Email, EmailStatus, MAX_BODY, MAX_MESSAGE_ID, MAX_SUBJECT, Review};
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{EmailId, Ids, ProspectId};
+use crate::domain::number::saturating_i64;
 use crate::domain::reply::{Intent, judge};
 use crate::domain::text;
 use crate::pb;
@@ -36,6 +38,18 @@ pub(in crate::rpc) fn out(email: Email) -> pb::Email {
         received_time,
         intent: intent.into(),
         in_reply_to: in_reply_to.map(|id| id.to_string()).unwrap_or_default(),
+        mailbox_id: email.mailbox_id.map(|id| id.to_string()).unwrap_or_default(),
+        transcript: Vec::new(),
+    }
+}
+
+pub(in crate::rpc) fn line(line: Line) -> pb::DeliveryLine {
+    pb::DeliveryLine {
+        stage: line.stage.as_str().to_owned(),
+        code: line.code.map_or(0, i32::from),
+        enhanced_code: line.enhanced.map(|code| code.to_string()).unwrap_or_default(),
+        duration_millis: saturating_i64(line.millis),
+        words: line.words,
     }
 }
 

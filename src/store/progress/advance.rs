@@ -7,7 +7,7 @@ use crate::domain::address;
 use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
 use crate::domain::email::{EmailStatus, NamedAddress};
 use crate::domain::event::EventKind;
-use crate::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
+use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId, TemplateId};
 use crate::domain::prospect::Prospect;
 use crate::domain::recipients::LeftOutOf;
 use crate::domain::strategy::SearchStrategy;
@@ -69,10 +69,10 @@ tenant_sql! {
     INSERT_EMAILS =
         "INSERT INTO emails (
              tenant_id, id, prospect_id, campaign_id, position, template_id, subject, body, from_name, from_address,
-             to_name, to_address, unsubscribe, status, note, message_id, address_key, create_time, update_time)
+             to_name, to_address, unsubscribe, status, note, message_id, address_key, mailbox_id, create_time, update_time)
          SELECT $1, value ->> {0}, value ->> {1}, $2, CAST(value ->> {13} AS bigint), value ->> {2}, value ->> {3},
              value ->> {4}, value ->> {5}, value ->> {6}, value ->> {7}, value ->> {8}, value ->> {9},
-             value ->> {10}, value ->> {11}, value ->> {12}, value ->> {14}, $3, $3
+             value ->> {10}, value ->> {11}, value ->> {12}, value ->> {14}, value ->> {15}, $3, $3
          FROM {elements}($4)";
     /// But those that have a note, which a person is to read.
     APPROVE_ALL =
@@ -149,6 +149,8 @@ pub struct WrittenEmail {
     pub status: EmailStatus,
     pub note: String,
     pub message_id: String,
+    /// None: it goes into the tenant's outbox folder.
+    pub mailbox_id: Option<MailboxId>,
 }
 
 row! {
@@ -321,7 +323,7 @@ fn undecided(tx: &mut ScopedTx<'_>, campaign: &Campaign, step: StepId) -> Result
 
 impl WrittenEmail {
     /// In the order that INSERT_EMAILS reads them.
-    fn values(&self) -> [Value; 15] {
+    fn values(&self) -> [Value; 16] {
         [
             self.id.as_str().into(),
             self.prospect_id.as_str().into(),
@@ -338,6 +340,7 @@ impl WrittenEmail {
             self.message_id.as_str().into(),
             self.position.into(),
             address::key(&self.to.address).into(),
+            self.mailbox_id.as_ref().map(MailboxId::as_str).into(),
         ]
     }
 

@@ -7,11 +7,13 @@
 
 pub(super) mod advance;
 pub(super) mod lease;
+pub(super) mod pacing;
 pub(super) mod sending;
 
 pub use advance::{Advance, Next, Work, WrittenEmail};
 pub use lease::{MAX_DEATHS, ReadsAlone, Release};
-pub use sending::{Outcome, SendAttempt, SendBegin, SendDone};
+pub use pacing::Told;
+pub use sending::{Outcome, SendAttempt, SendBegin, SendDone, Sending};
 
 use super::write::OwnWrite;
 

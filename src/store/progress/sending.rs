@@ -1,11 +1,16 @@
 //! Sends a campaign's e-mails: what is begun, and what became of it.
 
 use super::lease::{running_under_lease, under_lease};
+use super::pacing::{self, Ready, Told};
 use crate::domain::address;
 use crate::domain::campaign::{Action, Campaign, CampaignState, StepId, StepStatus};
+use crate::domain::clock::Timestamp;
+use crate::domain::delivery::Transcript;
 use crate::domain::email::{Email, EmailStatus};
 use crate::domain::event::EventKind;
-use crate::domain::id::{CampaignId, EmailId, ProspectId};
+use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId};
+use crate::domain::mailbox::{Mailbox, Secrets};
+use crate::domain::suppression::{Suppression, SuppressionReason};
 use crate::store::campaigns::{percent, set_state_under_lease, set_step};
 use crate::store::door::Scoped;
 use crate::store::emails::email_columns;
@@ -14,7 +19,7 @@ use crate::store::events::record;
 use crate::store::leases::Lease;
 use crate::store::prospects;
 use crate::store::recipients;
-use crate::store::sql::tenant_sql;
+use crate::store::sql::{json, tenant_sql};
 use crate::store::suppressions;
 use crate::store::tx::ScopedTx;
 use crate::store::write::Write;
@@ -26,10 +31,26 @@ tenant_sql! {
          WHERE tenant_id = $1 AND status = 'approved' AND id = (
              SELECT id
              FROM emails
-             WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved'
+             WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id IS NULL
              ORDER BY position
              LIMIT 1)
          RETURNING ", email_columns!());
+    BEGIN_SENDING_FROM = concat!(
+        "UPDATE emails
+         SET status = 'sending', try_time = $3, tries = tries + 1, update_time = $3
+         WHERE tenant_id = $1 AND status = 'approved' AND id = (
+             SELECT id
+             FROM emails
+             WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id = $4
+               AND (retry_time IS NULL OR retry_time <= $3)
+             ORDER BY position
+             LIMIT 1)
+         RETURNING ", email_columns!());
+    ANY_LEFT =
+        "SELECT id
+         FROM emails
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved'
+         LIMIT 1";
     IN_SENDING = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
@@ -37,13 +58,16 @@ tenant_sql! {
          ORDER BY position");
     SKIP =
         "UPDATE emails
-         SET status = 'skipped', note = $3, update_time = $4
+         SET status = 'skipped', note = $3, update_time = $4, try_time = NULL
          WHERE tenant_id = $1 AND id = $2 AND status = 'sending'";
     DONE_SENDING =
         "UPDATE emails
-         SET status = $4, note = $5, sent_time = $6, update_time = $7
+         SET status = $4, note = $5, sent_time = $6, update_time = $7, retry_time = $8, transcript = $9,
+             try_time = CASE WHEN $10 = 1 THEN NULL ELSE try_time END,
+             tries = CASE WHEN $10 = 1 AND tries > 0 THEN tries - 1 ELSE tries END
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status = 'sending'
-         RETURNING prospect_id";
+         RETURNING prospect_id, to_address";
+    TRIES = "SELECT tries FROM emails WHERE tenant_id = $1 AND id = $2";
     CONTACTED =
         "UPDATE prospects
          SET emails_sent = emails_sent + 1, last_contact_time = $3, update_time = $3, revision = revision + 1,
@@ -52,43 +76,66 @@ tenant_sql! {
 }
 
 /// What was begun with an approved e-mail.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum SendAttempt {
-    Email(Box<Email>),
+    Email(Box<Sending>),
     /// Some were not to be sent after all; there may be more.
     Skipped,
+    /// No mailbox may send before that time.
+    Later(Timestamp),
+    /// No mailbox may send at all, and why.
+    Held(String),
     NoneLeft,
+}
+
+/// An e-mail that is being sent, and from where.
+#[derive(Debug)]
+pub struct Sending {
+    pub email: Email,
+    /// None: into the outbox folder.
+    pub from: Option<(Mailbox, Secrets)>,
 }
 
 /// The e-mails that one write skips at most.
 const MAX_SKIPPED: usize = 100;
 
-/// Marks the next approved e-mail as being sent, before the talk with the mail connector.
+/// Marks the next approved e-mail that may go now as being sent, before the talk with a mail server.
 pub struct SendBegin {
     pub lease: Lease,
 }
 
-/// Records what became of an e-mail, and marks the next one if there is to be one and the campaign still runs.
+/// Records what became of an e-mail and what that tells of its mailbox, and marks the next one if there is to be one and the
+/// campaign still runs.
 pub struct SendDone {
     pub lease: Lease,
     pub email: EmailId,
     pub outcome: Outcome,
+    pub transcript: Transcript,
+    /// Of the mailbox, if it was sent from one.
+    pub told: Option<(MailboxId, Told)>,
     /// Pause the campaign if the e-mail was refused for good.
     pub pause_on_error: bool,
     pub begin_next: bool,
 }
 
-/// What became of an e-mail that was handed to the mail connector.
+/// What became of an e-mail that was handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Sent,
     /// Refused for good.
     Failed(String),
-    /// It was certainly not sent; it may be tried again.
+    /// Nobody is reached at its address, which is suppressed.
+    Bounced(String),
+    /// It was certainly not sent, and counts for nothing.
     NotSent,
+    /// The server does not take it now: it is tried again, at growing intervals, and then fails.
+    NotNow(String),
     /// It may have been sent, and nobody can tell.
     Unknown,
 }
+
+/// The waits before an e-mail is tried again that its server did not take, in minutes: five tries more, within two days.
+const RETRIES: [i64; 5] = [5, 30, 2 * 60, 8 * 60, 24 * 60];
 
 impl Scoped<'_> {
     /// The campaign's e-mails that were handed to the mail connector and have no outcome.
@@ -122,16 +169,34 @@ impl Write for SendBegin {
 fn begin_next(tx: &mut ScopedTx<'_>, campaign: &Campaign, events: &mut Vec<EventKind>) -> Result<SendAttempt> {
     let now = tx.now();
     for _ in 0..MAX_SKIPPED {
-        let next = tx.query(BEGIN_SENDING).bind(campaign.id.clone()).bind(now).optional()?;
-        let Some(email): Option<Email> = next else { return Ok(SendAttempt::NoneLeft) };
+        let into_outbox = tx.query(BEGIN_SENDING).bind(campaign.id.clone()).bind(now).optional()?;
+        let (email, from): (Email, _) = match into_outbox {
+            Some(email) => (email, None),
+            None => match pacing::ready(tx, &campaign.id, now)? {
+                Ready::Now(mailbox) => {
+                    let begin = tx.query(BEGIN_SENDING_FROM).bind(campaign.id.clone()).bind(now).bind(&mailbox.id);
+                    let Some(email) = begin.optional()? else { return Ok(SendAttempt::NoneLeft) };
+                    (email, Some(mailbox))
+                }
+                Ready::At(time) => return Ok(SendAttempt::Later(time)),
+                Ready::Never(why) => return Ok(SendAttempt::Held(why)),
+                Ready::NoMail => {
+                    let left: Option<(EmailId,)> = tx.query(ANY_LEFT).bind(campaign.id.clone()).optional()?;
+                    let gone = "the mailbox of its e-mails was deleted: reject them, or cancel the campaign";
+                    return Ok(left.map_or(SendAttempt::NoneLeft, |_| SendAttempt::Held(gone.to_owned())));
+                }
+            },
+        };
         let why = skip_reason(tx, campaign, &email)?;
         let status = if why.is_some() { EmailStatus::Skipped } else { EmailStatus::Sending };
         let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
         events.push(EventKind::EmailChanged { email_id: email_id.clone(), prospect_id, status });
-        match why {
-            None => return Ok(SendAttempt::Email(Box::new(email))),
-            Some(why) => tx.query(SKIP).bind(email_id).bind(why).bind(now).execute_exactly(1)?,
+        if let Some(why) = why {
+            tx.query(SKIP).bind(email_id).bind(why).bind(now).execute_exactly(1)?;
+            continue;
         }
+        let from = from.map(|mailbox| pacing::begin(tx, mailbox, now)).transpose()?;
+        return Ok(SendAttempt::Email(Box::new(Sending { email, from })));
     }
     Ok(SendAttempt::Skipped)
 }
@@ -156,18 +221,42 @@ fn skip_reason(tx: &mut ScopedTx<'_>, campaign: &Campaign, email: &Email) -> Res
 // === impl SendDone ===
 
 impl Write for SendDone {
-    type Out = Option<Email>;
+    type Out = Option<Sending>;
 
     const CHANGES_CAMPAIGN: bool = true;
 
-    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Email>> {
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Option<Sending>> {
         let campaign = under_lease(tx, &self.lease)?;
         let now = tx.now();
-        let (status, note) = self.outcome.status();
+        if let Some((mailbox, told)) = &self.told {
+            pacing::note(tx, mailbox, told)?;
+        }
+        let tries: Option<(u32,)> = tx.query(TRIES).bind(&self.email).optional()?;
+        let again = RETRIES.get((tries.map_or(0, |(tries,)| tries) as usize).saturating_sub(1));
+        let (status, note, retry) = match &self.outcome {
+            Outcome::Sent => (EmailStatus::Sent, String::new(), None),
+            Outcome::Failed(why) => (EmailStatus::Failed, why.clone(), None),
+            Outcome::Bounced(why) => (EmailStatus::Failed, format!("bounced: {why}"), None),
+            Outcome::NotSent => (EmailStatus::Approved, String::new(), None),
+            Outcome::NotNow(why) => match again {
+                Some(minutes) => (EmailStatus::Approved, why.clone(), Some(now.plus_seconds(minutes * 60))),
+                None => (EmailStatus::Failed, format!("not taken in {} tries: {why}", RETRIES.len() + 1), None),
+            },
+            Outcome::Unknown => {
+                let note = if self.transcript.lines.is_empty() {
+                    "the server stopped while it was being sent"
+                } else {
+                    "the mail server's answer to it was lost"
+                };
+                (EmailStatus::Unknown, note.to_owned(), None)
+            }
+        };
         let sent = (status == EmailStatus::Sent).then_some(now);
+        let transcript = if self.transcript.lines.is_empty() { String::new() } else { json(&self.transcript) };
         let query = tx.query(DONE_SENDING).bind(self.email.clone()).bind(campaign.id.clone()).bind(status.as_str());
-        let row: Option<(ProspectId,)> = query.bind(note.to_owned()).bind(sent).bind(now).optional()?;
-        let Some((prospect_id,)) = row else {
+        let query = query.bind(note.clone()).bind(sent).bind(now).bind(retry).bind(transcript);
+        let row = query.bind(i64::from(self.outcome == Outcome::NotSent)).optional()?;
+        let Some((prospect_id, to)): Option<(ProspectId, String)> = row else {
             return Err(Inconsistency::NotInSending(self.email.to_string()).into());
         };
         let mut events =
@@ -176,17 +265,23 @@ impl Write for SendDone {
             // A prospect that was purged meanwhile is no reason not to record what was sent.
             tx.query(CONTACTED).bind(prospect_id).bind(now).execute()?;
         }
+        if matches!(self.outcome, Outcome::Bounced(_)) {
+            let (reason, source) = (SuppressionReason::Bounced, format!("the mail server, of {}", self.email));
+            suppressions::add(tx, &[Suppression { email: to, reason, source, create_time: now }])?;
+        }
         let mut next = None;
         if campaign.state == CampaignState::Running {
-            events.extend(self.progress(tx, &campaign)?);
+            if status != EmailStatus::Approved {
+                events.extend(self.progress(tx, &campaign)?);
+            }
             if self.pause_on_error && status == EmailStatus::Failed {
                 let reason = format!("an e-mail was refused: {note}");
                 let to = campaign.state.after(Action::Pause)?;
                 events.push(set_state_under_lease(tx, &campaign, to, &reason)?);
             } else if self.begin_next
-                && let SendAttempt::Email(email) = begin_next(tx, &campaign, &mut events)?
+                && let SendAttempt::Email(sending) = begin_next(tx, &campaign, &mut events)?
             {
-                next = Some(*email);
+                next = Some(*sending);
             }
         }
         record(tx, &campaign.id, events)?;
@@ -201,20 +296,9 @@ impl SendDone {
         let done = before.emails.sent + before.emails.failed + before.emails.unknown;
         let progress = percent(done + 1, done + to_send);
         let step = before.steps.iter().find(|s| s.id == StepId::EmailSending);
-        if self.outcome == Outcome::NotSent || step.is_none_or(|s| s.progress >= progress) {
+        if step.is_none_or(|s| s.progress >= progress) {
             return Ok(None);
         }
         set_step(tx, &before.id, StepId::EmailSending, StepStatus::InProgress, progress, "").map(Some)
-    }
-}
-
-impl Outcome {
-    fn status(&self) -> (EmailStatus, &str) {
-        match self {
-            Self::Sent => (EmailStatus::Sent, ""),
-            Self::Failed(why) => (EmailStatus::Failed, why),
-            Self::NotSent => (EmailStatus::Approved, ""),
-            Self::Unknown => (EmailStatus::Unknown, "the server stopped while it was being sent"),
-        }
     }
 }

@@ -202,6 +202,7 @@ fn email(id: &str) -> Email {
         note: String::new(),
         message_id: "1@example.com".to_owned(),
         edited: false,
+        mailbox_id: None,
         sent_time: None,
         create_time: Timestamp(0),
         update_time: Timestamp(0),

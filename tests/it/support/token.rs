@@ -34,6 +34,7 @@ pub fn hs(claims: &Value, secret: &str, algorithm: Algorithm) -> String {
 /// A production server's settings, without a source of credentials.
 pub fn production(mut config: Config) -> Config {
     config.dev = false;
+    config.mail.outbox = true;
     config.auth.hs256_secret = Secret::default();
     config.master_key = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     config

@@ -1,0 +1,390 @@
+//! Campaigns that send from mailboxes, to a mail server that does as it is told: what becomes of each e-mail, of its recipient and of
+//! the mailbox, and at which pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald::app::Seams;
+use herald::cli::Api;
+use herald::client::Credentials;
+use herald::connect::smtp::Security;
+use herald::domain::clock::Clock as _;
+use herald::domain::delivery::Stage;
+use herald::pb;
+use herald::pb::mailbox_service_client::MailboxServiceClient;
+use herald::pb::{CampaignState, EmailStatus, MailboxState};
+use serde_json::json;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+
+use crate::support::process::free_port;
+use crate::support::smtp::{Rule, SmtpPeer, Taken};
+use crate::support::{
+    TestApp, TestClock, add_prospects, auto_approve, config, folder, newest, seams, site, start_campaign,
+};
+
+const PASSWORD: &str = "correct horse battery staple";
+const DAY: u64 = 24 * 60 * 60;
+
+type Mailboxes = MailboxServiceClient<InterceptedService<Channel, Credentials>>;
+
+/// A server whose engine and clock move when they are told to, beside a mail server.
+struct Office {
+    app: TestApp,
+    api: Api,
+    mailboxes: Mailboxes,
+    clock: Arc<TestClock>,
+    seconds: u64,
+    website: String,
+}
+
+// === impl Office ===
+
+impl Office {
+    async fn open(peer: &SmtpPeer) -> Self {
+        peer.settings(json!({ "users": { "anna": PASSWORD } }));
+        let data = folder();
+        let mut config = config(&data);
+        config.mail.allow_private = true;
+        config.mail.ca_file = peer.authorities().display().to_string();
+        let clock = Arc::new(TestClock::new());
+        let app = TestApp::with(data, config, Seams { clock: clock.clone(), run_engine: false, ..seams() }).await;
+        let website = site::pages([("/", site::company())]).await;
+        Self::of(app, clock, 0, website).await
+    }
+
+    async fn of(app: TestApp, clock: Arc<TestClock>, seconds: u64, website: String) -> Self {
+        let api = app.user("user_a").await;
+        let credentials = Credentials::user("user_a").expect("a user");
+        let mailboxes = MailboxServiceClient::with_interceptor(app.channel().await, credentials);
+        Self { app, api, mailboxes, clock, seconds, website }
+    }
+
+    /// A new server on the same folder, at the same time.
+    async fn restarted(self) -> Self {
+        let (data, config) = self.app.stop().await;
+        let seams = Seams { clock: self.clock.clone(), run_engine: false, ..seams() };
+        let app = TestApp::with(data, config, seams).await;
+        Self::of(app, self.clock, self.seconds, self.website).await
+    }
+
+    async fn create(&mut self, mailbox: pb::Mailbox) -> pb::Mailbox {
+        let request = pb::CreateMailboxRequest { mailbox: Some(mailbox), request_id: String::new() };
+        self.mailboxes.create_mailbox(request).await.expect("created").into_inner().mailbox.expect("one")
+    }
+
+    async fn mailbox(&mut self, id: &str) -> pb::Mailbox {
+        let request = pb::GetMailboxRequest { mailbox_id: id.to_owned() };
+        self.mailboxes.get_mailbox(request).await.expect("found").into_inner().mailbox.expect("one")
+    }
+
+    /// Lets the engine do all that is due.
+    async fn work(&self) {
+        while self.app.ready.engine.claim().await.expect("claimed") > 0 {
+            while self.app.ready.engine.step().await {}
+        }
+    }
+
+    /// Lets so many seconds go by, in steps.
+    async fn pass(&mut self, seconds: u64, step: u64) {
+        for _ in 0..seconds / step {
+            self.seconds += step;
+            self.clock.set_after_start(Duration::from_secs(self.seconds));
+            self.work().await;
+        }
+    }
+
+    async fn emails(&mut self) -> Vec<pb::Email> {
+        let request = pb::ListWorkflowEmailsRequest { page_size: 1_000, ..Default::default() };
+        self.api.workflow.list_workflow_emails(request).await.expect("listed").into_inner().emails
+    }
+
+    async fn email(&mut self, id: &str) -> pb::Email {
+        let request = pb::GetEmailRequest { email_id: id.to_owned() };
+        self.api.agent.get_email(request).await.expect("found").into_inner().email.expect("one")
+    }
+}
+
+/// From the peer, by a password, at any time and pace.
+fn unpaced(peer: &SmtpPeer, address: &str) -> pb::Mailbox {
+    let account = peer.account(Security::Starttls);
+    let time = |hours| Some(pb::TimeOfDay { hours, minutes: 0 });
+    pb::Mailbox {
+        display_name: "Anna Berg".to_owned(),
+        address: address.to_owned(),
+        smtp: Some(pb::SmtpServer {
+            host: account.host,
+            port: i32::from(account.port),
+            username: "anna".to_owned(),
+            password: PASSWORD.to_owned(),
+            ..Default::default()
+        }),
+        pace: Some(pb::Pace {
+            max_emails_per_hour: Some(0),
+            max_emails_per_day: Some(0),
+            min_pause_seconds: Some(0),
+            max_pause_seconds: Some(0),
+            ..Default::default()
+        }),
+        calendar: Some(pb::Calendar {
+            days: (1..=7).collect(),
+            hours: Some(pb::WorkingHours { start: time(0), end: time(24) }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn each_once(taken: &[Taken], count: usize) {
+    let mut ids: Vec<_> = taken.iter().map(|taken| taken.message_id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((ids.len(), taken.len()), (count, count), "each once");
+}
+
+/// The counts of e-mails by status.
+fn by_status(emails: &[pb::Email], status: EmailStatus) -> usize {
+    emails.iter().filter(|email| email.status() == status).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_sends_each_letter_once_from_its_mailboxes_and_tells_the_talk() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let anna = office.create(unpaced(&peer, "anna@acme.example")).await;
+    let ben = office.create(pb::Mailbox { display_name: String::new(), ..unpaced(&peer, "ben@acme.example") }).await;
+    let idle = office.create(unpaced(&peer, "idle@acme.example")).await;
+    let pause = pb::PauseMailboxRequest { mailbox_id: idle.id.clone(), reason: String::new() };
+    office.mailboxes.pause_mailbox(pause).await.expect("paused");
+    add_prospects(&mut office.api, 25).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let done = newest(&mut office.api).await;
+    assert_eq!((done.state(), done.emails.expect("counts").sent), (CampaignState::Completed, 25));
+    each_once(&peer.taken(), 25);
+    // Spread over those that are enabled, and over one connection each.
+    let emails = office.emails().await;
+    let of = |mailbox: &pb::Mailbox| emails.iter().filter(|email| email.mailbox_id == mailbox.id).count();
+    assert_eq!((of(&anna) + of(&ben), of(&anna).abs_diff(of(&ben)), of(&idle)), (25, 1, 0));
+    assert_eq!(peer.count("EHLO"), 4, "before and after STARTTLS");
+    let first = emails.iter().find(|email| email.mailbox_id == anna.id).expect("one").clone();
+    assert_eq!(first.from, "Anna Berg <anna@acme.example>");
+    assert!(first.transcript.is_empty(), "lists are short");
+    let told = office.email(&first.id).await.transcript;
+    let last = told.last().expect("a talk");
+    assert_eq!((last.stage.as_str(), last.code), (Stage::Content.as_str(), 250), "{told:?}");
+    assert!(told.iter().any(|line| line.stage == "recipient" && line.code == 250));
+    assert!(!format!("{told:?}").contains(PASSWORD) && !format!("{told:?}").contains(&first.body), "{told:?}");
+    // Another tenant has none of them, and its letters go into its outbox.
+    let mut other = office.app.user("user_b").await;
+    add_prospects(&mut other, 1).await;
+    auto_approve(&mut other).await;
+    start_campaign(&mut other, &office.website).await;
+    office.work().await;
+    assert_eq!(newest(&mut other).await.emails.expect("counts").sent, 1);
+    each_once(&peer.taken(), 25);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_answers_becomes_of_the_letter_and_of_its_recipient() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    office.create(unpaced(&peer, "anna@acme.example")).await;
+    let ids = add_prospects(&mut office.api, 6).await;
+    auto_approve(&mut office.api).await;
+    let emails_to: Vec<String> = {
+        let mut addresses = Vec::new();
+        for id in &ids {
+            let request = pb::GetProspectRequest { prospect_id: id.clone(), ..Default::default() };
+            let prospect = office.api.agent.get_prospect(request).await.expect("found").into_inner().prospect;
+            addresses.push(prospect.expect("one").email);
+        }
+        addresses
+    };
+    let [gone, policy, greylisted, lost, ..] = emails_to.as_slice() else { panic!("six") };
+    peer.rules([
+        Rule::at(Stage::Recipient).to(gone).answers("550 5.1.1 no such user here"),
+        Rule::at(Stage::Recipient).to(policy).answers("550 5.7.1 not from you"),
+        Rule::at(Stage::Recipient).to(greylisted).answers("451 4.7.1 come back later").times(2),
+        Rule::at(Stage::Content).to(lost).drops(),
+    ]);
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let standing = |emails: &[pb::Email], to: &str| {
+        let email = emails.iter().find(|email| email.to == to).expect("a letter");
+        (email.status(), email.note.clone())
+    };
+    let emails = office.emails().await;
+    assert_eq!(
+        standing(&emails, gone),
+        (EmailStatus::Failed, "bounced: recipient: 550 5.1.1 no such user here".to_owned())
+    );
+    assert_eq!(standing(&emails, policy), (EmailStatus::Failed, "recipient: 550 5.7.1 not from you".to_owned()));
+    assert_eq!(
+        standing(&emails, greylisted),
+        (EmailStatus::Approved, "recipient: 451 4.7.1 come back later".to_owned())
+    );
+    assert_eq!(standing(&emails, lost), (EmailStatus::Unknown, "the mail server's answer to it was lost".to_owned()));
+    assert_eq!(by_status(&emails, EmailStatus::Sent), 2);
+    // Only who is not there is never written to again.
+    let suppressed = office.api.agent.list_suppressions(pb::ListSuppressionsRequest::default()).await.expect("listed");
+    let suppressed = suppressed.into_inner().suppressions;
+    assert_eq!((suppressed.len(), suppressed[0].email.as_str()), (1, gone.as_str()));
+    assert_eq!(suppressed[0].reason(), pb::SuppressionReason::Bounced);
+    // Nothing happens before it is time, and nobody is asked twice what is unknown.
+    let asked = peer.count("RCPT");
+    office.pass(4 * 60, 60).await;
+    assert_eq!(peer.count("RCPT"), asked);
+    office.pass(2 * 60, 60).await;
+    assert_eq!(peer.count("RCPT"), asked + 1, "again after five minutes");
+    office.pass(31 * 60, 60).await;
+    let done = newest(&mut office.api).await;
+    let counts = done.emails.expect("counts");
+    assert_eq!((done.state(), counts.sent, counts.failed, counts.unknown), (CampaignState::Completed, 3, 2, 1));
+    assert_eq!(peer.count("RCPT"), asked + 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_never_taken_fails_within_two_days() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects(&mut office.api, 1).await;
+    auto_approve(&mut office.api).await;
+    peer.rules([Rule::at(Stage::Recipient).answers("452 4.2.2 mailbox full")]);
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    office.pass(2 * DAY, 60 * 60).await;
+    let emails = office.emails().await;
+    assert_eq!((emails[0].status(), peer.count("RCPT")), (EmailStatus::Failed, 6), "once, and five times more");
+    assert_eq!(emails[0].note, "not taken in 6 tries: recipient: 452 4.2.2 mailbox full");
+    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_that_is_not_let_in_or_is_blamed_pauses_with_the_reason_and_holds_its_campaign() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let anna = office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects(&mut office.api, 3).await;
+    auto_approve(&mut office.api).await;
+    peer.rules([Rule::at(Stage::SignIn).answers("535 5.7.8 bad credentials")]);
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled, "once is no proof");
+    office.pass(10 * 60, 30).await;
+    assert_eq!(peer.count("AUTH"), 3);
+    let paused = office.mailbox(&anna.id).await;
+    let why = "its sign-in was refused 3 times: sign_in: 535 5.7.8 bad credentials";
+    assert_eq!((paused.state(), paused.pause_reason.as_str()), (MailboxState::Paused, why));
+    let held = newest(&mut office.api).await;
+    let why = format!("the mailbox anna@acme.example is paused: {why}");
+    assert_eq!((held.state(), held.hold), (CampaignState::Running, why));
+    let tries: Vec<_> = office.emails().await;
+    assert_eq!(by_status(&tries, EmailStatus::Approved), 3, "nothing is lost");
+
+    // A person mends it, and the campaign goes on; then the server blames the mailbox.
+    peer.rules([Rule::at(Stage::Sender).answers("550 5.7.30 basic authentication is off")]);
+    let resume = pb::ResumeMailboxRequest { mailbox_id: anna.id.clone() };
+    office.mailboxes.resume_mailbox(resume.clone()).await.expect("resumed");
+    office.pass(2 * 60, 30).await;
+    let paused = office.mailbox(&anna.id).await;
+    assert_eq!(paused.state(), MailboxState::Paused);
+    assert!(paused.pause_reason.contains("basic authentication is off"), "{}", paused.pause_reason);
+    assert_eq!(by_status(&office.emails().await, EmailStatus::Failed), 1, "one e-mail, and not all");
+    peer.rules([]);
+    office.mailboxes.resume_mailbox(resume).await.expect("resumed");
+    office.pass(2 * 60, 30).await;
+    let done = newest(&mut office.api).await;
+    assert_eq!((done.state(), done.hold.as_str()), (CampaignState::Completed, ""));
+    each_once(&peer.taken(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_costs_no_letter_a_try() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let mut away = unpaced(&peer, "anna@acme.example");
+    let port = away.smtp.as_ref().expect("a server").port;
+    away.smtp.as_mut().expect("a server").port = i32::from(free_port());
+    let anna = office.create(away).await;
+    add_prospects(&mut office.api, 2).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.pass(3 * DAY, 60 * 60).await;
+    assert_eq!(by_status(&office.emails().await, EmailStatus::Approved), 2);
+    let smtp = Some(pb::SmtpServer { port, ..Default::default() });
+    let mailbox = Some(pb::Mailbox { id: anna.id, smtp, ..Default::default() });
+    office.mailboxes.update_mailbox(pb::UpdateMailboxRequest { mailbox, update_mask: None }).await.expect("updated");
+    office.pass(2 * 60 * 60, 60).await;
+    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Completed);
+    each_once(&peer.taken(), 2);
+}
+
+/// Five a day and two an hour, on working days from nine to five in Berlin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pace_of_a_mailbox_holds_for_all_its_campaigns_and_over_restarts_and_clocks_that_jump() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let mut careful = unpaced(&peer, "anna@acme.example");
+    careful.pace = Some(pb::Pace {
+        max_emails_per_hour: Some(2),
+        max_emails_per_day: Some(5),
+        min_pause_seconds: Some(300),
+        max_pause_seconds: Some(900),
+        ..Default::default()
+    });
+    careful.calendar = Some(pb::Calendar { time_zone: "Europe/Berlin".to_owned(), ..Default::default() });
+    office.create(careful).await;
+    add_prospects(&mut office.api, 8).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    add_prospects_of(&mut office.api, "second", 8).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let mut times = Vec::new();
+    let mut jumps = 0_i64;
+    for hour in 0..24 * 8_u64 {
+        for _ in 0..12 {
+            let before = peer.taken().len();
+            office.pass(300, 300).await;
+            for _ in before..peer.taken().len() {
+                times.push(office.clock.now().seconds());
+            }
+        }
+        match hour {
+            // In the middle of a day's mail.
+            20 => office = office.restarted().await,
+            // A clock that is put forward by a day, and back.
+            50 => {
+                office.seconds += DAY;
+                jumps += 1;
+            }
+            60 => {
+                office.seconds -= DAY;
+                jumps -= 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((times.len(), jumps), (16, 0), "all within eight days");
+    each_once(&peer.taken(), 16);
+    let zone = jiff::tz::TimeZone::get("Europe/Berlin").expect("a zone");
+    for (i, time) in times.iter().enumerate() {
+        let wall = zone.to_datetime(jiff::Timestamp::from_second(*time).expect("a time"));
+        assert!((9..17).contains(&wall.hour()), "{wall}");
+        assert!(wall.date().weekday().to_monday_one_offset() <= 5, "{wall}");
+        let of_window = |seconds: i64| times.iter().filter(|other| **other > time - seconds && *other <= time).count();
+        assert!(of_window(3_600) <= 2 && of_window(DAY as i64) <= 5, "mail {i} at {wall}: {times:?}");
+    }
+}
+
+/// Prospects whose addresses begin so.
+async fn add_prospects_of(api: &mut Api, name: &str, count: usize) {
+    let prospect = |n| pb::Prospect { email: format!("{name}{n}@{name}{n}.example"), ..Default::default() };
+    let prospects = (0..count).map(prospect).collect();
+    let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
+    api.agent.batch_create_prospects(request).await.expect("created");
+}
