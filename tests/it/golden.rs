@@ -51,7 +51,7 @@ impl Reader {
 /// What stands before the next id, and the id.
 fn next_id(text: &str) -> Option<(&str, &str)> {
     const DIGITS: usize = 32;
-    let kinds = ["cp_", "pr_", "em_", "ms_"];
+    let kinds = ["cp_", "pr_", "em_", "mb_", "ms_"];
     let mut starts: Vec<usize> = kinds.iter().flat_map(|kind| text.match_indices(kind).map(|(at, _)| at)).collect();
     starts.sort_unstable();
     starts.into_iter().find_map(|at| {
@@ -378,12 +378,13 @@ async fn all_that_a_tenant_is_told_is_what_a_person_has_read() {
     other.ask("UpdateMailbox", update).await;
     other.ask("PauseMailbox", json!({ "mailboxId": mailbox, "reason": "on holiday" })).await;
     other.ask("GetMailbox", json!({ "mailboxId": mailbox })).await;
-    other
+    let outbox = other
         .ask("CreateMailbox", json!({ "mailbox": { "address": "outbox@acme.example", "kind": "MAILBOX_KIND_OUTBOX" } }))
         .await;
     other.ask("ListMailboxes", json!({})).await;
     other.ask("ResumeMailbox", json!({ "mailboxId": mailbox })).await;
     other.ask("DeleteMailbox", json!({ "mailboxId": mailbox })).await;
+    other.ask("DeleteMailbox", json!({ "mailboxId": id(&outbox["mailbox"]["id"]) })).await;
     other.ask("PreviewRecipients", json!({ "recipients": { "notAgainDays": 0 } })).await;
     other.ask("StartWorkflow", json!({ "website": website })).await;
     other.reaches("WAITING_TEMPLATE").await;

@@ -49,7 +49,7 @@ pub(in crate::rpc) fn out(mailbox: Mailbox, tenant: &TenantId) -> pb::Mailbox {
 
 fn smtp_out(smtp: SmtpServer, has: HasSecrets) -> pb::SmtpServer {
     let provider = match smtp.oauth.provider {
-        OAuthProvider::Other => pb::OAuthProvider::Unspecified,
+        OAuthProvider::Other => pb::OAuthProvider::Other,
         OAuthProvider::Google => pb::OAuthProvider::Google,
         OAuthProvider::Microsoft => pb::OAuthProvider::Microsoft,
     };

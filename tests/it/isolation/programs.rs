@@ -101,7 +101,7 @@ fn program(seed: u64, rpcs: &[Rpc]) -> Vec<Op> {
     let random = Seeded::new(seed);
     let number = |name: &str| rpcs.iter().position(|rpc| rpc.descriptor.name() == name).expect("an RPC");
     // What makes the rest worth while comes first, often.
-    let first = [number("BatchCreateProspects"), number("ListTemplates"), number("StartWorkflow")];
+    let first = ["BatchCreateProspects", "ListTemplates", "StartWorkflow", "CreateMailbox"].map(number);
     let mut left = [LENGTH; 3];
     let mut ops = Vec::new();
     while left.iter().any(|left| *left > 0) {
