@@ -51,18 +51,24 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn report(args: &CheckArgs) -> Report {
-    let layers = args.settings.layers();
-    let read = layers.and_then(|layers| Ok((layers.known()?, layers)));
-    let (config, layers) = match read {
-        Ok(read) => read,
+    let mut report = Report::default();
+    let layers = match args.settings.layers() {
+        Ok(layers) => layers,
         Err(error) => {
-            let mut report = Report::default();
             report.add("the settings", [wrong_setting(&format!("{error:#}"))]);
             return report;
         }
     };
+    let config = match layers.known() {
+        Ok(config) => config,
+        Err(error) => {
+            let unknown = layers.unknown().iter().map(|error| error.0.as_str());
+            report.add("the settings", error.0.lines().chain(unknown).map(wrong_setting));
+            return report;
+        }
+    };
     let secret_file = args.settings.secret_file(&layers);
-    let mut report = check::check(&config, secret_file, args.deep).await;
+    report = check::check(&config, secret_file, args.deep).await;
     if !layers.unknown().is_empty() {
         report.add("what is set", layers.unknown().iter().map(|error| wrong_setting(&error.to_string())));
     }

@@ -57,7 +57,7 @@ pub(super) struct SettingsArgs {
 /// Prints the settings, and then says whether they can work.
 pub(super) fn settings(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
     let layers = args.settings.layers()?;
-    let config = layers.known()?;
+    let config = layers.known().or_else(|_| layers.config())?;
     if args.form.json {
         let setting = |(key, value, origin)| json!({ "key": key, "value": value, "origin": origin });
         let settings: Vec<_> = layers.entries()?.into_iter().map(setting).collect();

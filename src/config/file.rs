@@ -9,9 +9,10 @@ use toml::de::{DeTable, DeValue};
 use super::ConfigError;
 use super::meant::instead;
 
-/// What a file sets, and what in it is no setting.
+/// What a file sets, what in it is of another kind than the setting, and what is no setting.
 pub(super) struct FileSettings {
     pub(super) values: Value,
+    pub(super) misfits: Vec<ConfigError>,
     pub(super) unknown: Vec<ConfigError>,
 }
 
@@ -21,46 +22,48 @@ pub(super) fn read(text: &str, defaults: &Value, paths: &[&str]) -> Result<FileS
         let at = error.span().map_or(0, |span| span.start);
         wrong(text, at, error.message())
     })?;
-    let mut reader = Reader { text, paths, unknown: Vec::new() };
-    let values = reader.table(table.get_ref(), defaults, "")?;
-    Ok(FileSettings { values, unknown: reader.unknown })
+    let mut reader = Reader { text, paths, misfits: Vec::new(), unknown: Vec::new() };
+    let values = reader.table(table.get_ref(), defaults, "");
+    Ok(FileSettings { values, misfits: reader.misfits, unknown: reader.unknown })
 }
 
 struct Reader<'a> {
     text: &'a str,
     paths: &'a [&'a str],
+    misfits: Vec<ConfigError>,
     unknown: Vec<ConfigError>,
 }
 
 // === impl Reader ===
 
 impl Reader<'_> {
-    fn table(&mut self, table: &DeTable<'_>, defaults: &Value, path: &str) -> Result<Value, ConfigError> {
+    fn table(&mut self, table: &DeTable<'_>, defaults: &Value, path: &str) -> Value {
         let mut values = Map::new();
         for (key, value) in table {
             let (name, at) = (key.get_ref(), key.span().start);
             let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
             match defaults.get(name.as_ref()) {
                 Some(default) => {
-                    values.insert(name.to_string(), self.value(value, default, &path)?);
+                    values.extend(self.value(value, default, &path).map(|value| (name.to_string(), value)));
                 }
                 None => self.refuse(at, &path, name),
             }
         }
-        Ok(values.into())
+        values.into()
     }
 
-    fn value(&mut self, value: &Spanned<DeValue<'_>>, default: &Value, path: &str) -> Result<Value, ConfigError> {
+    /// The value; None, and it is kept as a fault, if it is of another kind than the default.
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, default: &Value, path: &str) -> Option<Value> {
         let kind = match (default, value.get_ref()) {
-            (Value::Object(_), DeValue::Table(table)) => return self.table(table, default, path),
-            (Value::String(_), DeValue::String(text)) => return Ok(text.as_ref().into()),
-            (Value::Bool(_), DeValue::Boolean(is)) => return Ok((*is).into()),
+            (Value::Object(_), DeValue::Table(table)) => return Some(self.table(table, default, path)),
+            (Value::String(_), DeValue::String(text)) => return Some(text.as_ref().into()),
+            (Value::Bool(_), DeValue::Boolean(is)) => return Some((*is).into()),
             (Value::Array(_), DeValue::Array(elements)) if elements.iter().all(|one| one.get_ref().is_str()) => {
-                return Ok(elements.iter().filter_map(|one| one.get_ref().as_str()).collect());
+                return Some(elements.iter().filter_map(|one| one.get_ref().as_str()).collect());
             }
             (Value::Number(_), DeValue::Integer(number)) => {
                 match u64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) => return Ok(number.into()),
+                    Ok(number) => return Some(number.into()),
                     Err(_) => "a whole number from 0",
                 }
             }
@@ -70,7 +73,8 @@ impl Reader<'_> {
             (Value::Number(_), _) => "a whole number",
             _ => "a text, in quotes",
         };
-        Err(wrong(self.text, value.span().start, &format!("{path} must be {kind}")))
+        self.misfits.push(wrong(self.text, value.span().start, &format!("{path} must be {kind}")));
+        None
     }
 
     /// Keeps what is no setting, with the one that was meant: in another table, or of nearly the same name.
@@ -92,7 +96,7 @@ fn wrong(text: &str, at: usize, what: &str) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Layers;
+    use super::super::{Config, Layers};
 
     #[test]
     fn what_is_no_setting_is_told_with_its_place_and_what_was_meant() {
@@ -108,6 +112,7 @@ mod tests {
                 "did you mean auth.hs256_secret?",
             ),
             ("[fech]\nmax_pages = 3\n", "line 1, column 2: fech ", "did you mean fetch?"),
+            ("foo = 3\n", "line 1, column 1: foo ", "no setting of Herald; see"),
             ("[server]\nlisten = 'x'\n", "line 2, column 1: server.listen ", "see docs/configuration.md"),
         ] {
             let told = unknown(text);
@@ -129,8 +134,13 @@ mod tests {
             ("fetch = 77\n", "line 1, column 9: fetch ", "a table"),
             ("[server]\ncors_origins = [77]\n", "line 2, column 16: server.cors_origins ", "a list of texts"),
         ] {
-            let told = Layers::read(Some(text), [], &[]).map(drop).expect_err("refused").0;
+            let told = Config::load(Some(text), [], &[]).expect_err("refused").0;
             assert!(told.contains(place) && told.contains(kind) && !told.contains("77"), "{told}");
+        }
+        let file = "dev = 1\nlog = 2\nx = 3\n[engine]\nworkers = 'four'\n";
+        let told = Config::load(Some(file), [], &[]).expect_err("refused").0;
+        for part in ["line 1, column 7: dev ", "line 2, column 7: log ", "x is no setting", "engine.workers must be"] {
+            assert!(told.contains(part), "{part} in {told}");
         }
         let layers =
             Layers::read(Some("[engine]\nworkers = 0x1_0\n"), [], &[]).expect("TOML's other ways to write numbers");
@@ -139,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_a_file_is_told_by_its_place_and_never_by_its_text() {
-        let told = |text: &str| Layers::read(Some(text), [], &[]).map(drop).expect_err(text).0;
+        let told = |text: &str| Config::load(Some(text), [], &[]).expect_err(text).0;
         let at = told("listen = '127.0.0.1:1'\n[auth]\nhs256_secret = \"s3cret\" x\n");
         assert!(at.contains("line 3, column 25"), "{at}");
         for (text, part) in [
@@ -167,7 +177,7 @@ mod tests {
         for place in 0..line.len() {
             for broken in ["\"", "'", "=", "[", "{", "\\", "\n", "#", "\u{1}", "]", ",", "."] {
                 let text = format!("[auth]\n{}{broken}{}\n", &line[..place], &line[place..]);
-                if let Err(error) = Layers::read(Some(&text), [], &[]).map(drop) {
+                if let Err(error) = Config::load(Some(&text), [], &[]) {
                     assert!(!error.0.contains("cret-"), "{text}: {error}");
                 }
             }

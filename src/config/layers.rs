@@ -18,6 +18,7 @@ pub struct Layers {
     origins: BTreeMap<String, String>,
     file_holds_secret: bool,
     service_links: Vec<String>,
+    misfits: Vec<ConfigError>,
     unknown: Vec<ConfigError>,
 }
 
@@ -65,8 +66,9 @@ impl Layers {
         let mut paths = BTreeMap::new();
         list_paths(&defaults, "", &mut paths);
         let origins = paths.values().map(|path| (path.clone(), "default".to_owned())).collect();
-        let (file_holds_secret, service_links, unknown) = (false, Vec::new(), Vec::new());
-        let mut layers = Self { values: defaults, origins, file_holds_secret, service_links, unknown };
+        let (file_holds_secret, service_links) = (false, Vec::new());
+        let (misfits, unknown) = (Vec::new(), Vec::new());
+        let mut layers = Self { values: defaults, origins, file_holds_secret, service_links, misfits, unknown };
         if let Some(text) = file {
             let known: Vec<_> = paths.values().map(String::as_str).collect();
             let read = file::read(text, &layers.values, &known)?;
@@ -74,15 +76,14 @@ impl Layers {
             list_paths(&read.values, "", &mut set_there);
             layers.origins.extend(set_there.into_values().map(|path| (path, FILE.to_owned())));
             merge(&mut layers.values, read.values);
-            layers.unknown = read.unknown;
+            (layers.misfits, layers.unknown) = (read.misfits, read.unknown);
             layers.file_holds_secret = layers.holds_secret()?;
         }
         for (name, value) in env {
             // The name that Redis has almost everywhere; ours comes before it.
             if name == REDIS_URL {
                 if layers.origins.get("cache.url").is_none_or(|origin| origin != "HERALD_CACHE_URL") {
-                    set(&mut layers.values, "cache.url", &value, &name)?;
-                    layers.origins.insert("cache.url".to_owned(), name);
+                    layers.set("cache.url", &value, name);
                 }
                 continue;
             }
@@ -101,23 +102,24 @@ impl Layers {
                 layers.unknown.push(ConfigError(wrong));
                 continue;
             };
-            set(&mut layers.values, path, &value, &name)?;
-            layers.origins.insert(path.clone(), name);
+            layers.set(path, &value, name);
         }
         for (path, value) in flags {
-            let flag = format!("--{}", path.replace('_', "-"));
-            set(&mut layers.values, path, value, &flag)?;
-            layers.origins.insert((*path).to_owned(), flag);
+            layers.set(path, value, format!("--{}", path.replace('_', "-")));
         }
         Ok(layers)
     }
 
-    /// The settings; the error names the first of what is none.
+    /// Sets the value at `path` from a text, or keeps what is wrong with it.
+    fn set(&mut self, path: &str, text: &str, origin: String) {
+        self.misfits.extend(set(&mut self.values, path, text, &origin).err());
+        self.origins.insert(path.to_owned(), origin);
+    }
+
+    /// The settings; the error names all that is of another kind than its setting, and all that is none, a line each.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        match self.unknown.first() {
-            Some(error) => Err(error.clone()),
-            None => self.known(),
-        }
+        lines(self.misfits.iter().chain(&self.unknown))?;
+        self.known()
     }
 
     /// What looks like a setting and is none, in the file and among the variables, for those who go on without.
@@ -125,8 +127,9 @@ impl Layers {
         &self.unknown
     }
 
-    /// The settings, whatever else is none.
+    /// The settings, whatever else is none. A value of another kind is not passed over: the default would stand in for it.
     pub fn known(&self) -> Result<Config, ConfigError> {
+        lines(self.misfits.iter())?;
         serde_json::from_value(self.values.clone()).map_err(|error| {
             let is_wrong = |path: &&String| self.alone(path).is_err();
             let named = |path: &String| format!("{path} ({}): ", self.origins[path]);
@@ -180,6 +183,12 @@ impl Layers {
         let lines = self.entries()?.into_iter().map(|(path, value, origin)| format!("{path} = {value} # {origin}\n"));
         Ok(lines.collect())
     }
+}
+
+/// All faults as one, a line each, if there are any.
+fn lines<'a>(faults: impl Iterator<Item = &'a ConfigError>) -> Result<(), ConfigError> {
+    let lines: Vec<_> = faults.map(|fault| fault.0.as_str()).collect();
+    if lines.is_empty() { Ok(()) } else { Err(ConfigError(lines.join("\n"))) }
 }
 
 /// What is there at the path; null if nothing is.

@@ -150,6 +150,17 @@ async fn a_variable_that_is_no_setting_hides_nothing() {
 
 /// The key is told of once: with the form that it has, and with what it opens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    // Nor does a value of another kind.
+    let file = data.path().with_extension("toml");
+    std::fs::write(&file, "dev = 'yes'\nlisten = 1\n[engine]\nworkrs = 1\n").expect("written");
+    let config = file.display().to_string();
+    let (_, text) = check(data.path(), &[], &[("HERALD_CONFIG", &config), ("HERALD_ENGINE_TRIES", "many")]);
+    for wrong in ["dev must be true or false", "listen must be a text", "engine.tries (", "engine.workrs is no setting"]
+    {
+        let is_told = |line: &str| line.starts_with("wrong: ") && line.contains(wrong);
+        assert_eq!(text.lines().filter(|line| is_told(line)).count(), 1, "{wrong} in {text}");
+    }
+    std::fs::remove_file(file).expect("removed");
 async fn the_master_key_is_one_finding() {
     let data = deployment().await;
     let of_key = |env: &[(&str, &str)]| {
