@@ -56,8 +56,13 @@ impl Exposed {
 
 impl From<Exposed> for Finding {
     fn from(exposed: Exposed) -> Self {
-        let wrong = format!("{} can be read by others: its mode is {:04o}", exposed.path.display(), exposed.mode);
-        Self::new(wrong, exposed.to_do())
+        let Exposed { path, mode, .. } = &exposed;
+        let wrong = format!("{} can be read by {}: its mode is {mode:04o}", path.display(), exposed.readers());
+        if exposed.is_to_everybody() {
+            Self::new(wrong, exposed.to_do())
+        } else {
+            Self::warning(wrong, format!("nothing, if nobody else is in that group; otherwise {}", exposed.to_do()))
+        }
     }
 }
 

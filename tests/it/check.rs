@@ -184,7 +184,13 @@ async fn each_planted_fault_in_the_data_folder_is_found() {
         std::fs::set_permissions(data.path().join(path), std::fs::Permissions::from_mode(mode)).expect("set");
     };
     mode("herald.db", 0o644);
-    finds(data.path(), &[], &[], "herald.db can be read by others: its mode is 0644", "chmod go-rwx");
+    finds(
+        data.path(),
+        &[],
+        &[],
+        "herald.db can be read by everybody on this machine: its mode is 0644",
+        "chmod go-rwx",
+    );
     mode("herald.db", 0o600);
     finds(
         data.path(),

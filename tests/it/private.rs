@@ -156,7 +156,8 @@ fn the_check_finds_the_same() {
     set_mode(data.path(), 0o755);
     let found = check(data.path(), &env);
     for (path, mode) in [(data.path(), "0755"), (&path, "0644"), (files.path("server.key").as_path(), "0640")] {
-        let wrong = format!("{} can be read by others: its mode is {mode}", path.display());
+        let who = if mode == "0640" { "its group" } else { "everybody on this machine" };
+        let wrong = format!("{} can be read by {who}: its mode is {mode}", path.display());
         assert!(found.contains(&wrong) && found.contains(&format!("chmod go-rwx {}", path.display())), "{found}");
     }
 }
