@@ -55,7 +55,11 @@ pub(super) fn look(config: &Config, deep: bool, report: &mut Report) -> Option<T
         Ok(None) => {}
         Ok(Some(_)) => report.add(format!("the master key: {tried}"), seen.wrong_key),
         Err(error) => {
-            let to_do = "set HERALD_MASTER_KEY to the key that the data folder was made with";
+            let to_do = if has_database || is_unfit {
+                "set HERALD_MASTER_KEY to the key that the data folder was made with"
+            } else {
+                "make one with `openssl rand -base64 32`, set HERALD_MASTER_KEY to it and keep it safe"
+            };
             report.add("the master key", [Finding::of(&error, to_do)]);
         }
     }

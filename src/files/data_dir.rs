@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{FsWord, PROC_SUPER_MAGIC};
+
 use super::{Exposed, Folder, keep_private};
 use crate::tenant::TenantId;
 
@@ -44,6 +46,9 @@ pub enum DataDirError {
     #[error(transparent)]
     Exposed(#[from] Exposed),
 }
+
+/// The file systems of /proc, /sys and control groups: root may write there, they say, and no file can be made.
+const KERNELS: [FsWord; 4] = [PROC_SUPER_MAGIC, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
 
 pub(super) const LOCK: &str = "herald.lock";
 /// What is read of a lock, in bytes: a process and two addresses are far less.
@@ -183,8 +188,11 @@ fn look_above(root: &Path) -> io::Result<()> {
     may_write(above)
 }
 
-/// Whether this user may make files there, and its file system lets them.
+/// Whether this user may make files there, and its file system lets them. To be sure, one would have to be made.
 fn may_write(folder: &Path) -> io::Result<()> {
+    if KERNELS.contains(&rustix::fs::statfs(folder)?.f_type) {
+        return Err(io::Error::other("its file system shows the kernel's state, and takes no folders"));
+    }
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
     Ok(())
 }

@@ -91,8 +91,10 @@ fn before_the_first_start_there_is_nothing_wrong() {
     }
     let file = around.path().join("file");
     std::fs::write(&file, "no folder").expect("written");
-    let (good, text) = check(&file.join("data"), &[], &key);
-    assert!(!good && text.contains("cannot use the data folder") && !text.contains("the first `herald"), "{text}");
+    for data in [file.join("data"), "/proc/herald".into(), "/sys/herald".into()] {
+        let (good, text) = check(&data, &[], &key);
+        assert!(!good && text.contains("cannot use the data folder") && !text.contains("the first `herald"), "{text}");
+    }
 }
 
 /// Whoever gives no server means the one of these settings, and is told what fits what is met there.
