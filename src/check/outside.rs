@@ -17,7 +17,8 @@ const WAIT: Duration = Duration::from_secs(5);
 
 /// The issuer's key set, which is read at the first call.
 pub(super) async fn key_set(config: &Config, clock: &mut Clocks, report: &mut Report) {
-    if config.auth.jwks_url.is_empty() {
+    // What the settings refuse is not asked.
+    if config.auth.jwks_url.is_empty() || config.auth.validate(config.dev).is_err() {
         return;
     }
     let name = config::shown(&config.auth.jwks_url);

@@ -25,8 +25,9 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
     let wrong = port.as_ref().err().and_then(|error| finding(error, Some(config.listen)));
     report.add(format!("listen: {}", config.listen), wrong);
     let admin = &config.admin.listen;
-    // What is no address is told by the settings.
-    if let Ok(address) = admin.parse() {
+    // What is no address, or the same one, is told by the settings.
+    let address = admin.parse().ok().filter(|admin: &SocketAddr| *admin != config.listen || admin.port() == 0);
+    if let Some(address) = address {
         let wrong = app::listen_admin(config).await.err().and_then(|error| finding(&error, Some(address)));
         report.add(format!("admin.listen: {admin}"), wrong);
     }

@@ -67,6 +67,9 @@ impl Config {
                  dev",
                 admin.port()
             )),
+            Ok(admin) if admin == self.listen && admin.port() != 0 => {
+                refuse(format!("listen and admin.listen are the same address, {admin}: give one of them another port"));
+            }
             Err(_) if !self.admin.listen.is_empty() => {
                 refuse(format!("admin.listen: {}", no_address(&self.admin.listen)));
             }
@@ -149,7 +152,8 @@ impl Config {
 // === impl Auth ===
 
 impl Auth {
-    fn validate(&self, dev: bool) -> Result<(), ConfigError> {
+    /// Refuses what cannot work, and what is not safe.
+    pub fn validate(&self, dev: bool) -> Result<(), ConfigError> {
         let refuse = |text: &str| Err(ConfigError(text.to_owned()));
         let secret = self.hs256_secret.expose();
         let sources = [secret, &self.public_key_file, &self.jwks_url, &self.trusted_header];

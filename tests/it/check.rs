@@ -385,7 +385,7 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         fault(
             "one port for both",
             &[("HERALD_LISTEN", &same), ("HERALD_ADMIN_LISTEN", &same)],
-            "admin.listen: cannot listen on",
+            "listen and admin.listen are the same address, 127.0.0.1:",
             Refuses,
         ),
         fault(
