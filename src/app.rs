@@ -250,10 +250,12 @@ pub async fn listen_admin(config: &Config) -> Result<Option<TcpListener>, AppErr
 
 /// What accepts connections over TLS; None for plain text.
 pub fn tls(config: &Config) -> Result<Option<TlsAcceptor>, AppError> {
-    if config.tls.is_on() {
+    // First what the files are: the mode of a certificate that stands in the key's place is no matter.
+    let tls = transport::tls(&config.tls)?;
+    if tls.is_some() {
         keep_private("tls.key_file", Path::new(&config.tls.key_file))?;
     }
-    Ok(transport::tls(&config.tls)?)
+    Ok(tls)
 }
 
 /// What health is told of; the empty name is the whole server's.

@@ -9,6 +9,7 @@ use crate::transport::{TlsError, Validity};
 const APART_SECONDS: i64 = 30;
 /// How long before its end a certificate is to be renewed.
 const RENEW_DAYS: i64 = 30;
+const RENEW: &str = "put a new one there and restart";
 const DAY: i64 = 24 * 60 * 60;
 
 /// What others' clocks said.
@@ -62,7 +63,7 @@ pub(super) fn validity(found: &Result<Vec<Validity>, TlsError>) -> Vec<Finding> 
     let now = SystemClock.now().0 / 1_000_000;
     let of_one = |of: &Validity| {
         let what = &of.what;
-        let to_do = format!("put a new one there and restart, or set the clock ({what})");
+        let to_do = "put a new one there and restart; or set this machine's clock, if that is wrong";
         if of.until < now {
             let days = (now - of.until) / DAY;
             Some(Finding::new(format!("{what} expired {days} days ago: clients refuse it"), to_do))
@@ -70,7 +71,7 @@ pub(super) fn validity(found: &Result<Vec<Validity>, TlsError>) -> Vec<Finding> 
             let days = (of.from - now) / DAY;
             Some(Finding::new(format!("{what} is not valid for another {days} days: clients refuse it"), to_do))
         } else if of.until - now < RENEW_DAYS * DAY {
-            Some(Finding::warning(format!("{what} expires in {} days", (of.until - now) / DAY), to_do))
+            Some(Finding::warning(format!("{what} expires in {} days", (of.until - now) / DAY), RENEW))
         } else {
             None
         }

@@ -14,13 +14,12 @@ mod report;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::domain::clock::SystemClock;
 use crate::domain::finding::Finding;
 use crate::files::exposed;
-use crate::transport;
+use crate::transport::{self, TlsError};
 
 pub use call::check_call;
 pub use report::{Look, Report};
@@ -52,13 +51,13 @@ fn certificates(config: &Config, report: &mut Report) {
     if !config.tls.is_on() {
         return;
     }
-    let key = Path::new(&config.tls.key_file);
-    let mut findings: Vec<_> = exposed_finding("tls.key_file", key).into_iter().collect();
-    match app::tls(config) {
-        Ok(_) => findings.extend(served_certificate(config)),
-        // It can be read by everybody, which is told already.
-        Err(app::AppError::Exposed(_)) => {}
-        Err(error) => findings.push(Finding::of(&error, "put the right files there, in PEM")),
+    let mut findings: Vec<_> = match transport::tls(&config.tls) {
+        Ok(_) => served_certificate(config),
+        Err(error) => vec![Finding::of(&error, "put the right files there, in PEM")],
+    };
+    // Of swapped files the other one is the key.
+    if !matches!(transport::tls(&config.tls), Err(TlsError::Swapped { .. })) {
+        findings.extend(exposed_finding("tls.key_file", Path::new(&config.tls.key_file)));
     }
     let authorities = if config.tls.client_ca_file.is_empty() { "" } else { ", and tls.client_ca_file" };
     report.add(format!("tls.certificate_file, tls.key_file{authorities}: that they fit, and their dates"), findings);
@@ -79,6 +78,15 @@ pub fn served_certificate(config: &Config) -> Vec<Finding> {
             "have the authority issue one for the server's name, with basicConstraints CA:FALSE, and put that there",
         )
     }));
+    if transport::has_no_authority(&config.tls) {
+        let path = &config.tls.client_ca_file;
+        findings.push(Finding::warning(
+            format!(
+                "tls.client_ca_file {path} has no authority's certificate: clients that one has issued are refused"
+            ),
+            "put the certificate of the clients' authority there, which has basicConstraints CA:TRUE",
+        ));
+    }
     findings
 }
 

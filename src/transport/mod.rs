@@ -38,7 +38,7 @@ use connections::Connections;
 pub(crate) use front::Front;
 pub use gate::Gate;
 use guarded::Times;
-pub use tls::{TlsError, misissued, not_for_a_server, tls, validities};
+pub use tls::{TlsError, has_no_authority, misissued, not_for_a_server, tls, validities};
 pub use validity::Validity;
 
 use crate::auth::TENANT_HEADER;

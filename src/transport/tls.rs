@@ -73,15 +73,27 @@ pub fn validities(settings: &config::Tls) -> Result<Vec<Validity>, TlsError> {
 pub fn misissued(settings: &config::Tls) -> Option<&'static str> {
     let certificates = certificates("tls.certificate_file", &settings.certificate_file).ok()?;
     let (first, others) = certificates.split_first()?;
+    not_for_a_server(&refusal(first, others)?)
+}
+
+/// Whether `tls.client_ca_file` has certificates, and none of them is an authority's.
+pub fn has_no_authority(settings: &config::Tls) -> bool {
+    let is_none = |of: &CertificateDer<'_>| refusal(of, &[]).is_some_and(|error| not_for_a_server(&error).is_none());
+    let certificates = certificates("tls.client_ca_file", &settings.client_ca_file);
+    certificates.is_ok_and(|certificates| certificates.iter().all(is_none))
+}
+
+/// Why a client refuses a server with this certificate, if not for its authority or its dates: at least for its name.
+fn refusal(first: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Option<CertificateError> {
     let mut authorities = RootCertStore::empty();
-    authorities.add(first.clone()).ok()?;
+    authorities.add(first.clone().into_owned()).ok()?;
     let verifier = WebPkiServerVerifier::builder(authorities.into()).build().ok()?;
-    let name = ServerName::try_from("localhost").ok()?;
+    let name = ServerName::try_from("nobody.invalid").ok()?;
     // Its dates are told apart from this.
     let begun = Validity::of("", first)?.from.try_into().ok()?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(begun));
     match verifier.verify_server_cert(first, others, &name, &[], now) {
-        Err(rustls::Error::InvalidCertificate(error)) => not_for_a_server(&error),
+        Err(rustls::Error::InvalidCertificate(error)) => Some(error),
         _ => None,
     }
 }

@@ -89,6 +89,8 @@ fn before_the_first_start_there_is_nothing_wrong() {
         assert!(text.contains("ok: the master key: its form alone, since there is nothing yet to try it on"), "{text}");
         assert!(!data.join("herald.db").exists(), "nothing is changed");
     }
+    let (_, text) = check(&around.path().join("none"), &[], &[("HERALD_MASTER_KEY", "c2hvcnQ=")]);
+    assert!(text.contains("   do: make one with `openssl rand -base64 32`"), "{text}");
     let file = around.path().join("file");
     std::fs::write(&file, "no folder").expect("written");
     for data in [file.join("data"), "/proc/herald".into(), "/sys/herald".into()] {
@@ -148,10 +150,6 @@ async fn a_variable_that_is_no_setting_hides_nothing() {
     ] {
         assert!(text.lines().any(|line| line.starts_with(wrong)), "{wrong} in {text}");
     }
-}
-
-/// The key is told of once: with the form that it has, and with what it opens.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     // Nor does a value of another kind.
     let file = data.path().with_extension("toml");
     std::fs::write(&file, "dev = 'yes'\nlisten = 1\n[engine]\nworkrs = 1\n").expect("written");
@@ -163,6 +161,10 @@ async fn a_variable_that_is_no_setting_hides_nothing() {
         assert_eq!(text.lines().filter(|line| is_told(line)).count(), 1, "{wrong} in {text}");
     }
     std::fs::remove_file(file).expect("removed");
+}
+
+/// The key is told of once: with the form that it has, and with what it opens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_master_key_is_one_finding() {
     let data = deployment().await;
     let of_key = |env: &[(&str, &str)]| {
@@ -485,6 +487,23 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         good && text.contains("warning: a certificate in tls.certificate_file") && text.contains("expires in"),
         "{text}"
     );
+    assert!(text.lines().any(|line| line == "   do: put a new one there and restart"), "{text}");
+    // So are a key that its group may read, and clients' authorities of which none is one.
+    std::fs::set_permissions(&soon_key, std::fs::Permissions::from_mode(0o640)).expect("set");
+    let (good, text) = check(data.path(), &[], &[env[0], env[1], ("HERALD_TLS_CLIENT_CA_FILE", &soon)]);
+    for told in ["soon.key can be read by its group: its mode is 0640", "soon.pem has no authority's certificate"] {
+        let is_told = |line: &str| line.starts_with("warning: ") && line.contains(told);
+        assert!(good && text.lines().any(is_told), "{told} in {text}");
+    }
+    // Of files that are swapped the mode of a certificate is no matter.
+    std::fs::set_permissions(&soon, std::fs::Permissions::from_mode(0o644)).expect("set");
+    let env = [("HERALD_TLS_CERTIFICATE_FILE", soon_key.as_str()), ("HERALD_TLS_KEY_FILE", &soon)];
+    fault("swapped files", &env, "are tls.certificate_file and tls.key_file swapped?", Refuses).is_found(data.path());
+    assert!(!check(data.path(), &[], &env).1.contains("can be read by"));
+    // What the settings refuse is not asked.
+    let env = [("HERALD_AUTH_JWKS_URL", "http://issuer.invalid/keys")];
+    let (_, text) = check(data.path(), &[], &env);
+    assert!(text.contains("must be an https URL") && !text.contains("the key set at"), "{text}");
     // So is an authority's own, which OpenSSL takes for a server's and rustls does not; the log tells the same.
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -492,7 +511,8 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
     let authority = file("ca.pem", &params.self_signed(&key).expect("a certificate").pem());
     let authority_key = file("ca.key", &key.serialize_pem());
     let env = [("HERALD_TLS_CERTIFICATE_FILE", authority.as_str()), ("HERALD_TLS_KEY_FILE", &authority_key)];
-    let (good, text) = check(data.path(), &[], &env);
+    let (good, text) = check(data.path(), &[], &[env[0], env[1], ("HERALD_TLS_CLIENT_CA_FILE", &authority)]);
+    assert!(!text.contains("has no authority's certificate"), "{text}");
     let told = "is an authority's own: many clients refuse it";
     assert!(
         good && text.contains("warning: the first certificate in tls.certificate_file") && text.contains(told),
