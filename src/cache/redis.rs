@@ -374,6 +374,10 @@ fn plainly(error: &Error) -> String {
     let quoted = || ["message: \"", "error: \""].iter().find_map(|at| details.split_once(at)?.1.split('"').next());
     match error.kind() {
         ErrorKind::Timeout => "no answer in time",
+        // Whatever answered, it was no frame of Redis' protocol.
+        ErrorKind::Protocol if details.starts_with("Decode Error") => {
+            "what answers there does not speak the protocol of Redis"
+        }
         _ => known.or_else(quoted).unwrap_or(details),
     }
     .trim_end_matches('.')

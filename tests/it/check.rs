@@ -1,6 +1,6 @@
 //! `herald check` finds what is planted, says what to do, and finds nothing where nothing is wrong.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -581,6 +581,16 @@ async fn each_fault_of_redis_is_found_by_its_cause_and_serve_starts() {
     redis("a wrong password", &url("herald:s3cret-not"), "WRONGPASS").is_found(data.path());
     redis("no right to EVAL", &url("herald:s3cret"), "EVAL is refused: NOPERM").is_found(data.path());
     redis("no right to the index", &url("narrow:s3cret"), "ZRANGEBYLEX is refused: NOPERM").is_found(data.path());
+    // It answers what it does not understand at once, as web servers do.
+    let web = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = web.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut client in web.incoming().flatten() {
+            let _ = client.read(&mut [0; 64]).and_then(|_| client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        }
+    });
+    let web = format!("redis://{address}");
+    redis("a web server", &web, "does not speak the protocol of Redis").is_found(data.path());
     redis("TLS where there is none", &server.url().replace("redis:", "rediss:"), "cannot be reached")
         .is_found(data.path());
     let main = server.port.to_string();
