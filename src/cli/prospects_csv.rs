@@ -110,7 +110,9 @@ impl<'a> ProspectsCsv<'a> {
                 Err(fault @ (Fault::Io(_) | Fault::Encoding { .. })) => return Err(batches.told(fault)),
                 Err(fault @ Fault::Grammar { .. }) => {
                     count += 1;
-                    faults.insert(0, batches.told(fault).to_string());
+                    // The last, and told in any case: it may be the cause of the others.
+                    faults.truncate(MOST_FAULTS - 1);
+                    faults.push(batches.told(fault).to_string());
                     break;
                 }
             }
@@ -159,7 +161,7 @@ impl Batches {
         }
         let mut best: Option<((usize, usize), Cells, cells::Row)> = None;
         let mut refused = None;
-        for separator in [b',', b';', b'\t'] {
+        for separator in [b',', b';', b'\t', b'|'] {
             let file = File::open(&source.path).with_context(|| format!("cannot open {name}"))?;
             let file = Decoded::new(file, args.encoding).with_context(|| format!("cannot read {name}"))?;
             let mut cells = Cells::new(file, separator);

@@ -122,6 +122,12 @@ impl Columns {
                         .to_owned(),
                 );
             }
+            if let [title] = columns.names.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().as_slice() {
+                return Err(format!(
+                    "there is no column \"email\": if {title:?} is a title, take the lines above the names of the columns out; \
+                     if it is the only column, say so with --map \"{title}=email\""
+                ));
+            }
             return Err(format!(
                 "there is no column \"email\", by that or another name; the first line must name the columns, and here has {}; \
                  say which it is with --map \"COLUMN=email\"",

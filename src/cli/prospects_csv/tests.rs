@@ -56,7 +56,7 @@ fn a_good_file_is_counted() {
 #[test]
 fn separators_are_found_by_looking() {
     let wanted = vec![["kim@acme.example", "Acme, Inc; Co\t", "Kim Roth", ""].map(str::trim)];
-    for separator in [",", ";", "\t"] {
+    for separator in [",", ";", "\t", "|"] {
         let lines = ["email|company|contact_name", "kim@acme.example|\"Acme, Inc; Co\"|Kim Roth"].join("\n");
         assert_eq!(told(&read(lines.replace('|', separator))), wanted, "{separator:?}");
         let hint = format!("sep={separator}\r\n{}", lines.replace('|', separator));
@@ -137,6 +137,11 @@ fn faults_are_told_by_line_and_column() {
     ] {
         assert!(told.contains(fault), "{fault} in:\n{told}");
     }
+    // In the order of their lines, also the one behind which nothing can be read.
+    let two = refused("email,notes\nnobody,x\na@b.example,\"y\n");
+    assert!(two.find("/p.csv:2:") < two.find("/p.csv:3:") && two.contains("never closed"), "{two}");
+    let title = refused("Our customers,,\n\nemail,company,notes\na@b.example,A,x\n");
+    assert!(title.contains("take the lines above the names of the columns out"), "{title}");
     // The same with CRLF and with the empty rows that spreadsheets leave.
     assert_eq!(refused(text.replace('\n', "\r\n")), told);
     let rows = refused("email,company\r\n,\r\nnobody,\r\n,,\r\n");
