@@ -43,7 +43,6 @@ pub fn json(name: &str, message: &impl Message) -> Option<Value> {
 }
 
 /// The methods of a service of ours, by its full name.
-#[cfg(test)]
 pub fn methods(service: &str) -> Vec<String> {
     let service = pool().and_then(|pool| pool.get_service_by_name(service));
     service.map(|service| service.methods().map(|method| method.name().to_owned()).collect()).unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 
@@ -38,8 +38,8 @@ enum Command {
 /// Which events.
 #[derive(Args)]
 struct Filter {
-    /// Those of an RPC, such as UpdateProspect, or of an operator's command.
-    #[arg(long, default_value = "")]
+    /// Those of an RPC, such as UpdateProspect, or of an operator's command, such as "herald restore".
+    #[arg(long, default_value = "", value_parser = method)]
     method: String,
     /// Those of a user or service.
     #[arg(long, default_value = "")]
@@ -55,8 +55,17 @@ struct Filter {
     until: Option<Timestamp>,
 }
 
+/// The commands of an operator that the log tells of.
+const OPERATORS: [&str; 2] = ["herald restore", "herald rotate-key"];
+
 pub(super) fn audit(args: AuditArgs) -> anyhow::Result<ExitCode> {
     let Command::List { filter, limit, form } = args.command;
+    let when = |time: Timestamp| (time.seconds, time.nanos);
+    if let (Some(since), Some(until)) = (filter.since, filter.until)
+        && when(since) > when(until)
+    {
+        bail!("--since {since} is later than --until {until}");
+    }
     args.connection.run(async |mut api| list(&mut api, &filter, limit, form).await)
 }
 
@@ -91,6 +100,24 @@ fn row(event: &pb::AuditEvent) -> [String; 6] {
     let count = event.touched_count;
     let touched = if event.unfinished { format!("{count}, unfinished") } else { count.to_string() };
     [time, who, event.method.clone(), touched, event.ids.join(" "), event.fields.join(" ")]
+}
+
+/// The name of a method as the audit log has it: any case is fine, and what stands before it in a request's path.
+fn method(text: &str) -> anyhow::Result<String> {
+    let name = text.rsplit('/').next().unwrap_or_default();
+    if name.is_empty() {
+        return Ok(String::new());
+    }
+    let services = ["AgentService", "CacheService", "MailboxService", "TenantService", "WorkflowService"];
+    let methods = services.iter().flat_map(|service| pb::methods(&format!("herald.v1.{service}")));
+    let known: Vec<_> = methods.chain(OPERATORS.map(str::to_owned)).collect();
+    if let Some(known) = known.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+        return Ok(known.clone());
+    }
+    let slips = |known: &&String| strsim::osa_distance(&name.to_lowercase(), &known.to_lowercase());
+    let nearest = known.iter().min_by_key(slips).filter(|nearest| slips(nearest) <= name.chars().count() / 3);
+    let meant = nearest.map(|nearest| format!(": did you mean {nearest}?")).unwrap_or_default();
+    bail!("there is no such method{meant}")
 }
 
 fn time(text: &str) -> anyhow::Result<Timestamp> {

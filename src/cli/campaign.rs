@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 use prost::{Message, Name};
@@ -17,10 +17,10 @@ use super::output::{Json, say_json, say_list, table};
 use super::pages;
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, reasons, recipients};
-use super::refusal::{explain, explain_with, reason};
+use super::refusal::{NO_TEMPLATE, explain, explain_with, reason};
 use super::render::{Progress, step_lines};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
-use super::which::{list_live, meant, newest};
+use super::which::{list_live, meant, newest, resumed};
 use super::words::Word as _;
 use crate::domain::recipients::LeftOut;
 use crate::pb;
@@ -219,7 +219,7 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
             show(one.form, &answer, answer.campaign.as_ref())
         }
         Command::Resume(one) => {
-            let request = pb::ResumeWorkflowRequest { campaign_id: meant(api, one.campaign).await? };
+            let request = pb::ResumeWorkflowRequest { campaign_id: resumed(api, one.campaign).await? };
             let answer = api.workflow.resume_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
             show(one.form, &answer, answer.campaign.as_ref())
         }
@@ -283,6 +283,13 @@ async fn list(api: &mut Api, args: ListArgs) -> anyhow::Result<ExitCode> {
 /// Imports the prospects, starts the campaign, and follows it until it ends or waits for a person.
 pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.prospects {
+        // What is known to be refused is told before anything is imported.
+        if let Some(id) = args.template.as_ref().filter(|id| !id.is_empty()) {
+            let templates = api.workflow.list_templates(pb::ListTemplatesRequest {}).await.map_err(|s| explain(&s))?;
+            if templates.into_inner().templates.iter().all(|template| template.id != *id) {
+                bail!("{NO_TEMPLATE} [TEMPLATE_NOT_FOUND]");
+            }
+        }
         ProspectsCsv::check(&Source::of(path)?, &args.csv)?.import(api, progress).await?;
     }
     let request = pb::StartWorkflowRequest {
@@ -294,7 +301,11 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
         recipients: Some(args.recipients.request()),
         ..Default::default()
     };
-    let started = api.workflow.start_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
+    let started = api.workflow.start_workflow(request).await;
+    if started.is_err() && args.prospects.is_some() {
+        progress.say("the imported prospects stay: the next start needs no --prospects");
+    }
+    let started = started.map_err(|s| explain(&s))?.into_inner();
     for note in &started.notes {
         progress.say(&format!("note: {note}"));
     }
@@ -561,7 +572,8 @@ fn to_do(campaign: &pb::Campaign) -> Option<String> {
     let failed = campaign.steps.iter().find(|step| step.status() == pb::StepStatus::Failed);
     let next = match campaign.state() {
         pb::CampaignState::WaitingAnalysis => {
-            "state the name with `herald config set website_analysis.business_name=NAME`, then `herald campaign resume`"
+            "state the name with `herald config set website_analysis.business_name=NAME`, which counts for all your campaigns, \
+             then `herald campaign resume`"
         }
         pb::CampaignState::WaitingTemplate => "choose one with `herald campaign select-template ID`",
         pb::CampaignState::WaitingApproval => "look at its e-mails and decide on each with `herald campaign review`",
@@ -569,7 +581,7 @@ fn to_do(campaign: &pb::Campaign) -> Option<String> {
         // The reason says what is to be stated; without that, it would fail again.
         pb::CampaignState::Failed if failed.is_some_and(|s| s.id() == pb::StepId::WebsiteAnalysis) => {
             "state what the website does not say with `herald config set website_analysis.business_name=NAME \
-             website_analysis.introduction=TEXT`, then `herald campaign resume`; or start another with another --website"
+             website_analysis.introduction=TEXT`, which counts for all your campaigns, then `herald campaign resume`; or start another with another --website"
         }
         pb::CampaignState::Failed if campaign.failure.contains(LeftOut::InCampaign.in_words()) => {
             return Some(format!(

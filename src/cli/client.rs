@@ -108,10 +108,8 @@ impl Connection {
                 Ok(code) => return Ok(code),
                 Err(error) => error,
             };
-            if self.token_is_over() && error.to_string().contains("[CREDENTIALS_INVALID]") {
-                bail!(
-                    "the token has expired: make another with `herald token`, or sign in again [CREDENTIALS_INVALID]"
-                );
+            if error.to_string().contains("[CREDENTIALS_") {
+                return Err(self.refused(error));
             }
             let Some(unanswered) = error.downcast_ref::<Unanswered>() else { return Err(error) };
             let met = self.met(Some(&unanswered.status)).await;
@@ -120,6 +118,26 @@ impl Connection {
             let then = if unanswered.then.is_empty() { String::new() } else { format!("\n  {}", unanswered.then) };
             Err(anyhow!("{}{then}", done.chain([format!("{met:#}")]).collect::<Vec<_>>().join(": ")))
         })
+    }
+
+    /// What is wrong with the credentials that were given; the error itself, if none were.
+    fn refused(&self, error: anyhow::Error) -> anyhow::Error {
+        let is_invalid = error.to_string().contains("[CREDENTIALS_INVALID]");
+        match (self.token(), self.user.as_deref().filter(|user| !user.is_empty())) {
+            (Some(_), _) if is_invalid && self.token_is_over() => {
+                anyhow!(
+                    "the token has expired: make another with `herald token`, or sign in again [CREDENTIALS_INVALID]"
+                )
+            }
+            (Some(_), _) if is_invalid => anyhow!(
+                "the server does not take this token: it may be signed with another secret, or be for another issuer or audience \
+                 [CREDENTIALS_INVALID]"
+            ),
+            (None, Some(_)) if !is_invalid => anyhow!(
+                "the server takes no --user, as development servers do: give --token (HERALD_TOKEN) [CREDENTIALS_MISSING]"
+            ),
+            _ => error,
+        }
     }
 
     /// Connects; the error says what to do.

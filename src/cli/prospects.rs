@@ -47,7 +47,7 @@ enum Command {
     /// Import prospects from a CSV or a JSON file. It is checked whole before anything is imported; addresses that the tenant
     /// has already are left as they are.
     ///
-    /// CSV may be separated by commas, semicolons or tabs, and its columns named as usual in English, German or Chinese. First
+    /// CSV may be separated by commas, semicolons, tabs or bars, and its columns named as usual in English, German or Chinese. First
     /// and last names are joined, and so are city, region and country. Columns that have no place are left out, and told.
     Import {
         /// A file whose name ends with .csv or .tsv (its first line names the columns; `email` is required) or .json (as
@@ -133,6 +133,12 @@ pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
         }
         Command::Export { file, format, excel, filter } => {
             let file = file.filter(|file| !is_standard(file));
+            if let (None, Some(file)) = (format, file.as_deref().filter(|file| is_sheet(file))) {
+                let name = file.display();
+                bail!(
+                    "{name} would be a workbook, and none is written: end the name with .csv (with --excel) or .json"
+                );
+            }
             let format = match file.as_deref().map_or(Ok(format.unwrap_or(Form::Csv)), |file| of_file(file, format))? {
                 Form::Csv => Format::Csv { excel },
                 Form::Json if excel => bail!("--excel is for CSV"),
@@ -143,14 +149,24 @@ pub(super) fn prospects(args: ProspectsArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What a file's name ends with.
+fn ending(file: &Path) -> String {
+    file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase).unwrap_or_default()
+}
+
+/// Whether a file is a workbook of a spreadsheet by its name.
+fn is_sheet(file: &Path) -> bool {
+    ["xlsx", "xlsm", "xls", "ods"].contains(&ending(file).as_str())
+}
+
 /// The format of a file: what is said, or else what its name ends with.
 fn of_file(file: &Path, said: Option<Form>) -> anyhow::Result<Form> {
-    let ending = file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
-    match (said, ending.as_deref()) {
+    match (said, ending(file).as_str()) {
         (Some(form), _) => Ok(form),
-        // A spreadsheet is told as such when it is read.
-        (None, Some("csv" | "tsv" | "xlsx" | "xlsm" | "xls" | "ods")) => Ok(Form::Csv),
-        (None, Some("json")) => Ok(Form::Json),
+        // A workbook is told as such when it is read.
+        (None, "csv" | "tsv") => Ok(Form::Csv),
+        (None, _) if is_sheet(file) => Ok(Form::Csv),
+        (None, "json") => Ok(Form::Json),
         (None, _) if is_standard(file) => Ok(Form::Csv),
         (None, _) => {
             bail!(

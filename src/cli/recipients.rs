@@ -9,7 +9,7 @@ use super::given::pasteable;
 use super::output::{Json, say_json, say_list};
 use super::pages;
 use super::refusal::explain;
-use super::which::list_live;
+use super::which::{has_ended, list_live, newest, standing};
 use super::words::Word as _;
 use crate::pb;
 use crate::terminal::{line, say};
@@ -95,7 +95,7 @@ pub(super) async fn preview(api: &mut Api, args: PreviewArgs) -> anyhow::Result<
     }
     let pb::PreviewRecipientsResponse { prospect_count, fitting_count, recipient_count, left_out, notes } = preview;
     say!("{recipient_count} of {prospect_count} prospects would be written to; {fitting_count} fit the filters");
-    show_left_out(&left_out);
+    show_left_out(&left_out, true);
     if args.rules.min_score > 0 {
         say!("how well they fit is known once the website was read: --min-score may leave out more");
     }
@@ -119,16 +119,23 @@ pub(super) async fn recipients(api: &mut Api, args: RecipientsArgs) -> anyhow::R
     if args.form.json {
         return say_json(&whole);
     }
+    let mut state = pb::CampaignState::default();
+    if whole.recipients.iter().any(|r| r.email_status() == pb::EmailStatus::AwaitingApproval)
+        || in_campaign(&whole.left_out)
+    {
+        state = newest(api, args.campaign).await?.state();
+    }
     let row = |recipient: &pb::Recipient| {
         let prospect = recipient.prospect.clone().unwrap_or_default();
-        let status = if recipient.email_id.is_empty() { String::new() } else { recipient.email_status().word() };
+        let has_letter = !recipient.email_id.is_empty();
+        let status = if has_letter { standing(recipient.email_status(), state) } else { String::new() };
         let reasons = reasons(&prospect);
         [prospect.score.to_string(), prospect.email, status, reasons]
     };
     let rows: Vec<_> = whole.recipients.iter().map(row).collect();
     say_list("recipients", ["score", "email", "status", "reasons"], &rows);
     pages::tell_rest(&whole.next_page_token);
-    show_left_out(&whole.left_out);
+    show_left_out(&whole.left_out, !has_ended(state));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -137,12 +144,18 @@ pub(super) fn reasons(prospect: &pb::RankedProspect) -> String {
     if prospect.reasons.is_empty() { "no particular reason".to_owned() } else { prospect.reasons.join("; ") }
 }
 
-fn show_left_out(left_out: &[pb::LeftOut]) {
+/// Who was left out; where they are now matters as long as they may be chosen yet.
+fn show_left_out(left_out: &[pb::LeftOut], is_open: bool) {
     for of in left_out {
         let why = of.reason().word();
         say!("left out: {:>6} {why:<17} such as {}", of.count, line(&of.examples.join(", ")));
     }
-    if left_out.iter().any(|of| of.reason() == pb::LeftOutReason::InCampaign) {
+    if is_open && in_campaign(left_out) {
         say!("which campaigns those are in: {}", pasteable(&list_live()));
     }
+}
+
+/// Whether some were left out since another campaign has them.
+fn in_campaign(left_out: &[pb::LeftOut]) -> bool {
+    left_out.iter().any(|of| of.reason() == pb::LeftOutReason::InCampaign)
 }

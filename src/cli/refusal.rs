@@ -22,6 +22,8 @@ pub(super) struct Unanswered {
     pub then: String,
 }
 
+pub(super) const NO_TEMPLATE: &str = "there is no template of that id: `herald campaign templates` lists them";
+
 /// A refusal in words, with the reason that programs go by; or that there was no answer.
 pub(super) fn explain(status: &Status) -> anyhow::Error {
     explain_with(status, String::new())
@@ -61,7 +63,7 @@ fn own_words(reason: &str, facts: &HashMap<String, String>) -> Option<String> {
         "CAMPAIGN_NOT_FOUND" => "there is no campaign of that id".to_owned(),
         "EMAIL_NOT_FOUND" => "there is no e-mail of that id: `herald campaign emails` lists them".to_owned(),
         "PROSPECT_NOT_FOUND" => "there is no prospect of that id: `herald prospects list` shows them".to_owned(),
-        "TEMPLATE_NOT_FOUND" => "there is no template of that id: `herald campaign templates` lists them".to_owned(),
+        "TEMPLATE_NOT_FOUND" => NO_TEMPLATE.to_owned(),
         "CACHE_KEY_NOT_FOUND" => "the key holds no value: `herald cache keys` prints those that do".to_owned(),
         "SENDER_MISSING" => "nobody is stated whom the letters are from: set it with `herald config set \
                              sender.email=you@your-company.com`, then start again"
@@ -92,13 +94,17 @@ fn own_words(reason: &str, facts: &HashMap<String, String>) -> Option<String> {
     })
 }
 
-/// That campaigns stand in the way; the newest first, with commas between.
+/// That campaigns stand in the way; the newest first, with commas between. Some may wait for a person: their status says so.
 fn live(ids: &str) -> String {
-    let (newest, more) = (ids.split(',').next().unwrap_or_default(), ids.split(',').skip(1).count());
-    let others = if more == 0 { String::new() } else { format!(", as are {more} others (`herald campaign list`)") };
+    let all: Vec<_> = ids.split(',').collect();
+    let (newest, are) = match all.as_slice() {
+        [one] => (*one, format!("the campaign {one} is live")),
+        [newest, ..] => (*newest, format!("the campaigns {} are live", all.join(", "))),
+        [] => ("", String::new()),
+    };
     format!(
-        "the campaign {newest} is live{others}: follow it to its end with `herald campaign watch --campaign {newest}`, or end \
-         it with `herald campaign cancel --campaign {newest}`"
+        "{are}: what one waits for is told by `herald campaign status --campaign {newest}`, and it is ended by `herald campaign \
+         cancel --campaign {newest}`"
     )
 }
 
@@ -257,6 +263,18 @@ mod tests {
             let bare = words.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
             assert!(bare.into_iter().all(|word| !of_api(word)), "{told}");
             assert!(reason.starts_with(|c: char| c.is_ascii_uppercase()), "{told}");
+        }
+    }
+
+    #[test]
+    fn each_campaign_in_the_way_is_named() {
+        let ids: Vec<_> = ["cp_1", "cp_2", "cp_3"].map(|id| CampaignId::parse(id).expect("an id")).into();
+        for (live, words) in [
+            (ids.clone(), "the campaigns cp_1, cp_2, cp_3 are live: "),
+            (ids[..1].to_vec(), "the campaign cp_1 is live: "),
+        ] {
+            let told = explain(&StoreError::TooManyLive { live, max: 3 }.into()).to_string();
+            assert!(told.starts_with(words) && told.contains("`herald campaign status --campaign cp_1`"), "{told}");
         }
     }
 

@@ -12,7 +12,7 @@ use super::input;
 use super::output::{Json, say_json, say_list};
 use super::pages;
 use super::refusal::{Unanswered, explain};
-use super::which::{meant, newest};
+use super::which::{meant, newest, standing};
 use super::words::Word as _;
 use crate::pb::{self, EmailStatus, ReviewDecision};
 use crate::terminal::{line, say, tell, text};
@@ -87,14 +87,13 @@ pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<Ex
         return say_json(&answer);
     }
     if args.ids.is_empty() {
-        // What awaited approval when its campaign was cancelled does so for ever.
         let is_waiting = |e: &pb::Email| e.status() == EmailStatus::AwaitingApproval;
-        let is_cancelled = answer.emails.iter().any(is_waiting)
-            && newest(api, args.campaign).await?.state() == pb::CampaignState::Cancelled;
+        let mut state = pb::CampaignState::default();
+        if answer.emails.iter().any(is_waiting) {
+            state = newest(api, args.campaign).await?.state();
+        }
         let row = |e: &pb::Email| {
-            let cancelled = if is_cancelled && is_waiting(e) { " (cancelled)" } else { "" };
-            let status = format!("{}{cancelled}", e.status().word());
-            [e.id.clone(), status, e.to.clone(), e.subject.clone(), e.note.clone()]
+            [e.id.clone(), standing(e.status(), state), e.to.clone(), e.subject.clone(), e.note.clone()]
         };
         let rows: Vec<_> = answer.emails.iter().map(row).collect();
         say_list("e-mails", ["id", "status", "to", "subject", "note"], &rows);

@@ -6,12 +6,20 @@ use super::client::Api;
 use super::refusal::{ambiguous, explain};
 use super::words::Word;
 use crate::pb;
-use crate::pb::CampaignState::{Paused, Running, WaitingAnalysis, WaitingApproval, WaitingTemplate};
+use crate::pb::CampaignState::{
+    Cancelled, Completed, Paused, Running, WaitingAnalysis, WaitingApproval, WaitingTemplate,
+};
+use crate::pb::EmailStatus;
 
 /// The states of a campaign that is live.
 const LIVE: [pb::CampaignState; 5] = [Running, Paused, WaitingAnalysis, WaitingTemplate, WaitingApproval];
 /// The live ones that an error names.
 const MAX_NAMED: i32 = 20;
+
+/// Whether nothing will ever happen to a campaign.
+pub(super) fn has_ended(state: pb::CampaignState) -> bool {
+    matches!(state, Completed | Cancelled)
+}
 
 /// The campaign that a change means: the one that is named, or the newest. That is what lists and results show; where another one is
 /// live, it could be meant as well, and has to be named.
@@ -32,6 +40,25 @@ pub(super) async fn meant(api: &mut Api, id: String) -> anyhow::Result<String> {
         ),
         several => bail!("{} [CAMPAIGN_AMBIGUOUS]", ambiguous(several.iter().map(|campaign| campaign.id.as_str()))),
     }
+}
+
+/// The campaign to go on with: the same, but that where several are live those that have failed could be meant as well.
+pub(super) async fn resumed(api: &mut Api, id: String) -> anyhow::Result<String> {
+    let error = match meant(api, id).await {
+        Err(error) if error.to_string().ends_with("[CAMPAIGN_AMBIGUOUS]") => error,
+        meant => return meant,
+    };
+    let states = vec![pb::CampaignState::Failed.into()];
+    let request = pb::ListWorkflowsRequest { states, page_size: MAX_NAMED, ..Default::default() };
+    let failed = api.workflow.list_workflows(request).await.map_err(|s| explain(&s))?.into_inner().campaigns;
+    let ids: Vec<_> = failed.into_iter().map(|campaign| campaign.id).collect();
+    if ids.is_empty() { Err(error) } else { bail!("{error}\n  failed, and can be resumed: {}", ids.join(", ")) }
+}
+
+/// Where a letter stands. What awaited approval when its campaign was cancelled does so for ever.
+pub(super) fn standing(status: EmailStatus, of: pb::CampaignState) -> String {
+    let is_over = status == EmailStatus::AwaitingApproval && of == Cancelled;
+    format!("{}{}", status.word(), if is_over { " (cancelled)" } else { "" })
 }
 
 /// The command that lists the live campaigns.

@@ -222,6 +222,16 @@ async fn a_minted_token_is_taken_by_a_server_with_the_same_settings() {
         assert_eq!(refused.code() == tonic::Code::InvalidArgument, may_write, "{role}: {refused:?}");
         assert_eq!(refused.metadata().get("x-tenant-id").expect("stamped"), "org_1");
     }
+    for (option, value, words) in [
+        ("--token", "bad", "the server does not take this token: it may be signed with another secret"),
+        ("--user", "user_a", "the server takes no --user, as development servers do: give --token"),
+    ] {
+        let mut command = herald();
+        command.args(["campaign", "status", option, value, "--server", &format!("http://{}", app.address)]);
+        let output = tokio::task::spawn_blocking(move || command.output().expect("it ends")).await.expect("no panic");
+        let told = text(&output.stderr);
+        assert!(told.contains(words) && !told.contains("or to a development server"), "{told}");
+    }
     let output = herald().args(["token", "--subject", "user_a", "--role", "owner"]).output().expect("it ends");
     assert!(!output.status.success() && text(&output.stderr).contains("viewer"), "{}", text(&output.stderr));
 
@@ -820,14 +830,23 @@ async fn what_stands_in_the_way_of_a_start_is_told() {
     let told = text(&output.stderr);
     assert!(!output.status.success() && told.contains("CAMPAIGN_LIVE"), "{told}");
     assert!(told.contains("`herald campaign cancel --campaign cp_"), "{told}");
+    assert!(told.contains("the imported prospects stay: the next start needs no --prospects"), "{told}");
+    // A template that is none is told before anything is imported.
+    let output = campaign(&server, "user_b", &[&run[..], &["--template", "none"]].concat()).await;
+    assert!(text(&output.stderr).contains("[TEMPLATE_NOT_FOUND]"), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("imported"), "{}", text(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_live_campaigns_are_listed_and_a_change_asks_which_is_meant() {
     let website = site::pages([("/", site::company())]).await;
     let data = folder();
-    let server = serve(data.path(), &[]);
+    let server = serve(data.path(), &[("HERALD_ENGINE_RETRY_MILLIS", "1")]);
     let files = folder();
+    let failed = campaign(&server, "user_a", &["run", "--website", "http://127.0.0.1:1/"]).await;
+    assert_eq!(failed.status.code(), Some(1));
+    let failed = text(&campaign(&server, "user_a", &["list", "--state", "failed"]).await.stdout);
+    let failed = failed.split_whitespace().find(|word| word.starts_with("cp_")).expect("an id").to_owned();
     for n in 1..=2 {
         let file = files.path().join("some.csv");
         std::fs::write(&file, format!("email\nkim{n}@b{n}.example\n")).expect("written");
@@ -843,6 +862,9 @@ async fn several_live_campaigns_are_listed_and_a_change_asks_which_is_meant() {
     assert!(ids.len() == 2 && ids.iter().all(|id| id.starts_with("cp_")), "{listed}");
     let refused = text(&campaign(&server, "user_a", &["cancel"]).await.stderr);
     assert!(refused.contains("--campaign") && ids.iter().all(|id| refused.contains(id.as_str())), "{refused}");
+    assert!(!refused.contains(&failed), "it cannot be cancelled: {refused}");
+    let refused = text(&campaign(&server, "user_a", &["resume"]).await.stderr);
+    assert!(refused.contains(&format!("failed, and can be resumed: {failed}")), "{refused}");
     assert!(campaign(&server, "user_a", &["cancel", "--campaign", &ids[0]]).await.status.success());
     // The newest has ended: what is shown without an id is not what a change would mean.
     let refused = text(&campaign(&server, "user_a", &["cancel"]).await.stderr);
@@ -972,7 +994,9 @@ async fn a_website_that_cannot_be_read_is_told_once_with_what_to_state() {
     }
     let next = out.lines().last().expect("a line");
     assert!(
-        next.starts_with("next: ") && next.contains("`herald config set website_analysis.business_name=NAME"),
+        next.starts_with("next: ")
+            && next.contains("`herald config set website_analysis.business_name=NAME")
+            && next.contains("which counts for all your campaigns"),
         "{next}"
     );
 }
@@ -998,6 +1022,13 @@ async fn refusals_are_told_in_the_words_of_the_command_line() {
         (&["campaign", "preview", "--min-score", "101"], "--min-score must be between 0 and 100"),
         (&["campaign", "emails", "em_none"], "`herald campaign emails` lists them"),
         (&["cache", "get", "none"], "`herald cache keys`"),
+        (&["audit", "list", "--method", "UpdateProspct"], "there is no such method: did you mean UpdateProspect?"),
+        (&["audit", "list", "--method", "nothing"], "there is no such method\n"),
+        (
+            &["audit", "list", "--since", "2026-03-02T00:00:00Z", "--until", "2026-03-01T00:00:00Z"],
+            "--since 2026-03-02T00:00:00Z is later than --until 2026-03-01T00:00:00Z",
+        ),
+        (&["prospects", "export", "all.xlsx"], "end the name with .csv (with --excel) or .json"),
         (&["config", "set", "sender.email=nobody"], "sender.email must be an e-mail address"),
         (&["suppressions", "add", "nobody"], "address 1: must be an e-mail address"),
     ] {
@@ -1005,6 +1036,20 @@ async fn refusals_are_told_in_the_words_of_the_command_line() {
         assert!(!ok && err.contains(words), "{args:?}: {words} in: {err}");
         assert_eq!(err.matches("must be").count().max(1), 1, "nothing is said twice: {err}");
     }
+}
+
+/// As the log has it, as a log of calls has it, and as somebody types it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_is_asked_for_a_method_by_any_of_its_names() {
+    let data = folder();
+    let server = serve(data.path(), &[]);
+    assert!(client(&server, &["config", "set", "location=Mosel"]).await.0);
+    for name in ["UpdateAgentConfig", "updateagentconfig", "herald.v1.AgentService/UpdateAgentConfig"] {
+        let (ok, out, err) = client(&server, &["audit", "list", "--method", name]).await;
+        assert!(ok && out.contains("UpdateAgentConfig"), "{name}: {out}{err}");
+    }
+    let (ok, out, err) = client(&server, &["audit", "list", "--method", "Herald Restore"]).await;
+    assert!(ok && out == "no events\n", "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

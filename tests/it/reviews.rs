@@ -253,4 +253,6 @@ async fn letters_of_a_cancelled_campaign_are_listed_as_such() {
     assert!(run(&server, &["cancel"], "").0);
     let (good, list) = run(&server, &["emails"], "");
     assert!(good && list.matches("awaiting-approval (cancelled)").count() == 2, "{list}");
+    let (good, list) = run(&server, &["recipients"], "");
+    assert!(good && list.matches("awaiting-approval (cancelled)").count() == 2, "{list}");
 }
