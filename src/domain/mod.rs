@@ -18,6 +18,7 @@ pub mod fair_queue;
 pub mod finding;
 pub mod id;
 pub mod json;
+pub mod letter;
 pub mod mailbox;
 pub mod mask;
 pub mod named_enum;
