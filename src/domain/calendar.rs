@@ -15,7 +15,7 @@ pub struct WorkingHours {
 }
 
 /// The days and hours, and where their clocks are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Calendar {
     /// From Monday, 1, to Sunday, 7; in order, each once. Empty: Monday to Friday, when offices read mail.
@@ -86,21 +86,15 @@ impl Calendar {
     }
 }
 
-impl Default for Calendar {
-    fn default() -> Self {
-        Self { days: Vec::new(), hours: None, time_zone: String::new(), holidays: Vec::new() }
-    }
-}
-
 // === impl Window ===
 
 impl Window<'_> {
     /// Whether mail may go at that time, which the clocks of the zone tell.
     pub fn is_open(&self, at: Timestamp) -> bool {
         let wall = self.wall(at);
-        let minute = wall.hour() as i16 * 60 + i16::from(wall.minute());
+        let minute = i32::from(wall.hour()) * 60 + i32::from(wall.minute());
         let WorkingHours { start, end } = self.calendar.hours();
-        let (after_start, before_end) = (minute >= start as i16, minute < end as i16);
+        let (after_start, before_end) = (minute >= i32::from(start), minute < i32::from(end));
         let (today, yesterday) =
             (self.has_day(wall.date()), wall.date().yesterday().is_ok_and(|day| self.has_day(day)));
         if start < end {
