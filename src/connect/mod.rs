@@ -5,6 +5,7 @@
 mod address;
 mod fetch;
 mod guard;
+mod html;
 pub mod http;
 mod message;
 mod outbox;
@@ -19,7 +20,7 @@ use url::Url;
 
 pub use fetch::WebFetch;
 pub use guard::{Guard, NotAllowed};
-pub use message::{MessageError, message};
+pub use message::{Extras, MessageError, message, message_with, needs_smtputf8};
 pub use outbox::Outbox;
 
 use crate::domain::email::Email;
