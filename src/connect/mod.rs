@@ -3,6 +3,7 @@
 //! Every call has a time limit and a size limit of its own. The engine decides whether and when to retry it.
 
 mod address;
+mod dkim;
 mod fetch;
 mod guard;
 mod html;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+pub use dkim::{DkimError, DkimKey};
 pub use fetch::WebFetch;
 pub use guard::{Guard, NotAllowed};
 pub use message::{Extras, MessageError, message, message_with, needs_smtputf8};

@@ -1,10 +1,18 @@
 //! Letters to prospects as lists have them: whatever stands in a field, no letter shows that nobody has looked.
 
+use std::path::Path;
+use std::process::Command;
+
 use herald::config::Secret;
+use herald::connect::{DkimKey, Extras, message_with};
+use herald::domain::clock::Timestamp;
+use herald::domain::email::{Email, EmailStatus, NamedAddress};
+use herald::domain::id::{EmailId, ProspectId};
+use herald::domain::letter::with_footer;
 use herald::pb::{self, CampaignState};
 use jsonwebtoken::Algorithm;
 use mail_parser::MessageParser;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::support::{SECRET, TestApp, auto_approve, config, eml_files, folder, reaches, reason, seams, site, token};
@@ -151,4 +159,141 @@ async fn without_a_sender_nothing_is_started_but_by_a_development_server_which_s
     api.agent.update_agent_config(request).await.expect("configured");
     let started = api.workflow.start_workflow(start(&website)).await.expect("started").into_inner();
     assert!(started.notes.is_empty(), "{:?}", started.notes);
+}
+
+/// What Python's email package and dkimpy read in the messages of a folder.
+fn read_by_python(folder: &Path, record: &str) -> Vec<Value> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("target/venv/bin/python"));
+    command.arg(root.join("tests/peers/read_mail.py")).arg(folder).arg(record);
+    let output = command.output().expect("dkimpy is installed by `make test`");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+#[test]
+fn a_letter_of_a_mailbox_is_read_by_others_as_it_was_meant_and_signed() {
+    let injected = "Kim\r\nBcc: x@y.example\r\n\r\nbody";
+    let encoded = "=?utf-8?q?=0D=0ABcc:_x=40y.example?= and more";
+    let long = "long ".repeat(50);
+    let fields = [
+        "Kim Roth",
+        injected,
+        encoded,
+        "李雷 (例子)",
+        "\"Kim\", <x@y.example>,",
+        "Kim; Roth: @a \\",
+        &long,
+        "a\u{202e}b\u{85}c",
+        "ÄÖÜ é",
+    ];
+    let key = DkimKey::generate().expect("a key");
+    let letters = folder();
+    let mut expected = Vec::new();
+    for (n, field) in fields.iter().enumerate() {
+        for html in [true, false] {
+            let file = format!("{n:02}{}.eml", if html { "h" } else { "t" });
+            let body = format!(
+                "Dear {field},\n\n.\nFrom here on:  two\tblanks \n\nhttps://a.example/?a=1&b=<2>\n\n{}",
+                "x".repeat(1_200)
+            );
+            let email = Email {
+                id: EmailId::parse("em_1").expect("an id"),
+                prospect_id: ProspectId::parse("pr_1").expect("an id"),
+                campaign_id: None,
+                template_id: None,
+                position: 0,
+                subject: (*field).to_owned(),
+                body: with_footer(&body, "Anna Berg\nAcme", "1 High Street, London"),
+                from: NamedAddress { name: (*field).to_owned(), address: "anna@bücher.example".into() },
+                to: NamedAddress { name: (*field).to_owned(), address: "o'neil+x@acme.example".into() },
+                unsubscribe: "stop@bücher.example".into(),
+                status: EmailStatus::Sending,
+                note: String::new(),
+                message_id: format!("em_{n}@acme.example"),
+                edited: false,
+                sent_time: None,
+                create_time: Timestamp(0),
+                update_time: Timestamp(0),
+                reply: None,
+            };
+            let url = format!("https://herald.example/u/{}", "t".repeat(n * 20));
+            let extras = Extras {
+                reply_to: Some("answers@bücher.example".into()),
+                html,
+                unsubscribe_url: Some(url.parse().expect("a URL")),
+            };
+            let message = message_with(&email, Timestamp(1_800_000_000_000_000), &extras).expect("a message");
+            let longest = message.split(|b| *b == b'\n').map(<[u8]>::len).max();
+            assert!(message.is_ascii() && longest <= Some(999), "{file}: {longest:?}");
+            // As long as lines are to be, but for a URL and for a name, which some readers take for another if it is folded.
+            let head = String::from_utf8(message.clone()).expect("ASCII");
+            let head = head.split("\r\n\r\n").next().expect("a head").lines();
+            let has_to_be = |line: &str| ["List-", "From: \"", "To: \""].iter().any(|start| line.starts_with(start));
+            assert!(head.clone().all(|line| line.len() <= 78 || has_to_be(line)), "{file}");
+            // A clock that is ahead would be told of.
+            let mut signed =
+                key.sign("bücher.example", "herald", &message, Timestamp(1_700_000_000_000_000)).expect("signed");
+            signed.extend(message);
+            std::fs::write(letters.path().join(&file), &signed).expect("written");
+            if n == 0 {
+                // Whatever is added or changed on the way ends the signature.
+                for (name, from, to) in [
+                    ("body", "two", "three"),
+                    ("subject", "Subject: Kim", "Subject: Tim"),
+                    ("twice", "MIME-Version", "From: x@y.example\r\nMIME-Version"),
+                    ("post", "One-Click", "Two-Clicks"),
+                ] {
+                    let changed = String::from_utf8(signed.clone()).expect("ASCII").replacen(from, to, 1);
+                    std::fs::write(letters.path().join(format!("zz-{name}-{file}")), changed).expect("written");
+                }
+            }
+            expected.push((file, *field, email, url, html));
+        }
+    }
+    let read = read_by_python(letters.path(), &key.record().expect("a record"));
+    let (read, changed) = read.split_at(expected.len());
+    assert_eq!(changed.len(), 8);
+    for mail in changed {
+        assert_eq!(mail["signed"], false, "{}", mail["file"]);
+    }
+    let one_spaced = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (mail, (file, field, email, url, html)) in read.iter().zip(expected) {
+        assert_eq!(
+            (&mail["file"], &mail["defects"], &mail["signed"]),
+            (&json!(file), &json!([]), &json!(true)),
+            "{mail}"
+        );
+        assert_eq!(mail["asked"], json!(["herald._domainkey.xn--bcher-kva.example."]));
+        let mut names =
+            vec!["DKIM-Signature", "From", "To", "Subject", "Date", "Message-ID", "Reply-To", "List-Unsubscribe"];
+        names.extend(["List-Unsubscribe-Post", "MIME-Version", "Content-Type"]);
+        names.extend((!html).then_some("Content-Transfer-Encoding"));
+        assert_eq!(mail["names"], json!(names), "{file}");
+        let tame = one_spaced(&herald::domain::text::tame(field));
+        assert_eq!(one_spaced(mail["subject"].as_str().expect("a text")), tame, "{file}");
+        for (name, address) in [("From", "anna@xn--bcher-kva.example"), ("To", "o'neil+x@acme.example")] {
+            assert_eq!(mail["addresses"][name], json!([[tame.replace("=?", "= ?"), address]]), "{file}");
+        }
+        assert_eq!(mail["addresses"]["Reply-To"], json!([["", "answers@xn--bcher-kva.example"]]));
+        let unsubscribe = format!("<{url}>, <mailto:stop@xn--bcher-kva.example?subject=unsubscribe>");
+        let values = json!({
+            "List-Unsubscribe": unsubscribe, "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            "Message-ID": format!("<{}>", email.message_id),
+        });
+        assert_eq!(mail["values"], values, "{file}");
+        let text = format!("{}\n", herald::domain::text::clean(&email.body));
+        assert_eq!(mail["parts"][0], json!(["text/plain", text]), "{file}");
+        assert!(text.ends_with("\n\n-- \nAnna Berg\nAcme\n\n1 High Street, London\n"));
+        let second = mail["parts"][1][1].as_str();
+        assert_eq!(second.is_some(), html);
+        assert!(
+            second.is_none_or(|html| html.contains("<p dir=\"auto\">--<br>\nAnna Berg<br>\nAcme</p>")),
+            "{second:?}"
+        );
+    }
 }
