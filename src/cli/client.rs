@@ -24,6 +24,7 @@ use crate::config::{Layers, shown};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::pb::agent_service_client::AgentServiceClient;
 use crate::pb::cache_service_client::CacheServiceClient;
+use crate::pb::mailbox_service_client::MailboxServiceClient;
 use crate::pb::tenant_service_client::TenantServiceClient;
 use crate::pb::workflow_service_client::WorkflowServiceClient;
 use crate::tenant::TenantId;
@@ -83,6 +84,7 @@ type Stamped = InterceptedService<Channel, Credentials>;
 pub struct Api {
     pub agent: AgentServiceClient<Stamped>,
     pub cache: CacheServiceClient<Stamped>,
+    pub mailbox: MailboxServiceClient<Stamped>,
     pub tenant: TenantServiceClient<Stamped>,
     pub workflow: WorkflowServiceClient<Stamped>,
 }
@@ -214,6 +216,7 @@ impl Connection {
                 .max_decoding_message_size(MAX_ANSWER),
             cache: CacheServiceClient::with_interceptor(channel.clone(), credentials.clone())
                 .max_decoding_message_size(MAX_ANSWER),
+            mailbox: MailboxServiceClient::with_interceptor(channel.clone(), credentials.clone()),
             tenant: TenantServiceClient::with_interceptor(channel.clone(), credentials.clone()),
             workflow: WorkflowServiceClient::with_interceptor(channel, credentials)
                 .max_decoding_message_size(MAX_ANSWER),

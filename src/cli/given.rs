@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 /// What a further command needs as well. What stands in the environment it finds there by itself.
 const OPTIONS: [&str; 7] = ["server", "user", "token", "ca", "client_certificate", "client_key", "campaign"];
 /// The commands that are clients of a server.
-const CLIENTS: [&str; 6] = ["campaign", "prospects", "suppressions", "cache", "config", "audit"];
+const CLIENTS: [&str; 7] = ["campaign", "prospects", "mailboxes", "suppressions", "cache", "config", "audit"];
 /// Those of `herald campaign` that take a campaign.
 const OF_ONE: [&str; 11] = [
     "status",

@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! `serve` runs the server; `campaign`, `prospects`, `suppressions`, `cache`, `config` and `audit` are clients of it, over gRPC like any
-//! other; the rest is for operators. Answers go to standard output; progress, logs and errors to standard error, all of it by way
+//! `serve` runs the server; `campaign`, `prospects`, `mailboxes`, `suppressions`, `cache`, `config` and `audit` are clients of it, over gRPC
+//! like any other; the rest is for operators. Answers go to standard output; progress, logs and errors to standard error, all of it by way
 //! of [`crate::terminal`]. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for a person.
 
 mod addresses;
@@ -15,6 +15,7 @@ mod client;
 mod given;
 mod import;
 mod input;
+mod mailboxes;
 mod output;
 mod pages;
 mod peer;
@@ -67,6 +68,8 @@ enum Command {
     Campaign(campaign::CampaignArgs),
     /// List, import and export prospects on a running server.
     Prospects(prospects::ProspectsArgs),
+    /// Set up the addresses that the tenant sends from, on a running server.
+    Mailboxes(mailboxes::MailboxesArgs),
     /// Add, remove and list addresses that are not to be written to, on a running server.
     Suppressions(suppressions::SuppressionsArgs),
     /// Look into and change the tenant's cache on a running server.
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(args),
         Command::Campaign(args) => campaign::campaign(args),
         Command::Prospects(args) => prospects::prospects(args),
+        Command::Mailboxes(args) => mailboxes::mailboxes(args),
         Command::Suppressions(args) => suppressions::suppressions(args),
         Command::Cache(args) => cache::cache(args),
         Command::Backup(args) => backup::run_backup(&args),

@@ -49,8 +49,8 @@ macro_rules! spelled {
 }
 
 spelled! {
-    CampaignAction CampaignGoal CampaignState EmailStatus Engagement LeftOutReason Proof ProspectStatus StepId StepStatus
-    SuppressionReason
+    CampaignAction CampaignGoal CampaignState DayOfWeek EmailStatus Engagement LeftOutReason MailboxKind MailboxState
+    OAuthProvider Proof ProspectStatus SmtpSecurity StepId StepStatus SuppressionReason
 }
 
 /// The values but for the first, which states nothing.
@@ -102,15 +102,20 @@ mod tests {
         holds::<pb::CampaignAction>(&all("CampaignAction"));
         holds::<pb::CampaignGoal>(&all("CampaignGoal"));
         holds::<pb::CampaignState>(&all("CampaignState"));
+        holds::<pb::DayOfWeek>(&all("DayOfWeek"));
         holds::<pb::EmailStatus>(&all("EmailStatus"));
         holds::<pb::Engagement>(&all("Engagement"));
         holds::<pb::LeftOutReason>(&all("LeftOutReason"));
+        holds::<pb::MailboxKind>(&all("MailboxKind"));
+        holds::<pb::MailboxState>(&all("MailboxState"));
+        holds::<pb::OAuthProvider>(&all("OAuthProvider"));
         holds::<pb::Proof>(&all("Proof"));
         holds::<pb::ProspectStatus>(&all("ProspectStatus"));
+        holds::<pb::SmtpSecurity>(&all("SmtpSecurity"));
         holds::<pb::StepId>(&all("StepId"));
         holds::<pb::StepStatus>(&all("StepStatus"));
         holds::<pb::SuppressionReason>(&all("SuppressionReason"));
-        assert_eq!(SPELLED.len(), 11, "each is held");
+        assert_eq!(SPELLED.len(), 16, "each is held");
     }
 
     #[test]

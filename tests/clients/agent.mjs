@@ -1,13 +1,13 @@
-// Every RPC of the Agent, the Cache and the Tenant service from @grpc/grpc-js: node agent.mjs ADDRESS WEBSITE PROTO_FOLDER
+// Every RPC of the Agent, the Cache, the Mailbox and the Tenant service from @grpc/grpc-js: node agent.mjs ADDRESS WEBSITE PROTO_FOLDER
 import assert from "node:assert/strict";
 import { loadPackageDefinition, credentials, Metadata, status } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 
 const [address, website, protos] = process.argv.slice(2);
-const files = ["agent", "cache", "tenant", "workflow"].map((name) => `herald/v1/${name}.proto`);
+const files = ["agent", "cache", "mailbox", "tenant", "workflow"].map((name) => `herald/v1/${name}.proto`);
 const { herald } = loadPackageDefinition(loadSync(files, { includeDirs: [protos], enums: String, longs: String, defaults: true }));
 const clients = Object.fromEntries(
-  ["AgentService", "CacheService", "TenantService", "WorkflowService"].map((name) => [name, new herald.v1[name](address, credentials.createInsecure())]),
+  ["AgentService", "CacheService", "MailboxService", "TenantService", "WorkflowService"].map((name) => [name, new herald.v1[name](address, credentials.createInsecure())]),
 );
 const called = new Set();
 const call = (service, method, request = {}, user = "user_a") =>
@@ -29,6 +29,23 @@ assert.equal(config.smtp.hasPassword, true);
 assert.equal(config.smtp.password, "");
 assert.deepEqual((await agent("GetAgentConfig")).config, config);
 await assert.rejects(agent("UpdateAgentConfig", { config: { provider: "x", etag: "stale" } }), code("ABORTED"));
+
+// Mailboxes.
+const boxes = (method, request, user) => call("MailboxService", method, request, user);
+const berlin = { days: ["DAY_OF_WEEK_MONDAY"], timeZone: "Europe/Berlin", holidays: ["2026-12-25"] };
+const created = { address: "anna@example.com", smtp: { ...smtp, username: "anna" }, pace: { maxEmailsPerDay: 20 }, calendar: berlin };
+const { mailbox } = await boxes("CreateMailbox", { mailbox: created, requestId: "m1" });
+assert.deepEqual([mailbox.smtp.hasPassword, mailbox.smtp.password, mailbox.state], [true, "", "MAILBOX_STATE_ENABLED"]);
+await assert.rejects(boxes("CreateMailbox", { mailbox: { ...created, address: "Anna@EXAMPLE.com" } }), code("ALREADY_EXISTS"));
+assert.deepEqual((await boxes("GetMailbox", { mailboxId: mailbox.id })).mailbox, mailbox);
+await assert.rejects(boxes("GetMailbox", { mailboxId: mailbox.id }, "user_b"), code("NOT_FOUND"));
+assert.equal((await boxes("PauseMailbox", { mailboxId: mailbox.id, reason: "holidays" })).mailbox.pauseReason, "holidays");
+assert.equal((await boxes("ResumeMailbox", { mailboxId: mailbox.id })).mailbox.pauseReason, "");
+const change = { mailbox: { id: mailbox.id, html: true }, updateMask: { paths: ["html", "reply_to"] } };
+assert.equal((await boxes("UpdateMailbox", change)).mailbox.html, true);
+assert.deepEqual((await boxes("ListMailboxes")).mailboxes.map((one) => [one.id, one.calendar.days]), [[mailbox.id, berlin.days]]);
+await assert.rejects(boxes("DeleteMailbox", { mailboxId: mailbox.id, etag: mailbox.etag }), code("ABORTED"));
+await boxes("DeleteMailbox", { mailboxId: mailbox.id });
 
 // Prospects.
 const rows = ["a", "b", "c"].map((name, n) => ({ email: `${name}@example.com`, company: "例子", priorityScore: n, tags: ["fair"] }));
@@ -100,7 +117,7 @@ assert.deepEqual(events.map((event) => [event.subject, event.ids, event.fields])
 const removed = await agent("ResetAgent", { scope: "RESET_SCOPE_EVERYTHING" });
 assert.deepEqual([removed.prospects, removed.configuration, removed.marketingStrategies], [3, true, 1]);
 
-for (const service of ["AgentService", "CacheService", "TenantService"]) {
+for (const service of ["AgentService", "CacheService", "MailboxService", "TenantService"]) {
   for (const method of Object.keys(herald.v1[service].service)) {
     assert.ok(called.has(`${service}/${method}`), `${service}/${method} is called by nobody here`);
   }

@@ -1031,6 +1031,12 @@ async fn refusals_are_told_in_the_words_of_the_command_line() {
         (&["prospects", "export", "all.xlsx"], "end the name with .csv (with --excel) or .json"),
         (&["config", "set", "sender.email=nobody"], "sender.email must be an e-mail address"),
         (&["suppressions", "add", "nobody"], "address 1: must be an e-mail address"),
+        (&["mailboxes", "get", "mb_none"], "`herald mailboxes list`"),
+        (&["mailboxes", "pause", "a@b.example"], "there is no mailbox a@b.example: `herald mailboxes list`"),
+        (
+            &["mailboxes", "create", "--address", "a@b.example", "--host", "h.example", "--time-zone", "Mars"],
+            "--time-zone must be a time zone",
+        ),
     ] {
         let (ok, _, err) = client(&server, args).await;
         assert!(!ok && err.contains(words), "{args:?}: {words} in: {err}");

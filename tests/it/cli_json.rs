@@ -55,6 +55,13 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("prospects list", &[], &["prospects", "nextPageToken"]),
         ("prospects count", &[], &["counts", "totalCount"]),
         ("suppressions add", &["x@y.example"], &["addedCount"]),
+        ("mailboxes create", &["--outbox", "--address", "anna@bücher.example"], &["mailbox"]),
+        ("mailboxes list", &[], &["mailboxes"]),
+        ("mailboxes get", &["anna@xn--bcher-kva.example"], &["mailbox"]),
+        ("mailboxes update", &["Anna@bücher.example", "--html"], &["mailbox"]),
+        ("mailboxes pause", &["anna@bücher.example", "--reason", "holidays"], &["mailbox"]),
+        ("mailboxes resume", &["anna@bücher.example"], &["mailbox"]),
+        ("mailboxes delete", &["anna@bücher.example"], &[]),
         ("suppressions list", &[], &["suppressions", "nextPageToken"]),
         ("suppressions remove", &["x@y.example"], &[]),
         ("cache get", &["k"], &["entry"]),
@@ -133,6 +140,9 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
     let of = |command: &str| &answers.iter().find(|(name, _)| *name == command).expect("walked").1;
     assert_eq!(of("campaign results")["campaign"]["state"], "CAMPAIGN_STATE_COMPLETED");
     assert_eq!(of("cache clear")["deletedCount"], "1");
+    assert_eq!(of("mailboxes update")["mailbox"]["html"], true, "a mailbox is named by its address as well");
+    assert_eq!(of("mailboxes pause")["mailbox"]["pauseReason"], "holidays");
+    assert_eq!(of("mailboxes resume")["mailbox"]["state"], "MAILBOX_STATE_ENABLED");
     assert_eq!(of("prospects import")["createdCount"], 2);
     assert!(run(&server, &["prospects", "export", &path("p.json")]).await.0);
     let exported: Value = serde_json::from_slice(&std::fs::read(path("p.json")).expect("a file")).expect("JSON");

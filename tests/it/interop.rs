@@ -77,7 +77,7 @@ async fn grpc_js_runs_a_campaign() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn grpc_js_calls_every_rpc_of_the_agent_the_cache_and_the_tenant_service() {
+async fn grpc_js_calls_every_rpc_but_for_the_campaigns() {
     node("agent.mjs", &TestApp::start().await).await;
 }
 
