@@ -197,6 +197,7 @@ mod tests {
             note: String::new(),
             message_id: "em_1@acme.example".to_owned(),
             edited: false,
+            mailbox_id: None,
             sent_time: None,
             create_time: Timestamp(0),
             update_time: Timestamp(0),

@@ -216,6 +216,7 @@ fn a_letter_of_a_mailbox_is_read_by_others_as_it_was_meant_and_signed() {
                 note: String::new(),
                 message_id: format!("em_{n}@acme.example"),
                 edited: false,
+                mailbox_id: None,
                 sent_time: None,
                 create_time: Timestamp(0),
                 update_time: Timestamp(0),

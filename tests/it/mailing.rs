@@ -17,10 +17,10 @@ use serde_json::json;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
-use crate::support::process::free_port;
+use crate::support::process::{free_port, serve};
 use crate::support::smtp::{Rule, SmtpPeer, Taken};
 use crate::support::{
-    TestApp, TestClock, add_prospects, auto_approve, config, folder, newest, seams, site, start_campaign,
+    TestApp, TestClock, add_prospects, auto_approve, config, deep, folder, newest, reaches, seams, site, start_campaign,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -379,6 +379,73 @@ async fn the_pace_of_a_mailbox_holds_for_all_its_campaigns_and_over_restarts_and
         let of_window = |seconds: i64| times.iter().filter(|other| **other > time - seconds && *other <= time).count();
         assert!(of_window(3_600) <= 2 && of_window(DAY as i64) <= 5, "mail {i} at {wall}: {times:?}");
     }
+}
+
+/// Where a server dies, and how often a campaign passes that with eight letters.
+const KILLS: [(&str, u64); 6] = [
+    ("engine.sending.begun", 1),
+    ("smtp.before_dot", 8),
+    ("smtp.after_dot", 8),
+    ("smtp.answered", 8),
+    ("engine.sending.delivered", 8),
+    ("engine.sending.recorded", 8),
+];
+
+/// Counted at the mail server: no letter twice, whatever stage the server is killed at; and only the one letter that had been begun,
+/// and whose answer was not on the disk, is unknown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_at_any_stage_of_a_talk_sends_no_letter_twice() {
+    const LETTERS: usize = 8;
+    let peer = SmtpPeer::start();
+    peer.settings(json!({ "users": { "anna": PASSWORD } }));
+    let website = site::pages([("/", site::company())]).await;
+    let authorities = peer.authorities().display().to_string();
+    let env = [("HERALD_MAIL_ALLOW_PRIVATE", "true"), ("HERALD_MAIL_CA_FILE", authorities.as_str())];
+    let kills = KILLS.iter().flat_map(|(point, times)| (1..=*times).map(move |passing| (*point, passing)));
+    // Every second passing, and in the deep run each several times.
+    let rounds = if deep() { 8 } else { 1 };
+    let kills: Vec<_> = kills.filter(|(_, passing)| deep() || passing % 2 == 1).collect();
+    let (mut unknown, mut dead) = (0, 0);
+    for (point, passing) in (0..rounds).flat_map(|_| kills.clone()) {
+        let at = format!("{point}:{passing}");
+        let data = folder();
+        let before = peer.taken().len();
+        let mut server = serve(data.path(), &[env[0], env[1], ("HERALD_CRASH_AT", &at)]);
+        {
+            let channel = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
+            let channel = channel.connect().await.expect("connected");
+            let credentials = Credentials::user("user_a").expect("a user");
+            let mut mailboxes = MailboxServiceClient::with_interceptor(channel, credentials);
+            let mailbox = Some(unpaced(&peer, "anna@acme.example"));
+            let create = pb::CreateMailboxRequest { mailbox, request_id: String::new() };
+            mailboxes.create_mailbox(create).await.expect("created");
+            let mut api = server.user("user_a").await;
+            add_prospects(&mut api, LETTERS).await;
+            auto_approve(&mut api).await;
+            start_campaign(&mut api, &website).await;
+        }
+        assert!(!server.ended().await.success(), "{at}");
+        dead += 1;
+        let server = serve(data.path(), &env);
+        let mut api = server.user("user_a").await;
+        let done = reaches(&mut api, CampaignState::Completed).await;
+        let request = pb::ListWorkflowEmailsRequest { page_size: 100, ..Default::default() };
+        let emails = api.workflow.list_workflow_emails(request).await.expect("listed").into_inner().emails;
+        let taken = peer.taken().split_off(before);
+        for email in &emails {
+            let times = taken.iter().filter(|taken| taken.message_id == email.message_id).count();
+            match email.status() {
+                EmailStatus::Sent => assert_eq!(times, 1, "{at}: {}", email.id),
+                EmailStatus::Unknown => assert!(times <= 1, "{at}: {}", email.id),
+                other => panic!("{at}: {other:?}"),
+            }
+        }
+        let counts = done.emails.expect("counts");
+        assert_eq!(counts.sent + counts.unknown, LETTERS as i32, "{at}");
+        assert!(counts.unknown <= 1, "{at}: {} unknown", counts.unknown);
+        unknown += counts.unknown;
+    }
+    println!("{dead} kills, {unknown} unknown");
 }
 
 /// Prospects whose addresses begin so.

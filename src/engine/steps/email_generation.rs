@@ -10,6 +10,7 @@ use crate::domain::agent_config::{AgentSettings, Sender};
 use crate::domain::campaign::{Campaign, StepId, StepStatus};
 use crate::domain::email::{EmailStatus, NamedAddress};
 use crate::domain::id::{EmailId, Ids, MailboxId};
+use crate::domain::letter;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::names;
 use crate::domain::prospect::Prospect;
@@ -116,7 +117,15 @@ impl<'a> Letterhead<'a> {
         let skipped = |why: String| (String::new(), String::new(), EmailStatus::Skipped, why);
         let (subject, body, status, note) = match (prospect.exclusion_reason(), self.renderer.render(&values)) {
             (Some(why), _) => skipped(format!("not written: {why}")),
-            (None, Ok(mail)) => (mail.subject, mail.body, EmailStatus::AwaitingApproval, String::new()),
+            (None, Ok(mail)) => {
+                let body = match mailbox {
+                    Some(Mailbox { settings, .. }) => {
+                        letter::with_footer(&mail.body, &settings.signature, &settings.postal_address)
+                    }
+                    None => mail.body,
+                };
+                (mail.subject, body, EmailStatus::AwaitingApproval, String::new())
+            }
             (None, Err(error)) => skipped(error.to_string()),
         };
         let id = EmailId::make(ids);

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 
 use super::super::turn::{StepError, Turn};
 use crate::connect::smtp::{self, Account};
-use crate::connect::{ConnectError, Connectors, Delivery, message};
+use crate::connect::{ConnectError, Connectors, Delivery, Extras, message_with};
 use crate::crash;
 use crate::domain::campaign::{CampaignState, StepId, StepStatus};
 use crate::domain::delivery::{Fate, Stage, Transcript};
 use crate::domain::email::Email;
-use crate::domain::mailbox::{Mailbox, MailboxKind, Secrets};
+use crate::domain::mailbox::{Mailbox, MailboxKind, MailboxSettings, Secrets};
 use crate::metrics::metrics;
 use crate::store::{
     Claim, Lease, Next, Outcome, Scoped, SendAttempt, SendBegin, SendDone, Sending, Store, StoreError, Suspicion, Told,
@@ -144,7 +144,10 @@ async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secret
         told: None,
         failure: None,
     };
-    let content = match message(email, turn.resources().store.ids().now()) {
+    let MailboxSettings { reply_to, html, .. } = &mailbox.settings;
+    let reply_to = Some(reply_to.clone()).filter(|address| !address.is_empty());
+    let extras = Extras { reply_to, html: *html, unsubscribe_url: None };
+    let content = match message_with(email, turn.resources().store.ids().now(), &extras) {
         Ok(content) => content,
         Err(error) => return failed(error.to_string()),
     };
