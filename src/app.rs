@@ -178,12 +178,13 @@ pub async fn run(
     };
     let settings =
         engine::Settings::new(&config.engine, &config.fetch, &config.retention, config.has_outbox(), config.dev);
+    let smtp = connectors.smtp.clone();
     let engine = Engine::new(store.clone(), connectors, settings);
     let publish_until = CancellationToken::new();
     let streams_until = CancellationToken::new();
     let places = Places { store: store.clone(), engine: engine.clone(), cache: cache.clone(), files: files.clone() };
     let reads = ReadCache::new(config.read_cache.memory_bytes, store.freshness().clone());
-    gate.open(services(&config, &places, &streams_until), reads);
+    gate.open(services(&config, &places, smtp.clone(), &streams_until), reads);
     let mut publisher = None;
     if seams.run_engine {
         engine.start();
@@ -217,6 +218,7 @@ pub async fn run(
     if tokio::time::timeout(ENGINE_STOP, engine.stop()).await.is_err() {
         tracing::warn!("turns had not ended when the engine's time to stop was up; the next start goes on with them");
     }
+    smtp.close().await;
     publish_until.cancel();
     if let Some(publisher) = publisher {
         let _ = publisher.await;
@@ -283,7 +285,7 @@ fn sweep(data: &DataDir, begun: SystemTime) {
     }
 }
 
-fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Routes {
+fn services(config: &Config, places: &Places, smtp: Arc<smtp::Connections>, stop: &CancellationToken) -> Routes {
     let Places { store, engine, cache, files } = places;
     let max_stream = Duration::from_secs(config.server.max_stream_seconds);
     let (most_in, most_out) = (config.server.max_request_bytes, config.server.max_response_bytes);
@@ -292,7 +294,7 @@ fn services(config: &Config, places: &Places, stop: &CancellationToken) -> Route
     let agent = rpc::Agent::new(store.clone(), cache.clone(), files.clone(), keep_deleted, answers.clone());
     let agent = pb::agent_service_server::AgentServiceServer::new(agent);
     let cache = pb::cache_service_server::CacheServiceServer::new(rpc::Cache::new(cache.clone(), answers.clone()));
-    let mailboxes = rpc::Mailboxes::new(store.clone(), config.has_outbox());
+    let mailboxes = rpc::Mailboxes::new(store.clone(), smtp, config.has_outbox());
     let mailboxes = pb::mailbox_service_server::MailboxServiceServer::new(mailboxes);
     let tenant = rpc::Tenant::new(store.clone(), files.clone(), answers.clone());
     let tenant = pb::tenant_service_server::TenantServiceServer::new(tenant);

@@ -17,7 +17,7 @@ use super::refusal::explain;
 use super::words::Word as _;
 use crate::domain::address;
 use crate::pb;
-use crate::terminal::{say, tell};
+use crate::terminal::{line, say, tell};
 
 #[derive(Args)]
 pub(super) struct MailboxesArgs {
@@ -75,6 +75,14 @@ enum Command {
         /// Why.
         #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
+        #[command(flatten)]
+        form: Json,
+    },
+    /// Connect to a mailbox's server and sign in, without sending a letter, and say what the server answered; exits with 1 if it does
+    /// not let the mailbox in.
+    Test {
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         form: Json,
     },
@@ -233,6 +241,17 @@ pub(super) fn mailboxes(args: MailboxesArgs) -> anyhow::Result<ExitCode> {
             }
             done(answer.mailbox, "is paused")
         }
+        (Command::Test { which, form }, _) => {
+            let request = pb::TestMailboxRequest { mailbox_id: which.id(&mut api).await? };
+            let answer = api.mailbox.test_mailbox(request).await.map_err(|s| explain(&s))?.into_inner();
+            if form.json {
+                say_json(&answer)?;
+            } else {
+                answer.transcript.iter().for_each(|line| say!("{}", spoken(line)));
+                say!("{}", if answer.works { "the mailbox works" } else { "the mailbox does not work" });
+            }
+            Ok(if answer.works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         (Command::Resume { which, form }, _) => {
             let request = pb::ResumeMailboxRequest { mailbox_id: which.id(&mut api).await? };
             let answer = api.mailbox.resume_mailbox(request).await.map_err(|s| explain(&s))?.into_inner();
@@ -242,6 +261,14 @@ pub(super) fn mailboxes(args: MailboxesArgs) -> anyhow::Result<ExitCode> {
             done(answer.mailbox, "is enabled")
         }
     })
+}
+
+/// One stage of a talk, such as `sign_in: 535 5.7.8 bad credentials`.
+fn spoken(said: &pb::DeliveryLine) -> String {
+    let code = if said.code == 0 { String::new() } else { said.code.to_string() };
+    let parts = [&code, &said.enhanced_code, &said.words].into_iter().filter(|part| !part.is_empty());
+    let words = parts.map(String::as_str).collect::<Vec<_>>().join(" ");
+    format!("{}: {}", said.stage.replace('_', " "), line(&words))
 }
 
 async fn all(api: &mut Api) -> anyhow::Result<pb::ListMailboxesResponse> {

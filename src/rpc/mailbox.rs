@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{actor, caller, convert};
+use crate::connect::smtp;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
 use crate::domain::mailbox::{MAX_NOTE, MailboxKind, MailboxState};
@@ -12,11 +13,12 @@ use crate::domain::text;
 use crate::pb;
 use crate::pb::mailbox_service_server::MailboxService;
 use crate::status::{not_found, outbox_closed};
-use crate::store::{Actor, CreateMailbox, DeleteMailbox, Noun, SetMailboxState, Store, UpdateMailbox};
+use crate::store::{Actor, CreateMailbox, DeleteMailbox, Noun, OpenMailbox, SetMailboxState, Store, UpdateMailbox};
 
 /// MailboxService.
 pub struct Mailboxes {
     store: Arc<Store>,
+    smtp: Arc<smtp::Connections>,
     /// Whether this deployment has outbox folders.
     outbox: bool,
 }
@@ -24,8 +26,8 @@ pub struct Mailboxes {
 // === impl Mailboxes ===
 
 impl Mailboxes {
-    pub fn new(store: Arc<Store>, outbox: bool) -> Self {
-        Self { store, outbox }
+    pub fn new(store: Arc<Store>, smtp: Arc<smtp::Connections>, outbox: bool) -> Self {
+        Self { store, smtp, outbox }
     }
 
     async fn set_state(
@@ -119,6 +121,23 @@ impl MailboxService for Mailboxes {
         violations.done()?;
         let mailbox = self.set_state(&actor, &mailbox_id, MailboxState::Paused, reason).await?;
         Ok(Response::new(pb::PauseMailboxResponse { mailbox }))
+    }
+
+    async fn test_mailbox(
+        &self,
+        request: Request<pb::TestMailboxRequest>,
+    ) -> Result<Response<pb::TestMailboxResponse>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::id("mailbox_id", &request.get_ref().mailbox_id, MailboxId::parse)?;
+        let (mailbox, secrets) = self.store.scope(caller.scope()).write(OpenMailbox { id }).await?;
+        if mailbox.kind == MailboxKind::Outbox {
+            return Ok(Response::new(pb::TestMailboxResponse { works: true, transcript: Vec::new() }));
+        }
+        let name = smtp::name(caller.tenant(), &mailbox.id);
+        let account = smtp::Account::of(&mailbox, &secrets).map_err(|why| Error::field("mailbox.smtp", why))?;
+        let (tested, transcript) = self.smtp.test(&name, &account).await;
+        let transcript = transcript.lines.into_iter().map(convert::email::line).collect();
+        Ok(Response::new(pb::TestMailboxResponse { works: tested.is_ok(), transcript }))
     }
 
     async fn resume_mailbox(

@@ -5,7 +5,8 @@ use super::error::{Inconsistency, Noun, Result, StoreError};
 use super::request_id::{RequestId, once};
 use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
-use super::write::{CallWrite, Touched, Write};
+use super::write::{CallWrite, OwnWrite, Touched, Write};
+use crate::config::Secret;
 use crate::domain::address;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
@@ -42,6 +43,7 @@ tenant_sql! {
         "UPDATE mailboxes
          SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, next_time = NULL, revision = revision + 1, update_time = $6
          WHERE tenant_id = $1 AND id = $2";
+    SET_SECRETS = "UPDATE mailboxes SET secrets = $3 WHERE tenant_id = $1 AND id = $2";
     PAUSE =
         "UPDATE mailboxes
          SET state = 'paused', pause_reason = $3, pause_time = $4, revision = revision + 1, update_time = $4
@@ -79,6 +81,11 @@ pub struct DeleteMailbox {
     pub id: MailboxId,
     /// Empty: whatever is there.
     pub etag: String,
+}
+
+/// Reads a mailbox with what it signs in with, which only a write can open.
+pub struct OpenMailbox {
+    pub id: MailboxId,
 }
 
 /// Pauses a mailbox, or lets it send again.
@@ -120,6 +127,13 @@ pub(super) fn pause(tx: &mut ScopedTx<'_>, id: &MailboxId, reason: &str) -> Resu
     let now = tx.now();
     let reason = text::cut(reason, MAX_NOTE).to_owned();
     tx.query(PAUSE).bind(id).bind(reason).bind(now).execute().map(|_| ())
+}
+
+/// Puts another refresh token in the place of the mailbox's, which may be gone meanwhile.
+pub(super) fn set_refresh_token(tx: &mut ScopedTx<'_>, id: &MailboxId, token: &Secret) -> Result<()> {
+    let secrets = Secrets { refresh_token: token.expose().to_owned(), ..open(tx, id)? };
+    let sealed = seal(tx, &secrets)?;
+    tx.query(SET_SECRETS).bind(id).bind(sealed).execute().map(|_| ())
 }
 
 fn find(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Mailbox> {
@@ -245,6 +259,18 @@ impl CallWrite for DeleteMailbox {
         Touched::ids([&self.id])
     }
 }
+
+// === impl OpenMailbox ===
+
+impl Write for OpenMailbox {
+    type Out = (Mailbox, Secrets);
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<(Mailbox, Secrets)> {
+        Ok((find(tx, &self.id)?, open(tx, &self.id)?))
+    }
+}
+
+impl OwnWrite for OpenMailbox {}
 
 // === impl SetMailboxState ===
 

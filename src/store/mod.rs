@@ -47,7 +47,7 @@ pub use events::Feed;
 pub use freshness::{Freshness, ReadSet, recorded};
 pub use hold_back::HeldBack;
 pub use leases::{Claim, Claims, Lease, Suspicion};
-pub use mailboxes::{CreateMailbox, DeleteMailbox, SetMailboxState, UpdateMailbox};
+pub use mailboxes::{CreateMailbox, DeleteMailbox, OpenMailbox, SetMailboxState, UpdateMailbox};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
     Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Sending, Told, Work,

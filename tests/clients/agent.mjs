@@ -40,6 +40,8 @@ await assert.rejects(boxes("CreateMailbox", { mailbox: { ...created, address: "A
 assert.deepEqual((await boxes("GetMailbox", { mailboxId: mailbox.id })).mailbox, mailbox);
 await assert.rejects(boxes("GetMailbox", { mailboxId: mailbox.id }, "user_b"), code("NOT_FOUND"));
 assert.equal((await boxes("PauseMailbox", { mailboxId: mailbox.id, reason: "holidays" })).mailbox.pauseReason, "holidays");
+const { works, transcript } = await boxes("TestMailbox", { mailboxId: mailbox.id });
+assert.deepEqual([works, transcript.at(-1).stage], [false, "connect"]);
 assert.equal((await boxes("ResumeMailbox", { mailboxId: mailbox.id })).mailbox.pauseReason, "");
 const change = { mailbox: { id: mailbox.id, html: true }, updateMask: { paths: ["html", "reply_to"] } };
 assert.equal((await boxes("UpdateMailbox", change)).mailbox.html, true);

@@ -61,6 +61,7 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("mailboxes update", &["Anna@bücher.example", "--html"], &["mailbox"]),
         ("mailboxes pause", &["anna@bücher.example", "--reason", "holidays"], &["mailbox"]),
         ("mailboxes resume", &["anna@bücher.example"], &["mailbox"]),
+        ("mailboxes test", &["anna@bücher.example"], &["works", "transcript"]),
         ("mailboxes delete", &["anna@bücher.example"], &[]),
         ("suppressions list", &[], &["suppressions", "nextPageToken"]),
         ("suppressions remove", &["x@y.example"], &[]),

@@ -106,6 +106,7 @@ const COMMANDS: &[&str] = &[
     "mailboxes pause mb_1 --reason holidays",
     "mailboxes pause anna@acme.example",
     "mailboxes resume mb_1",
+    "mailboxes test mb_1",
     "mailboxes delete mb_1",
     "suppressions add kim@acme.example --reason complained",
     "suppressions add --file LIST",

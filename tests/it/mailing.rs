@@ -293,7 +293,17 @@ async fn a_mailbox_that_is_not_let_in_or_is_blamed_pauses_with_the_reason_and_ho
     assert_eq!(paused.state(), MailboxState::Paused);
     assert!(paused.pause_reason.contains("basic authentication is off"), "{}", paused.pause_reason);
     assert_eq!(by_status(&office.emails().await, EmailStatus::Failed), 1, "one e-mail, and not all");
+    // Its test says the same, and that it works once the server has changed its mind; it sends nothing.
+    peer.rules([Rule::at(Stage::SignIn).answers("535 5.7.8 bad credentials")]);
+    let test = pb::TestMailboxRequest { mailbox_id: anna.id.clone() };
+    let tested = office.mailboxes.test_mailbox(test.clone()).await.expect("tested").into_inner();
+    let last = tested.transcript.last().expect("a talk");
+    assert_eq!((tested.works, last.stage.as_str(), last.code), (false, "sign_in", 535));
+    assert_eq!((last.enhanced_code.as_str(), last.words.as_str()), ("5.7.8", "bad credentials"));
     peer.rules([]);
+    let tested = office.mailboxes.test_mailbox(test).await.expect("tested").into_inner();
+    assert!(tested.works && tested.transcript.iter().any(|line| line.stage == "tls"), "{tested:?}");
+    assert!(peer.taken().is_empty());
     office.mailboxes.resume_mailbox(resume).await.expect("resumed");
     office.pass(2 * 60, 30).await;
     let done = newest(&mut office.api).await;

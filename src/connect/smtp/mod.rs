@@ -15,3 +15,11 @@ pub use account::{Account, GOOGLE_TOKENS, MICROSOFT_TOKENS, OAuth, Security, Sig
 pub use connections::{Connections, Delivered, Settings, SetupError};
 pub use talk::{Lease, Letter};
 pub use wire::Deadlines;
+
+use crate::domain::id::MailboxId;
+use crate::tenant::TenantId;
+
+/// A mailbox's name among all tenants'.
+pub fn name(tenant: &TenantId, mailbox: &MailboxId) -> String {
+    format!("{tenant}/{mailbox}")
+}

@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 
 use super::super::turn::{StepError, Turn};
+use crate::config::Secret;
 use crate::connect::smtp::{self, Account};
 use crate::connect::{ConnectError, Connectors, Delivery, Extras, message_with};
 use crate::crash;
@@ -29,6 +30,8 @@ struct Handed {
     outcome: Option<Outcome>,
     transcript: Transcript,
     told: Option<Told>,
+    /// In the place of the mailbox's own.
+    refresh_token: Option<Secret>,
     /// Says to try again later.
     failure: Option<ConnectError>,
 }
@@ -50,14 +53,16 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     let mut sent = 0;
     while let Some(sending) = next {
         sent += 1;
-        let Handed { outcome, transcript, told, failure } = hand_over(turn, &sending).await;
+        let Handed { outcome, transcript, told, refresh_token, failure } = hand_over(turn, &sending).await;
         crash::point("engine.sending.delivered");
         let told = sending.from.as_ref().map(|(mailbox, _)| mailbox.id.clone()).zip(told);
         next = match outcome {
             Some(outcome) => {
                 let begin_next = sent < BATCH && failure.is_none();
                 let (lease, email) = (turn.lease().clone(), sending.email.id);
-                record(&store, SendDone { lease, email, outcome, transcript, told, pause_on_error, begin_next }).await?
+                let done =
+                    SendDone { lease, email, outcome, transcript, told, refresh_token, pause_on_error, begin_next };
+                record(&store, done).await?
             }
             None => None,
         };
@@ -89,7 +94,9 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
             Delivery::Unknown => Outcome::Unknown,
         };
         let (lease, email, transcript) = (claim.lease.clone(), email.id, Transcript::default());
-        let done = SendDone { lease, email, outcome, transcript, told: None, pause_on_error: false, begin_next: false };
+        let (told, refresh_token) = (None, None);
+        let (pause_on_error, begin_next) = (false, false);
+        let done = SendDone { lease, email, outcome, transcript, told, refresh_token, pause_on_error, begin_next };
         record(&scoped, done).await?;
     }
     Ok(())
@@ -134,7 +141,7 @@ async fn into_outbox(turn: &Turn<'_>, email: &Email) -> Handed {
             Err(_) => (None, Some(error)),
         },
     };
-    Handed { outcome, transcript: Transcript::default(), told: None, failure }
+    Handed { outcome, transcript: Transcript::default(), told: None, refresh_token: None, failure }
 }
 
 async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secrets: &Secrets) -> Handed {
@@ -142,6 +149,7 @@ async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secret
         outcome: Some(Outcome::Failed(why)),
         transcript: Transcript::default(),
         told: None,
+        refresh_token: None,
         failure: None,
     };
     let MailboxSettings { reply_to, html, .. } = &mailbox.settings;
@@ -155,7 +163,7 @@ async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secret
         Ok(account) => account,
         Err(why) => return failed(why),
     };
-    let name = format!("{}/{}", turn.scope().tenant(), mailbox.id);
+    let name = smtp::name(turn.scope().tenant(), &mailbox.id);
     let letter = smtp::Letter { from: &email.from.address, to: &email.to.address, content: &content };
     let lease = StillHeld { store: turn.store(), lease: turn.lease().clone() };
     let connections = turn.connectors().smtp.clone();
@@ -181,7 +189,8 @@ async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secret
         Fate::Withdrawn => (Outcome::NotSent, Told::LetIn),
         Fate::Unclear => (Outcome::Unknown, Told::LetIn),
     };
-    Handed { outcome: Some(outcome), transcript: delivered.transcript, told: Some(told), failure: None }
+    let smtp::Delivered { transcript, refresh_token, .. } = delivered;
+    Handed { outcome: Some(outcome), transcript, told: Some(told), refresh_token, failure: None }
 }
 
 /// Whether the campaign still runs and is still this worker's, looked at right before the mail server is given the letter.

@@ -41,7 +41,7 @@ tenant_sql! {
 
 /// What a campaign's mailboxes may do now.
 pub(super) enum Ready {
-    Now(Mailbox),
+    Now(Box<Mailbox>),
     /// None before that time.
     At(Timestamp),
     /// All that have mail are paused; why the first of them is.
@@ -85,7 +85,7 @@ pub(super) fn ready(tx: &mut ScopedTx<'_>, campaign: &CampaignId, now: Timestamp
         }
     }
     Ok(match (first, paused) {
-        (Some((time, mailbox)), _) if time <= now => Ready::Now(mailbox),
+        (Some((time, mailbox)), _) if time <= now => Ready::Now(Box::new(mailbox)),
         (Some((time, _)), _) => Ready::At(time),
         (None, Some(why)) => Ready::Never(why),
         (None, None) => Ready::NoMail,
@@ -148,7 +148,7 @@ pub(super) fn note(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, told: &Told) -> R
             let failures: Option<(i64,)> = tx.query(AWAY).bind(mailbox).optional()?;
             let Some((failures,)) = failures else { return Ok(()) };
             let (first, longest) = AWAY_SECONDS;
-            let wait = first.saturating_mul(1 << failures.clamp(1, 10) - 1).min(longest);
+            let wait = first.saturating_mul(1 << (failures.clamp(1, 10) - 1)).min(longest);
             let until = tx.now().plus_seconds(wait);
             tx.query(SET_NEXT_TIME).bind(mailbox).bind(until).execute().map(|_| ())
         }

@@ -2,6 +2,7 @@
 
 use super::lease::{running_under_lease, under_lease};
 use super::pacing::{self, Ready, Told};
+use crate::config::Secret;
 use crate::domain::address;
 use crate::domain::campaign::{Action, Campaign, CampaignState, StepId, StepStatus};
 use crate::domain::clock::Timestamp;
@@ -17,6 +18,7 @@ use crate::store::emails::email_columns;
 use crate::store::error::{Inconsistency, Result, StoreError};
 use crate::store::events::record;
 use crate::store::leases::Lease;
+use crate::store::mailboxes;
 use crate::store::prospects;
 use crate::store::recipients;
 use crate::store::sql::{json, tenant_sql};
@@ -113,6 +115,8 @@ pub struct SendDone {
     pub transcript: Transcript,
     /// Of the mailbox, if it was sent from one.
     pub told: Option<(MailboxId, Told)>,
+    /// What the token server has given the mailbox in the place of its own.
+    pub refresh_token: Option<Secret>,
     /// Pause the campaign if the e-mail was refused for good.
     pub pause_on_error: bool,
     pub begin_next: bool,
@@ -176,7 +180,7 @@ fn begin_next(tx: &mut ScopedTx<'_>, campaign: &Campaign, events: &mut Vec<Event
                 Ready::Now(mailbox) => {
                     let begin = tx.query(BEGIN_SENDING_FROM).bind(campaign.id.clone()).bind(now).bind(&mailbox.id);
                     let Some(email) = begin.optional()? else { return Ok(SendAttempt::NoneLeft) };
-                    (email, Some(mailbox))
+                    (email, Some(*mailbox))
                 }
                 Ready::At(time) => return Ok(SendAttempt::Later(time)),
                 Ready::Never(why) => return Ok(SendAttempt::Held(why)),
@@ -230,6 +234,9 @@ impl Write for SendDone {
         let now = tx.now();
         if let Some((mailbox, told)) = &self.told {
             pacing::note(tx, mailbox, told)?;
+            if let Some(token) = &self.refresh_token {
+                mailboxes::set_refresh_token(tx, mailbox, token)?;
+            }
         }
         let tries: Option<(u32,)> = tx.query(TRIES).bind(&self.email).optional()?;
         let again = RETRIES.get((tries.map_or(0, |(tries,)| tries) as usize).saturating_sub(1));

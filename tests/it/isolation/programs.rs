@@ -371,8 +371,8 @@ impl Stage {
 
     /// The first difference that others make to B, if there is one.
     async fn difference(&self, program: &[Op]) -> Option<(Run, String)> {
-        let together = self.run(program, |_| true).await;
-        let alone = self.run(program, |who| who == B).await;
+        let together = Box::pin(self.run(program, |_| true)).await;
+        let alone = Box::pin(self.run(program, |who| who == B)).await;
         let none = "nothing".to_owned();
         let length = together.observed.len().max(alone.observed.len());
         let line = |run: &Run, n: usize| run.observed.get(n).unwrap_or(&none).clone();
