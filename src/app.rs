@@ -63,7 +63,7 @@ pub enum AppError {
     Cache(#[from] RedisError),
     #[error(transparent)]
     Files(#[from] FilesConfigError),
-    #[error("mail")]
+    #[error("mail.ca_file")]
     Smtp(#[from] smtp::SetupError),
     #[error("the HTTP client cannot be made")]
     Fetch(#[from] reqwest::Error),
@@ -140,6 +140,7 @@ pub async fn run(
     };
     // What the settings may have wrong comes before anything is served.
     let tls = tls(&config)?;
+    let mail_servers = mail_servers(&config.mail)?;
     let cache = Arc::new(TenantCache::new(&config.cache, seams.clock.clone())?);
     let files = match seams.files {
         Some(files) => files,
@@ -173,7 +174,7 @@ pub async fn run(
         None => Connectors {
             fetch: Arc::new(WebFetch::new(&config.fetch)?),
             mail: Arc::new(Outbox::new(files.clone(), seams.clock.clone())),
-            smtp: Arc::new(smtp::Connections::new(smtp_settings(&config.mail))?),
+            smtp: Arc::new(mail_servers),
         },
     };
     let settings =
@@ -270,10 +271,11 @@ const SERVICES: [&str; 6] = [
     pb::workflow_service_server::SERVICE_NAME,
 ];
 
-fn smtp_settings(mail: &config::Mail) -> smtp::Settings {
+/// What talks with the mail servers of the tenants' mailboxes.
+pub fn mail_servers(mail: &config::Mail) -> Result<smtp::Connections, AppError> {
     let guard = connect::Guard { private: mail.allow_private, networks: mail.networks.clone() };
     let authorities = (!mail.ca_file.is_empty()).then(|| PathBuf::from(&mail.ca_file));
-    smtp::Settings { guard, authorities, ..smtp::Settings::default() }
+    Ok(smtp::Connections::new(smtp::Settings { guard, authorities, ..smtp::Settings::default() })?)
 }
 
 /// Removes what a killed process has left half-written.

@@ -14,6 +14,7 @@ mod report;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::app;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::domain::clock::SystemClock;
@@ -36,6 +37,11 @@ pub async fn check(config: &Config, secret_file: Option<&Path>, deep: bool) -> R
     }
     ports::look(config, &mut report).await;
     certificates(config, &mut report);
+    if !config.mail.ca_file.is_empty() {
+        let wrong = app::mail_servers(&config.mail).err();
+        let wrong = wrong.map(|error| Finding::of(&error, "put the authorities' certificates there, in PEM"));
+        report.add("mail.ca_file: that it has authorities", wrong);
+    }
     let times = data::look(config, deep, &mut report);
     let mut clock = clock::Clocks::new(times);
     credentials(config, &mut clock, &mut report).await;

@@ -13,6 +13,7 @@ use tonic::{Code, Request, Status};
 use super::client::{Api, Connection};
 use super::given::pasteable_for;
 use super::input::Source;
+use super::mailboxes;
 use super::output::{Json, say_json, say_list, table};
 use super::pages;
 use super::prospects_csv::{CsvArgs, ProspectsCsv};
@@ -93,6 +94,9 @@ pub struct RunArgs {
     /// The template to write with; see `herald campaign templates`. Without it the campaign waits for a choice.
     #[arg(long, value_name = "ID")]
     pub template: Option<String>,
+    /// Send from this mailbox, by its id or address, and not from all that are enabled. May be given more than once.
+    #[arg(long = "mailbox", value_name = "MAILBOX")]
+    pub mailboxes: Vec<String>,
     /// What the campaign is for.
     #[arg(long)]
     pub goal: Option<pb::CampaignGoal>,
@@ -282,6 +286,10 @@ async fn list(api: &mut Api, args: ListArgs) -> anyhow::Result<ExitCode> {
 
 /// Imports the prospects, starts the campaign, and follows it until it ends or waits for a person.
 pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) -> anyhow::Result<Outcome> {
+    let mut mailbox_ids = Vec::new();
+    for mailbox in &args.mailboxes {
+        mailbox_ids.push(mailboxes::id(api, mailbox).await?);
+    }
     if let Some(path) = &args.prospects {
         // What is known to be refused is told before anything is imported.
         if let Some(id) = args.template.as_ref().filter(|id| !id.is_empty()) {
@@ -299,6 +307,7 @@ pub async fn run_campaign(api: &mut Api, args: &RunArgs, progress: &Progress) ->
         template_id: args.template.clone().unwrap_or_default(),
         max_prospects: args.max_prospects,
         recipients: Some(args.recipients.request()),
+        mailbox_ids,
         ..Default::default()
     };
     let started = api.workflow.start_workflow(request).await;

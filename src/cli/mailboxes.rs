@@ -271,6 +271,17 @@ fn spoken(said: &pb::DeliveryLine) -> String {
     format!("{}: {}", said.stage.replace('_', " "), line(&words))
 }
 
+/// The id of the mailbox that people name by that or by its address.
+pub(super) async fn id(api: &mut Api, mailbox: &str) -> anyhow::Result<String> {
+    if !mailbox.contains('@') {
+        return Ok(mailbox.to_owned());
+    }
+    let key = address::key(mailbox);
+    let found = all(api).await?.mailboxes.into_iter().find(|one| address::key(&one.address) == key);
+    let missing = || format!("there is no mailbox {mailbox}: `herald mailboxes list` shows them");
+    found.map(|one| one.id).with_context(missing)
+}
+
 async fn all(api: &mut Api) -> anyhow::Result<pb::ListMailboxesResponse> {
     Ok(api.mailbox.list_mailboxes(pb::ListMailboxesRequest {}).await.map_err(|s| explain(&s))?.into_inner())
 }
@@ -298,13 +309,7 @@ fn done(mailbox: Option<pb::Mailbox>, what: &str) -> anyhow::Result<ExitCode> {
 impl Which {
     /// Its id. An id has no @.
     async fn id(&self, api: &mut Api) -> anyhow::Result<String> {
-        if !self.mailbox.contains('@') {
-            return Ok(self.mailbox.clone());
-        }
-        let key = address::key(&self.mailbox);
-        let found = all(api).await?.mailboxes.into_iter().find(|mailbox| address::key(&mailbox.address) == key);
-        let missing = || format!("there is no mailbox {}: `herald mailboxes list` shows them", self.mailbox);
-        found.map(|mailbox| mailbox.id).with_context(missing)
+        id(api, &self.mailbox).await
     }
 }
 

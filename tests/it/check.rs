@@ -416,6 +416,13 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         ),
         fault("a key file without key", &[("HERALD_AUTH_PUBLIC_KEY_FILE", &nonsense)], "holds no PEM block", Refuses),
         fault("a private key as public", &[("HERALD_AUTH_PUBLIC_KEY_FILE", &good_key)], "is a private key", Refuses),
+        fault(
+            "no authorities of mail",
+            &[("HERALD_MAIL_CA_FILE", "/nowhere.pem")],
+            "mail.ca_file: /nowhere.pem",
+            Refuses,
+        ),
+        fault("no such authorities", &[("HERALD_MAIL_CA_FILE", &nonsense)], "nonsense.pem", Refuses),
         fault("no Redis URL", &[("HERALD_CACHE_URL", "nonsense")], "cache.url", Refuses),
         fault(
             "no file of authorities",

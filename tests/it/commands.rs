@@ -63,7 +63,7 @@ async fn answer(
 const COMMANDS: &[&str] = &[
     "campaign preview --tag a --tag b --industry c --status contacted --source d --language de --prospect pr_1 --max-per-company 2 \
      --max-prospects 3 --not-again-days 4",
-    "campaign run --website https://one.example --goal press --goal-detail detail --template modern_tech --tag a --industry c \
+    "campaign run --website https://one.example --goal press --goal-detail detail --template modern_tech --mailbox mb_1 --mailbox mb_2 --tag a --industry c \
      --status replied --source d --language de --prospect pr_1 --min-score 5 --max-per-company 2 --max-prospects 3 \
      --not-again-days 0",
     "campaign list --state running,paused --state failed --limit 7",

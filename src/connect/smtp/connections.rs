@@ -228,6 +228,7 @@ fn tls(authorities: Option<&Path>) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = authorities {
         let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let found = found.and_then(|found| if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) });
         for certificate in found.map_err(|error| SetupError::Authorities(path.to_owned(), error))? {
             roots.add(certificate).map_err(|error| SetupError::Authority(path.to_owned(), error))?;
         }
