@@ -44,6 +44,11 @@ tenant_sql! {
          SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, next_time = NULL, revision = revision + 1, update_time = $6
          WHERE tenant_id = $1 AND id = $2";
     SET_SECRETS = "UPDATE mailboxes SET secrets = $3 WHERE tenant_id = $1 AND id = $2";
+    /// What waits for a time asks again.
+    WAKE =
+        "UPDATE campaigns
+         SET due_time = $2
+         WHERE tenant_id = $1 AND state = 'RUNNING' AND current_step = 'email_sending' AND lease_owner IS NULL AND due_time > $2";
     PAUSE =
         "UPDATE mailboxes
          SET state = 'paused', pause_reason = $3, pause_time = $4, revision = revision + 1, update_time = $4
@@ -171,6 +176,12 @@ pub(super) fn open(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Secrets> {
     opened.ok_or_else(|| Inconsistency::NotSealed("the secrets of a mailbox").into())
 }
 
+/// The campaigns that wait for the time of a mailbox look again when one of them may send.
+fn wake(tx: &mut ScopedTx<'_>) -> Result<()> {
+    let now = tx.now();
+    tx.query(WAKE).bind(now).execute().map(|_| ())
+}
+
 /// Whether it could send, as a whole.
 fn check(mailbox: &Mailbox) -> Result<()> {
     let mut violations = Violations::default();
@@ -233,6 +244,7 @@ impl Write for UpdateMailbox {
         let (sealed, now) = (seal(tx, &secrets)?, tx.now());
         let update = tx.query(UPDATE).bind(self.id.clone()).bind(key).bind(json(&mailbox.settings)).bind(sealed);
         update.bind(json(&secrets.has())).bind(now).execute_exactly(1)?;
+        wake(tx)?;
         find(tx, &self.id)
     }
 }
@@ -287,6 +299,9 @@ impl Write for SetMailboxState {
         let since = (self.state == MailboxState::Paused).then_some(now);
         let set = tx.query(SET_STATE).bind(self.id.clone()).bind(self.state.as_str()).bind(self.reason.clone());
         set.bind(since).bind(now).execute_exactly(1)?;
+        if self.state == MailboxState::Enabled {
+            wake(tx)?;
+        }
         Ok((find(tx, &self.id)?, true))
     }
 }

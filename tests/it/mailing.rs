@@ -391,6 +391,27 @@ async fn the_pace_of_a_mailbox_holds_for_all_its_campaigns_and_over_restarts_and
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_that_waits_for_a_mailbox_looks_again_when_that_is_changed_or_resumed() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let mut slow = unpaced(&peer, "anna@acme.example");
+    slow.pace.as_mut().expect("a pace").max_emails_per_day = Some(1);
+    let anna = office.create(slow).await;
+    add_prospects(&mut office.api, 3).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.pass(60 * 60, 60).await;
+    assert_eq!(peer.taken().len(), 1, "the next is due tomorrow");
+    let pace = Some(pb::Pace { max_emails_per_day: Some(2), ..Default::default() });
+    let mailbox = Some(pb::Mailbox { id: anna.id.clone(), pace, ..Default::default() });
+    office.mailboxes.update_mailbox(pb::UpdateMailboxRequest { mailbox, update_mask: None }).await.expect("updated");
+    office.pass(60, 60).await;
+    assert_eq!(peer.taken().len(), 2);
+    office.pass(DAY, 60 * 60).await;
+    each_once(&peer.taken(), 3);
+}
+
 /// Where a server dies, and how often a campaign passes that with eight letters.
 const KILLS: [(&str, u64); 6] = [
     ("engine.sending.begun", 1),
