@@ -233,5 +233,5 @@ async fn ordinary_updates_of_a_campaign_leave_the_index_of_claims_alone() {
         }
     }
     // By name: another text that has to do with it is added by a person.
-    assert_eq!(touching, ["CAMPAIGNS", "INSERT", "RELEASE", "SET_STATE", "SET_STATE_UNDER_LEASE"].into());
+    assert_eq!(touching, ["CAMPAIGNS", "INSERT", "RELEASE", "SET_STATE", "SET_STATE_UNDER_LEASE", "WAKE"].into());
 }
