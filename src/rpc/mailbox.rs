@@ -52,7 +52,7 @@ impl MailboxService for Mailboxes {
         let actor = actor(&request)?;
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.request_id);
-        let request_id = convert::request_id("CreateMailbox", &name, &request)?;
+        let request_id = convert::request_id("CreateMailbox", &name, &convert::mailbox::without_secrets(&request))?;
         let mailbox = request.mailbox.ok_or_else(|| Error::field("mailbox", "is required"))?;
         let (kind, settings, secrets) = convert::mailbox::new(mailbox)?;
         if kind == MailboxKind::Outbox && !self.outbox {

@@ -104,6 +104,19 @@ fn calendar_out(calendar: Calendar) -> pb::Calendar {
     }
 }
 
+/// What a request is known again by: a hash of its secrets, which anybody could try guesses on, is kept nowhere.
+pub(in crate::rpc) fn without_secrets(request: &pb::CreateMailboxRequest) -> pb::CreateMailboxRequest {
+    let mut request = request.clone();
+    if let Some(smtp) = request.mailbox.as_mut().and_then(|mailbox| mailbox.smtp.as_mut()) {
+        smtp.password.clear();
+        if let Some(oauth) = &mut smtp.oauth {
+            oauth.client_secret.clear();
+            oauth.refresh_token.clear();
+        }
+    }
+    request
+}
+
 /// A new mailbox, checked.
 pub(in crate::rpc) fn new(mailbox: pb::Mailbox) -> Result<(MailboxKind, MailboxSettings, Secrets), Error> {
     let mut v = Violations::default();
@@ -131,8 +144,8 @@ pub(in crate::rpc) fn new(mailbox: pb::Mailbox) -> Result<(MailboxKind, MailboxS
 /// What an update of a mailbox asks for, checked.
 pub(in crate::rpc) fn update(mailbox: pb::Mailbox, paths: &[String]) -> Result<UpdateMailbox, Error> {
     let id = id("mailbox.id", &mailbox.id, MailboxId::parse)?;
-    let mut mask = Mask::parse(paths, FIELDS, set_fields(&mailbox))?;
     let stated = set_fields(&mailbox);
+    let mut mask = Mask::parse(paths, FIELDS, stated.clone())?;
     for secret in SECRETS.iter().filter(|secret| !stated.contains(secret)) {
         // Reads leave secrets out: what was read and is written back must not remove them.
         if !paths.iter().any(|path| path.trim() == *secret) {
