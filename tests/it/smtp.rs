@@ -473,14 +473,22 @@ async fn tokens_are_kept_got_anew_where_they_were_revoked_and_not_where_there_ar
         send(&connections, &account, "token").await
     };
     // Kept, and the new refresh token told.
-    for _ in 0..3 {
-        let delivered = one_letter().await;
+    for n in 0..3 {
+        let delivered = if n < 2 { one_letter().await } else { send(&connections, &account, "token").await };
         assert!(is_taken(&delivered), "{:?}", delivered.transcript);
         assert_eq!(delivered.refresh_token.expect("another").expose(), "refresh-token-1");
     }
     let asked = peer.token_requests();
     assert_eq!((asked.len(), asked[0]["refresh_token"].as_str()), (1, "refresh-token-0"));
     assert_eq!((asked[0]["client_id"].as_str(), asked[0]["client_secret"].as_str()), ("client-id", "client-secret"));
+    // Once that is stored, the token and the connection are still those of the mailbox.
+    let stored = peer.with_refresh_token(&account, "refresh-token-1");
+    let opened = peer.count("EHLO");
+    for _ in 0..3 {
+        let delivered = send(&connections, &stored, "token").await;
+        assert!(is_taken(&delivered) && delivered.refresh_token.is_none(), "{:?}", delivered.transcript);
+    }
+    assert_eq!((peer.token_requests().len(), peer.count("EHLO")), (1, opened));
     // Revoked: one new one, got with the newest refresh token.
     peer.revoke();
     assert!(is_taken(&one_letter().await));

@@ -46,6 +46,17 @@ pub enum SignIn {
 // === impl Account ===
 
 impl Account {
+    /// Whether it is the same but for the refresh token, which a token server may have changed meanwhile.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        let (SignIn::OAuth { username, oauth }, SignIn::OAuth { oauth: own, .. }) = (&other.sign_in, &self.sign_in)
+        else {
+            return self == other;
+        };
+        let oauth = OAuth { refresh_token: own.refresh_token.clone(), ..oauth.clone() };
+        let sign_in = SignIn::OAuth { username: username.clone(), oauth };
+        *self == Self { sign_in, ..other.clone() }
+    }
+
     /// How a tenant's mailbox is reached; else what is missing, in words.
     pub fn of(mailbox: &Mailbox, secrets: &Secrets) -> Result<Self, String> {
         let smtp = &mailbox.settings.smtp;

@@ -132,6 +132,13 @@ impl Connections {
 
     /// Connects and signs in, sends nothing, and tells what the server said at each stage: how a mailbox is tried.
     pub async fn test(&self, mailbox: &str, account: &Account) -> (Result<(), Fate>, Transcript) {
+        let slot = self.slot(mailbox);
+        // One connection at a time: whoever sends has done first, and what was kept goes.
+        let mut kept = slot.lock().await;
+        if let Some(Kept { talk, closing, .. }) = kept.take() {
+            closing.abort();
+            talk.quit().await;
+        }
         let mut transcript = Transcript::default();
         let opened = Talk::open(&self.means, mailbox, account, &mut transcript).await;
         (opened.map(part), transcript)
@@ -168,7 +175,7 @@ impl Connections {
         });
         let open = async |notes: &mut Transcript| Talk::open(&self.means, mailbox, account, notes).await;
         let (mut talk, is_old) = match kept {
-            Some(talk) if talk.account == *account => (talk, true),
+            Some(talk) if talk.account.is_of(account) => (talk, true),
             other => {
                 if let Some(other) = other {
                     part(other);

@@ -97,6 +97,11 @@ impl Tokens {
         let mut kept = place.lock().await;
         let kept = match &mut *kept {
             Some(kept) if kept.given == *oauth => kept,
+            // What the token server gave is stored now.
+            Some(kept) if kept.is_renewed_as(oauth) => {
+                kept.given = oauth.clone();
+                kept
+            }
             other => other.insert(Kept { given: oauth.clone(), refresh: oauth.refresh_token.clone(), access: None }),
         };
         if let Some((access, until)) = &kept.access
@@ -170,6 +175,16 @@ impl Tokens {
             Some(address) if !self.guard.allows(address) => refused("is not on the public internet"),
             _ => Ok(()),
         }
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// Whether these are what it was got with, but for the refresh token that came for the old one.
+    fn is_renewed_as(&self, oauth: &OAuth) -> bool {
+        self.refresh == oauth.refresh_token
+            && OAuth { refresh_token: self.refresh.clone(), ..self.given.clone() } == *oauth
     }
 }
 

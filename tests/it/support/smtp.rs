@@ -139,6 +139,13 @@ impl SmtpPeer {
         Account { sign_in, ..self.account(security) }
     }
 
+    /// The same mailbox, whose refresh token is another now.
+    pub fn with_refresh_token(&self, account: &Account, refresh_token: &str) -> Account {
+        let SignIn::OAuth { username, oauth } = account.sign_in.clone() else { panic!("it has tokens") };
+        let oauth = OAuth { refresh_token: Secret::new(refresh_token), ..oauth };
+        Account { sign_in: SignIn::OAuth { username, oauth }, ..account.clone() }
+    }
+
     /// The same with tokens of the token server.
     pub fn with_tokens(&self, security: Security, username: &str) -> Account {
         let oauth = OAuth {
