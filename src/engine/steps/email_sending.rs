@@ -128,6 +128,11 @@ async fn hand_over(turn: &mut Turn<'_>, sending: &Sending) -> Handed {
 }
 
 async fn into_outbox(turn: &Turn<'_>, email: &Email) -> Handed {
+    if !turn.resources().settings.outbox {
+        let why = "the deployment has no outbox folders any more (the setting mail.outbox)".to_owned();
+        let (outcome, failure) = (Some(Outcome::NotSent), Some(ConnectError::Passing(why)));
+        return Handed { outcome, transcript: Transcript::default(), told: None, refresh_token: None, failure };
+    }
     let (outcome, failure) = match turn.connectors().mail.deliver(turn.scope(), email).await {
         Ok(()) => (Some(Outcome::Sent), None),
         Err(ConnectError::Final(why)) => (Some(Outcome::Failed(why)), None),

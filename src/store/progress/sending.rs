@@ -238,14 +238,12 @@ impl Write for SendDone {
                 mailboxes::set_refresh_token(tx, mailbox, token)?;
             }
         }
-        let tries: Option<(u32,)> = tx.query(TRIES).bind(&self.email).optional()?;
-        let again = RETRIES.get((tries.map_or(0, |(tries,)| tries) as usize).saturating_sub(1));
         let (status, note, retry) = match &self.outcome {
             Outcome::Sent => (EmailStatus::Sent, String::new(), None),
             Outcome::Failed(why) => (EmailStatus::Failed, why.clone(), None),
             Outcome::Bounced(why) => (EmailStatus::Failed, format!("bounced: {why}"), None),
             Outcome::NotSent => (EmailStatus::Approved, String::new(), None),
-            Outcome::NotNow(why) => match again {
+            Outcome::NotNow(why) => match self.wait_again(tx)? {
                 Some(minutes) => (EmailStatus::Approved, why.clone(), Some(now.plus_seconds(minutes * 60))),
                 None => (EmailStatus::Failed, format!("not taken in {} tries: {why}", RETRIES.len() + 1), None),
             },
@@ -297,6 +295,13 @@ impl Write for SendDone {
 }
 
 impl SendDone {
+    /// How many minutes to wait before the next try; None if that was the last one.
+    fn wait_again(&self, tx: &mut ScopedTx<'_>) -> Result<Option<i64>> {
+        let tries: Option<(u32,)> = tx.query(TRIES).bind(&self.email).optional()?;
+        let (tries,) = tries.unwrap_or_default();
+        Ok(RETRIES.get(tries.saturating_sub(1) as usize).copied())
+    }
+
     /// The step's progress, where it has moved by a whole percent.
     fn progress(&self, tx: &mut ScopedTx<'_>, before: &Campaign) -> Result<Option<EventKind>> {
         let to_send = before.emails.approved + before.emails.sending;

@@ -182,7 +182,7 @@ impl TestApp {
             let _ = tell.send(ready);
         });
         let served = tokio::spawn(run);
-        let ready = told.await.expect("the server becomes ready");
+        let Ok(ready) = told.await else { panic!("the server does not become ready: {:?}", served.await) };
         Self { address, ready, data, config, stop: stop.drop_guard(), served }
     }
 
