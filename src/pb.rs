@@ -42,8 +42,8 @@ pub fn json(name: &str, message: &impl Message) -> Option<Value> {
     dynamic.serialize_with_options(serde_json::value::Serializer, &options).ok()
 }
 
-/// The methods of a service of ours, by its full name.
-pub fn methods(service: &str) -> Vec<String> {
-    let service = pool().and_then(|pool| pool.get_service_by_name(service));
-    service.map(|service| service.methods().map(|method| method.name().to_owned()).collect()).unwrap_or_default()
+/// The methods of all services of ours.
+pub fn methods() -> Vec<String> {
+    let services = pool().into_iter().flat_map(DescriptorPool::services);
+    services.flat_map(|service| service.methods().map(|method| method.name().to_owned()).collect::<Vec<_>>()).collect()
 }

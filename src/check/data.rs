@@ -28,10 +28,10 @@ pub(super) fn look(config: &Config, deep: bool, report: &mut Report) -> Option<T
         report.add(format!("the volume of {name}: its free space"), volume(&Volume::of(root)));
     }
     let mut seen = Seen::default();
-    let mut has_database = false;
-    match database_in(root) {
+    let database = database_in(root);
+    let has_database = matches!(database, Ok(Some(_)));
+    match database {
         Ok(Some(database)) => {
-            has_database = true;
             seen = check_database(&database, key.as_ref().ok().and_then(Option::as_ref), deep);
             let how = if deep { ", every page" } else { "" };
             report.add(format!("{}: its schema, its tenants, its rows{how}", database.display()), seen.findings);

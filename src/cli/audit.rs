@@ -108,9 +108,7 @@ fn method(text: &str) -> anyhow::Result<String> {
     if name.is_empty() {
         return Ok(String::new());
     }
-    let services = ["AgentService", "CacheService", "MailboxService", "TenantService", "WorkflowService"];
-    let methods = services.iter().flat_map(|service| pb::methods(&format!("herald.v1.{service}")));
-    let known: Vec<_> = methods.chain(OPERATORS.map(str::to_owned)).collect();
+    let known: Vec<_> = pb::methods().into_iter().chain(OPERATORS.map(str::to_owned)).collect();
     if let Some(known) = known.iter().find(|known| known.eq_ignore_ascii_case(name)) {
         return Ok(known.clone());
     }

@@ -3,9 +3,10 @@
 //! A tenant names the website, so Herald must not become its arm into the private network: every address that is not on
 //! the public internet is refused, wherever it comes from: a name, a literal, a redirect.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use url::{Host, Url};
 
 /// From IANA's special-purpose registry for IPv4 (RFC 6890 and its successors), with multicast and the reserved rest.
 const NOT_PUBLIC_V4: [(Ipv4Addr, u8); 17] = [
@@ -55,6 +56,22 @@ const NEVER_V6: [(Ipv6Addr, u8); 2] = [
 /// Networks whose addresses end with one of IPv4 (NAT64 of RFC 6052, and IPv4-compatible ones of RFC 4291).
 const WITH_V4: [(Ipv6Addr, u8); 2] =
     [(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96), (Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96)];
+
+/// The address that a URL names by itself, which no resolver ever sees.
+pub(super) fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host() {
+        Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
+        Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
+        _ => None,
+    }
+}
+
+/// The addresses of a name, as the system resolves it, that are allowed.
+pub(super) async fn resolve(host: &str, port: u16, allows: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
+    let found = tokio::net::lookup_host((host, port)).await;
+    let found = found.map(Iterator::collect::<Vec<SocketAddr>>).unwrap_or_default();
+    found.into_iter().filter(|found| allows(found.ip())).collect()
+}
 
 /// Whether a website may have the address; `private`: one that is not on the public internet, too.
 pub(super) fn is_allowed(address: IpAddr, private: bool) -> bool {

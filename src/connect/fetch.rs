@@ -13,7 +13,6 @@ mod meta;
 mod prescan;
 mod refresh;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +22,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, LOCATION, REFRESH};
 use reqwest::{Client, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use url::{Host, Url};
+use url::Url;
 
-use super::address::is_allowed;
+use super::address::{is_allowed, literal, resolve};
 use super::http::{self, BoundedBody};
 use super::{ConnectError, Fetch, Fetched};
 use crate::budget;
@@ -119,12 +118,7 @@ impl WebFetch {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ConnectError::Final(format!("{url} is neither http nor https")));
         }
-        let literal = match url.host() {
-            Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
-            Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
-            _ => None,
-        };
-        match literal {
+        match literal(url) {
             Some(address) if !is_allowed(address, self.allow_private) => {
                 Err(ConnectError::Final(NotPublic(address.to_string()).to_string()))
             }
@@ -199,9 +193,7 @@ impl Resolve for Allowed {
         let private = self.private;
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await;
-            let found = found.map(Iterator::collect::<Vec<SocketAddr>>).unwrap_or_default();
-            let allowed: Vec<_> = found.into_iter().filter(|a| is_allowed(a.ip(), private)).collect();
+            let allowed = resolve(&host, 0, |address| is_allowed(address, private)).await;
             if allowed.is_empty() {
                 return Err(NotPublic(host).into());
             }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::address::is_allowed;
+use super::address::{is_allowed, resolve};
 
 /// The addresses that may be connected to.
 #[derive(Debug, Clone, Default)]
@@ -36,9 +36,8 @@ impl Guard {
 
     /// The addresses of a name, or of a literal address, that may be connected to.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, NotAllowed> {
-        let found = tokio::net::lookup_host((host, port)).await;
-        let found = found.map(Iterator::collect::<Vec<SocketAddr>>).unwrap_or_default();
-        let allowed: Vec<_> = found.into_iter().filter(|a| self.allows(a.ip())).take(MAX_ADDRESSES).collect();
+        let mut allowed = resolve(host, port, |address| self.allows(address)).await;
+        allowed.truncate(MAX_ADDRESSES);
         if allowed.is_empty() { Err(NotAllowed(host.to_owned())) } else { Ok(allowed) }
     }
 }

@@ -1,12 +1,10 @@
 //! What a tenant's campaigns go by.
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use url::Host;
 
 use super::address;
-use super::calendar::WorkingHours;
+use super::calendar::{WorkingHours, parse_zone};
 use super::clock::Timestamp;
 use super::digest;
 use super::error::Violations;
@@ -214,21 +212,15 @@ impl AgentSettings {
             }
         }
         if mask.has("smtp.host") {
-            out.smtp.host = out.smtp.host.trim().to_owned();
-            if !out.smtp.host.is_empty() && (out.smtp.host.len() > 253 || Host::parse(&out.smtp.host).is_err()) {
-                v.add("config.smtp.host", "must be a host name or address such as smtp.example.com");
-            }
+            out.smtp.host = v.take("config.smtp.host", text::mail_host(&out.smtp.host)).unwrap_or_default();
         }
         out.website_analysis = checked_analysis(v, out.website_analysis);
         if mask.has("controls.max_emails_per_hour") && out.controls.max_emails_per_hour > MAX_PER_HOUR {
             v.add("config.controls.max_emails_per_hour", format!("must be between 0 and {MAX_PER_HOUR}"));
         }
         if mask.has("controls.time_zone") {
-            out.controls.time_zone = out.controls.time_zone.trim().to_owned();
-            let name = &out.controls.time_zone;
-            if !name.is_empty() && TimeZone::get(name).is_err() {
-                v.add("config.controls.time_zone", "must be a time zone of the IANA database, such as Europe/Berlin");
-            }
+            let zone = parse_zone(&out.controls.time_zone);
+            out.controls.time_zone = v.take("config.controls.time_zone", zone).unwrap_or_default();
         }
         out
     }

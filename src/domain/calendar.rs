@@ -167,6 +167,15 @@ impl WorkingHours {
     }
 }
 
+/// The name of a zone; empty: UTC.
+pub fn parse_zone(name: &str) -> Result<String, &'static str> {
+    let name = name.trim();
+    if !name.is_empty() && TimeZone::get(name).is_err() {
+        return Err("must be a time zone of the IANA database, such as Europe/Berlin");
+    }
+    Ok(name.to_owned())
+}
+
 /// A day as `2026-12-25`.
 pub fn parse_day(text: &str) -> Result<Date, &'static str> {
     Date::strptime("%Y-%m-%d", text.trim()).map_err(|_| "must be a day such as 2026-12-25")

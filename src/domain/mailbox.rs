@@ -5,7 +5,7 @@ use url::Host;
 
 use super::address;
 use super::agent_config::SmtpSecurity;
-use super::calendar::Calendar;
+use super::calendar::{Calendar, parse_zone};
 use super::clock::Timestamp;
 use super::digest;
 use super::error::Violations;
@@ -186,8 +186,9 @@ impl Mailbox {
         digest::etag(tenant, "mailbox", self.id.as_str(), self.revision)
     }
 
-    pub fn is_enabled(&self) -> bool {
-        self.state == MailboxState::Enabled
+    /// Whether a campaign may send from it that names these mailboxes, or none.
+    pub fn may_send(&self, named: &[MailboxId]) -> bool {
+        self.state == MailboxState::Enabled && (named.is_empty() || named.contains(&self.id))
     }
 
     /// Checks what only the whole mailbox tells: whether it could send.
@@ -256,11 +257,7 @@ impl MailboxSettings {
             *value = v.take(&format!("mailbox.{name}"), address::parse(value)).unwrap_or_default();
         }
         if mask.has("smtp.host") {
-            let host = self.smtp.host.trim().to_owned();
-            if !host.is_empty() && (host.len() > 253 || Host::parse(&host).is_err()) {
-                v.add("mailbox.smtp.host", "must be a host name or address such as smtp.example.com");
-            }
-            self.smtp.host = host;
+            self.smtp.host = v.take("mailbox.smtp.host", text::mail_host(&self.smtp.host)).unwrap_or_default();
         }
         if mask.has("smtp.oauth.token_url") && !self.smtp.oauth.token_url.trim().is_empty() {
             let url = text::web_url(&self.smtp.oauth.token_url);
@@ -292,10 +289,8 @@ impl MailboxSettings {
     fn check_calendar(&mut self, v: &mut Violations, mask: &Mask) {
         let calendar = &mut self.calendar;
         if mask.has("calendar.time_zone") {
-            calendar.time_zone = calendar.time_zone.trim().to_owned();
-            if !calendar.time_zone.is_empty() && jiff::tz::TimeZone::get(&calendar.time_zone).is_err() {
-                v.add("mailbox.calendar.time_zone", "must be a time zone of the IANA database, such as Europe/Berlin");
-            }
+            let zone = parse_zone(&calendar.time_zone);
+            calendar.time_zone = v.take("mailbox.calendar.time_zone", zone).unwrap_or_default();
         }
         calendar.days.sort_unstable();
         calendar.days.dedup();
@@ -441,5 +436,41 @@ mod tests {
             assert_ne!(before, (all.clone(), all_secrets.clone()), "{path} is merged");
         }
         assert_eq!((all, all_secrets), (full, secrets), "nothing is left out");
+    }
+
+    #[test]
+    fn each_bound_is_taken_and_one_beyond_it_is_refused() {
+        type Set = fn(&mut MailboxSettings, &mut Secrets, usize);
+        let bounds: [(&str, usize, Set); 14] = [
+            ("display_name", text::SHORT, |s, _, n| s.display_name = "x".repeat(n)),
+            ("signature", MAX_SIGNATURE, |s, _, n| s.signature = "x".repeat(n)),
+            ("postal_address", MAX_NOTE, |s, _, n| s.postal_address = "x".repeat(n)),
+            ("smtp.username", MAX_USERNAME, |s, _, n| s.smtp.username = "x".repeat(n)),
+            ("smtp.oauth.client_id", MAX_NOTE, |s, _, n| s.smtp.oauth.client_id = "x".repeat(n)),
+            ("smtp.password", MAX_PASSWORD, |_, s, n| s.password = "x".repeat(n)),
+            ("smtp.oauth.client_secret", MAX_TOKEN, |_, s, n| s.client_secret = "x".repeat(n)),
+            ("smtp.oauth.refresh_token", MAX_TOKEN, |_, s, n| s.refresh_token = "x".repeat(n)),
+            ("pace.max_emails_per_hour", 10_000, |s, _, n| s.pace.per_hour = u32::try_from(n).ok()),
+            ("pace.max_emails_per_day", 100_000, |s, _, n| s.pace.per_day = u32::try_from(n).ok()),
+            ("pace.min_pause_seconds", 86_400, |s, _, n| s.pace.min_pause = u32::try_from(n).ok()),
+            ("pace.max_pause_seconds", 86_400, |s, _, n| s.pace.max_pause = u32::try_from(n).ok()),
+            ("pace.ramp_start", 100_000, |s, _, n| s.pace.ramp_start = u32::try_from(n).expect("it fits")),
+            ("pace.ramp_daily_increase", 1_000, |s, _, n| {
+                s.pace.ramp_daily_increase = u32::try_from(n).expect("it fits");
+            }),
+        ];
+        let mask = Mask::all(FIELDS);
+        let refused = |set: Set, n: usize| {
+            let (mut settings, mut secrets) = (MailboxSettings::default(), Secrets::default());
+            set(&mut settings, &mut secrets, n);
+            let mut v = Violations::default();
+            secrets.check(&mut v, &mask);
+            settings.checked(&mut v, &mask);
+            v.list().iter().map(|violation| violation.field.clone()).collect::<Vec<_>>()
+        };
+        for (field, bound, set) in bounds {
+            assert_eq!(refused(set, bound), Vec::<String>::new(), "{field}");
+            assert_eq!(refused(set, bound + 1), [format!("mailbox.{field}")]);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::error::Violations;
 
@@ -138,6 +138,17 @@ pub fn web_url(text: &str) -> Result<Url, &'static str> {
         return Err("must not contain a user name or password");
     }
     Ok(url)
+}
+
+/// The name or address of a mail server; empty: none is stated.
+pub fn mail_host(text: &str) -> Result<String, &'static str> {
+    // RFC 1035, 2.3.4.
+    const LONGEST: usize = 253;
+    let host = text.trim();
+    if !host.is_empty() && (host.len() > LONGEST || Host::parse(host).is_err()) {
+        return Err("must be a host name or address such as smtp.example.com");
+    }
+    Ok(host.to_owned())
 }
 
 /// The text cut to at most `max` characters, on a character boundary.

@@ -15,7 +15,6 @@ use crate::domain::campaign::{Action, Campaign, Settings};
 use crate::domain::email::Email;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{CampaignId, MailboxId, TemplateId};
-use crate::domain::mailbox::Mailbox;
 use crate::domain::number::saturating_i32;
 use crate::domain::paging::QueryShape;
 use crate::domain::{template, text};
@@ -413,8 +412,7 @@ async fn has_mailbox(store: &Scoped<'_>, named: &[MailboxId]) -> Result<bool, St
     if named.iter().any(|id| all.iter().all(|mailbox| mailbox.id != *id)) {
         return Err(not_found(Noun::Mailbox));
     }
-    let may = |mailbox: &Mailbox| mailbox.is_enabled() && (named.is_empty() || named.contains(&mailbox.id));
-    Ok(all.iter().any(may))
+    Ok(all.iter().any(|mailbox| mailbox.may_send(named)))
 }
 
 fn known_template(text: &str) -> Result<TemplateId, Status> {

@@ -3,7 +3,6 @@
 //! A token is kept in memory until shortly before it expires. For each mailbox one request is on its way at a time; who comes
 //! meanwhile takes what it brings.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use reqwest::{Client, Response};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use url::{Host, Url, form_urlencoded};
+use url::{Url, form_urlencoded};
 
 use super::account::OAuth;
 use crate::config::Secret;
+use crate::connect::address::literal;
 use crate::connect::guard::Guard;
 use crate::connect::http::{self, BoundedBody};
 use crate::domain::finding::told;
@@ -159,11 +159,7 @@ impl Tokens {
 
     /// What the resolver never sees: literal addresses, and secrets in plain text beyond this machine.
     fn check(&self, url: &Url) -> Result<(), TokenError> {
-        let literal = match url.host() {
-            Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
-            Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
-            _ => None,
-        };
+        let literal = literal(url);
         let is_here = literal.is_some_and(|address| address.to_canonical().is_loopback());
         let refused = |why: &str| Err(TokenError::Refused(format!("the token address {why}")));
         match url.scheme() {

@@ -162,8 +162,7 @@ struct Senders(Vec<(Mailbox, u32)>);
 impl Senders {
     /// Those that are enabled, of the named ones if any are.
     fn of(all: Vec<(Mailbox, u32)>, named: &[MailboxId]) -> Self {
-        let may = |mailbox: &Mailbox| mailbox.is_enabled() && (named.is_empty() || named.contains(&mailbox.id));
-        Self(all.into_iter().filter(|(mailbox, _)| may(mailbox)).collect())
+        Self(all.into_iter().filter(|(mailbox, _)| mailbox.may_send(named)).collect())
     }
 
     fn is_empty(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The tenant's configuration.
 
 use super::campaign::{analysis, analysis_in, goal, goal_in};
-use super::{id, json};
+use super::{enumeration, id, json};
 use crate::config::Secret;
 use crate::domain::agent_config::{
     AgentConfig, AgentSettings, Controls, FIELDS, MAX_PASSWORD, MAX_PER_HOUR, Sender, Smtp, SmtpSecurity,
@@ -56,10 +56,7 @@ pub(in crate::rpc) fn out(config: AgentConfig, tenant: &TenantId) -> pb::AgentCo
             auto_reply: settings.controls.auto_reply,
             pause_on_error: settings.controls.pause_on_error,
             max_emails_per_hour: saturating_i32(settings.controls.max_emails_per_hour),
-            working_hours: settings.controls.working_hours.map(|hours| pb::WorkingHours {
-                start: Some(time_of_day(hours.start)),
-                end: Some(time_of_day(hours.end)),
-            }),
+            working_hours: settings.controls.working_hours.map(hours),
             time_zone: settings.controls.time_zone,
         }),
     }
@@ -129,16 +126,10 @@ pub(in crate::rpc) fn update(config: pb::AgentConfig, paths: &[String]) -> Resul
 
 fn smtp_in(v: &mut Violations, smtp: &pb::SmtpConfig) -> Smtp {
     let port = u16::try_from(smtp.port).map_err(|_| "must be between 0 and 65535");
-    let wanted = pb::SmtpSecurity::try_from(smtp.security).map_err(|_| format!("has no value {}", smtp.security));
-    let security = match v.take("config.smtp.security", wanted) {
-        Some(pb::SmtpSecurity::Tls) => SmtpSecurity::Tls,
-        Some(pb::SmtpSecurity::None) => SmtpSecurity::None,
-        _ => SmtpSecurity::Starttls,
-    };
     Smtp {
         host: smtp.host.clone(),
         port: v.take("config.smtp.port", port).unwrap_or_default(),
-        security,
+        security: security_in(v, "config.smtp.security", smtp.security),
         username: smtp.username.clone(),
     }
 }
@@ -146,22 +137,25 @@ fn smtp_in(v: &mut Violations, smtp: &pb::SmtpConfig) -> Smtp {
 fn controls_in(v: &mut Violations, controls: pb::Controls) -> Controls {
     let field = |name: &str| format!("config.controls.{name}");
     let max = u32::try_from(controls.max_emails_per_hour).map_err(|_| format!("must be between 0 and {MAX_PER_HOUR}"));
-    let hours = controls.working_hours.filter(|hours| hours.start.is_some() || hours.end.is_some());
-    let hours = hours.map(|hours| {
-        let time = |time: Option<pb::TimeOfDay>| time.map_or((0, 0), |time| (time.hours, time.minutes));
-        WorkingHours::parse(time(hours.start), time(hours.end))
-    });
     Controls {
         auto_reply: controls.auto_reply,
         pause_on_error: controls.pause_on_error,
         max_emails_per_hour: v.take(&field("max_emails_per_hour"), max).unwrap_or_default(),
-        working_hours: v.take(&field("working_hours"), hours.transpose()).flatten(),
+        working_hours: v.take(&field("working_hours"), hours_in(controls.working_hours)).flatten(),
         time_zone: controls.time_zone,
     }
 }
 
-pub(super) fn time_of_day(minutes: u16) -> pb::TimeOfDay {
-    pb::TimeOfDay { hours: i32::from(minutes / 60), minutes: i32::from(minutes % 60) }
+pub(super) fn hours(hours: WorkingHours) -> pb::WorkingHours {
+    let time = |minutes: u16| pb::TimeOfDay { hours: i32::from(minutes / 60), minutes: i32::from(minutes % 60) };
+    pb::WorkingHours { start: Some(time(hours.start)), end: Some(time(hours.end)) }
+}
+
+/// None where neither end is stated.
+pub(super) fn hours_in(hours: Option<pb::WorkingHours>) -> Result<Option<WorkingHours>, &'static str> {
+    let time = |time: Option<pb::TimeOfDay>| time.map_or((0, 0), |time| (time.hours, time.minutes));
+    let stated = hours.filter(|hours| hours.start.is_some() || hours.end.is_some());
+    stated.map(|hours| WorkingHours::parse(time(hours.start), time(hours.end))).transpose()
 }
 
 pub(super) fn security(security: SmtpSecurity) -> pb::SmtpSecurity {
@@ -169,6 +163,15 @@ pub(super) fn security(security: SmtpSecurity) -> pb::SmtpSecurity {
         SmtpSecurity::Tls => pb::SmtpSecurity::Tls,
         SmtpSecurity::Starttls => pb::SmtpSecurity::Starttls,
         SmtpSecurity::None => pb::SmtpSecurity::None,
+    }
+}
+
+/// Unspecified: STARTTLS.
+pub(super) fn security_in(v: &mut Violations, field: &str, security: i32) -> SmtpSecurity {
+    match v.part(enumeration(field, security)) {
+        Some(pb::SmtpSecurity::Tls) => SmtpSecurity::Tls,
+        Some(pb::SmtpSecurity::None) => SmtpSecurity::None,
+        _ => SmtpSecurity::Starttls,
     }
 }
 

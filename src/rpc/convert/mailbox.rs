@@ -1,8 +1,7 @@
 //! Mailboxes.
 
-use super::{enumeration, id};
-use crate::domain::agent_config::SmtpSecurity;
-use crate::domain::calendar::{Calendar, WorkingHours, parse_day};
+use super::{config, enumeration, id};
+use crate::domain::calendar::{Calendar, parse_day};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
@@ -65,7 +64,7 @@ fn smtp_out(smtp: SmtpServer, has: HasSecrets) -> pb::SmtpServer {
     pb::SmtpServer {
         host: smtp.host,
         port: i32::from(smtp.port),
-        security: super::config::security(smtp.security).into(),
+        security: config::security(smtp.security).into(),
         sign_in: match smtp.sign_in {
             SignIn::Password => pb::SignIn::Password,
             SignIn::OAuth => pb::SignIn::Oauth,
@@ -92,13 +91,9 @@ fn pace_out(pace: Pace) -> pb::Pace {
 }
 
 fn calendar_out(calendar: Calendar) -> pb::Calendar {
-    let hours = calendar.hours();
     pb::Calendar {
         days: calendar.days().iter().map(|day| i32::from(*day)).collect(),
-        hours: Some(pb::WorkingHours {
-            start: Some(super::config::time_of_day(hours.start)),
-            end: Some(super::config::time_of_day(hours.end)),
-        }),
+        hours: Some(config::hours(calendar.hours())),
         time_zone: calendar.time_zone,
         holidays: calendar.holidays.iter().map(ToString::to_string).collect(),
     }
@@ -192,11 +187,7 @@ fn settings(v: &mut Violations, mailbox: pb::Mailbox, mask: &Mask) -> (MailboxSe
 
 fn smtp_in(v: &mut Violations, smtp: pb::SmtpServer, oauth: pb::OAuthClient) -> SmtpServer {
     let port = u16::try_from(smtp.port).map_err(|_| "must be between 0 and 65535");
-    let security = match v.part(enumeration("mailbox.smtp.security", smtp.security)) {
-        Some(pb::SmtpSecurity::Tls) => SmtpSecurity::Tls,
-        Some(pb::SmtpSecurity::None) => SmtpSecurity::None,
-        _ => SmtpSecurity::Starttls,
-    };
+    let security = config::security_in(v, "mailbox.smtp.security", smtp.security);
     let sign_in = match v.part(enumeration("mailbox.smtp.sign_in", smtp.sign_in)) {
         Some(pb::SignIn::Oauth) => SignIn::OAuth,
         _ => SignIn::Password,
@@ -235,16 +226,12 @@ fn calendar_in(v: &mut Violations, calendar: pb::Calendar) -> Calendar {
     if calendar.days.iter().any(|of| day(of).is_none()) {
         v.add("mailbox.calendar.days", "must be days of the week");
     }
-    let hours = calendar.hours.filter(|hours| hours.start.is_some() || hours.end.is_some()).map(|hours| {
-        let time = |time: Option<pb::TimeOfDay>| time.map_or((0, 0), |time| (time.hours, time.minutes));
-        WorkingHours::parse(time(hours.start), time(hours.end))
-    });
     let holidays = calendar.holidays.iter().enumerate();
     let holidays = holidays.filter_map(|(i, day)| v.take(&format!("mailbox.calendar.holidays[{i}]"), parse_day(day)));
     let holidays = holidays.collect();
     Calendar {
         days: calendar.days.iter().filter_map(day).collect(),
-        hours: v.take("mailbox.calendar.hours", hours.transpose()).flatten(),
+        hours: v.take("mailbox.calendar.hours", config::hours_in(calendar.hours)).flatten(),
         time_zone: calendar.time_zone,
         holidays,
     }
