@@ -34,7 +34,8 @@ pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let data = Data::of(TENANTS, PROSPECTS).await?;
     for _ in 0..args.rounds.min(3) {
         let copy = data.copy()?;
-        let server = Server::herald(copy.path(), &[("HERALD_FETCH_ALLOW_PRIVATE", "true")])?;
+        let settings = [("HERALD_FETCH_ALLOW_PRIVATE", "true"), ("HERALD_MAIL_OUTBOX", "true")];
+        let server = Server::herald(copy.path(), &settings)?;
         sending(&data, &server, &website, report).await?;
         first_events(&data.tenants[..100], &server, &website, report, true).await?;
         first_events(&data.tenants[100..300], &server, &website, report, false).await?;
