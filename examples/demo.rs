@@ -77,10 +77,14 @@ async fn connect(server: &str, user: &str) -> anyhow::Result<Api> {
 
 /// Who writes the tenant's e-mails.
 async fn introduce(api: &mut Api, name: &str) -> anyhow::Result<()> {
-    let sender = pb::Sender { name: name.to_owned(), email: "hello@fernwick.example".to_owned(), ..Default::default() };
+    let sender = pb::Sender { name: name.to_owned(), ..Default::default() };
     let config = pb::AgentConfig { sender: Some(sender), ..Default::default() };
     let request = pb::UpdateAgentConfigRequest { config: Some(config), ..Default::default() };
     api.agent.update_agent_config(request).await?;
+    let (address, kind) = ("hello@fernwick.example".to_owned(), pb::MailboxKind::Outbox.into());
+    let mailbox = pb::Mailbox { address, kind, ..Default::default() };
+    let request = pb::CreateMailboxRequest { mailbox: Some(mailbox), ..Default::default() };
+    api.mailbox.create_mailbox(request).await?;
     Ok(())
 }
 

@@ -115,15 +115,6 @@ pub fn too_many_streams() -> Status {
     retry(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, Duration::from_secs(5))
 }
 
-/// FAILED_PRECONDITION: there is nobody whom the letters would be from.
-pub fn sender_missing() -> Status {
-    let message = "the configuration has no sender.email, and letters are not written under an invented address: set it \
-                   (`herald config set sender.email=you@your-company.com`, or UpdateAgentConfig), then start again";
-    let mut details = ErrorDetails::new();
-    details.add_precondition_failure_violation("SENDER_MISSING", "sender.email", message);
-    with(Code::FailedPrecondition, "SENDER_MISSING", message, [], details)
-}
-
 /// FAILED_PRECONDITION: there is no mailbox that letters could be sent from.
 pub fn mailbox_missing() -> Status {
     let message = "there is no mailbox that is enabled, of those that the campaign may send from: add one or resume one \

@@ -8,6 +8,7 @@ use herald::client::Credentials;
 use herald::domain::clock::{Clock as _, SystemClock};
 use herald::pb;
 use herald::pb::agent_service_client::AgentServiceClient;
+use herald::pb::mailbox_service_client::MailboxServiceClient;
 use herald::pb::watch_workflow_response::Update;
 use herald::pb::workflow_service_client::WorkflowServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -59,9 +60,15 @@ async fn sending(data: &Data, server: &Server, website: &str, report: &mut Repor
             channels[n % channels.len()].clone(),
             Credentials::bearer(tenant.token.as_str())?,
         );
-        let sender = pb::Sender { email: "hello@acme.example".to_owned(), ..Default::default() };
-        let config = pb::AgentConfig { auto_approve: true, sender: Some(sender), ..Default::default() };
+        let config = pb::AgentConfig { auto_approve: true, ..Default::default() };
         agent.update_agent_config(pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None }).await?;
+        let mut mailboxes = MailboxServiceClient::with_interceptor(
+            channels[n % channels.len()].clone(),
+            Credentials::bearer(tenant.token.as_str())?,
+        );
+        let (address, kind) = ("hello@acme.example".to_owned(), pb::MailboxKind::Outbox.into());
+        let mailbox = Some(pb::Mailbox { address, kind, ..Default::default() });
+        mailboxes.create_mailbox(pb::CreateMailboxRequest { mailbox, ..Default::default() }).await?;
     }
     let begun = Instant::now();
     let done = clients.iter_mut().map(|client| async move {

@@ -17,9 +17,16 @@ CREATE TABLE agent_configs (
     settings      text COLLATE "C" NOT NULL,
     revision      bigint NOT NULL,
     update_time   bigint NOT NULL,
-    -- The password of the tenant's mail server, sealed under the tenant's own key: nonce, sealed text, tag.
-    smtp_password bytea,
     create_time   bigint,
+    PRIMARY KEY (tenant_id),
+    FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+
+-- What stood in the configuration and is of a mailbox now.
+CREATE TABLE agent_mail (
+    tenant_id     text COLLATE "C" NOT NULL,
+    settings      text COLLATE "C" NOT NULL,
+    smtp_password bytea,
     PRIMARY KEY (tenant_id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );

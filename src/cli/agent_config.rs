@@ -1,10 +1,8 @@
 //! `herald config …`: the tenant's configuration, through a running server.
 //!
-//! A field is named by its path in `herald.v1.AgentConfig`, such as `sender.email`; its value is read by the field's type, as
+//! A field is named by its path in `herald.v1.AgentConfig`, such as `sender.name`; its value is read by the field's type, as
 //! the descriptors say it, so that a new field is there without a line here.
 
-use std::io::IsTerminal as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -13,7 +11,6 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use super::client::{Api, Connection};
-use super::input;
 use super::output::{Json, say_json, table, to_value};
 use super::refusal::explain;
 use super::words::words;
@@ -31,7 +28,7 @@ pub(super) struct ConfigArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the tenant's configuration. The password of its mail server never comes out.
+    /// Print the tenant's configuration.
     Get(GetArgs),
     /// Change fields of the tenant's configuration, and print what they are now.
     Set(SetArgs),
@@ -45,7 +42,7 @@ enum Command {
 
 #[derive(Args)]
 struct GetArgs {
-    /// Only this field, such as sender.email; all if left out.
+    /// Only this field, such as sender.name; all if left out.
     #[arg(conflicts_with = "json")]
     field: Option<String>,
     #[command(flatten)]
@@ -54,9 +51,9 @@ struct GetArgs {
 
 #[derive(Args)]
 struct SetArgs {
-    /// The fields and their new values, such as sender.email=grace@example.com industries=Farming,Gardening
-    /// auto_approve=true controls.working_hours='{"start":{"hours":9},"end":{"hours":17}}'. Lists are separated by commas or
-    /// a JSON array, objects are JSON and replace what was there as a whole, an empty value clears. `smtp.password=-` reads the password from standard input.
+    /// The fields and their new values, such as sender.name=Grace industries=Farming,Gardening
+    /// auto_approve=true template_data='{"booth": "B12"}'. Lists are separated by commas or
+    /// a JSON array, objects are JSON and replace what was there as a whole, an empty value clears.
     #[arg(required = true, value_name = "FIELD=VALUE")]
     fields: Vec<String>,
     /// Only if the configuration still has this etag.
@@ -69,7 +66,6 @@ struct SetArgs {
 const MESSAGE: &str = "herald.v1.AgentConfig";
 /// How far a name may be from the field that is meant.
 const TYPOS: usize = 3;
-const PASSWORD: &str = "smtp.password";
 
 pub(super) fn config(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     match args.command {
@@ -86,9 +82,6 @@ pub(super) fn config(args: ConfigArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn get(mut api: Api, args: GetArgs) -> anyhow::Result<ExitCode> {
-    if args.field.as_deref() == Some(PASSWORD) {
-        bail!("the password never comes out; smtp.has_password tells whether there is one")
-    }
     let path = args.field.as_deref().map(find).transpose()?;
     let answer = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.map_err(|s| explain(&s))?.into_inner();
     if args.form.json {
@@ -116,7 +109,6 @@ fn request(args: &SetArgs) -> anyhow::Result<pb::UpdateAgentConfigRequest> {
         if !FIELDS.iter().any(|field| is_or_holds(name, field)) {
             bail!("{name} can be read and not set: the server makes it");
         }
-        let text = if name == PASSWORD && text == "-" { &read_password()? } else { text };
         let value = parse(path.last().context("a path has a field")?, text).with_context(|| name.to_owned())?;
         let mut at = &mut values;
         for field in &path {
@@ -137,14 +129,8 @@ async fn set(mut api: Api, args: &SetArgs, request: pb::UpdateAgentConfigRequest
     if args.form.json {
         return say_json(&answer);
     }
-    let config = answer.config.unwrap_or_default();
-    let has_password = config.smtp.as_ref().is_some_and(|smtp| smtp.has_password);
-    let config = to_value(&config)?;
+    let config = to_value(&answer.config.unwrap_or_default())?;
     for name in paths {
-        if name == PASSWORD {
-            say!("{PASSWORD} is {}", if has_password { "set" } else { "removed" });
-            continue;
-        }
         let value = text(&find(&name)?, &config);
         if value.is_empty() { say!("{name} is cleared") } else { say!("{name} = {}", line(&value)) }
     }
@@ -179,6 +165,9 @@ fn find(name: &str) -> anyhow::Result<Vec<FieldDescriptor>> {
     let mut path = Vec::new();
     for part in name.split('.') {
         let Some(field) = message.get_field_by_name(part) else {
+            if of_a_mailbox(name) {
+                bail!("{name} is not of the configuration but of a mailbox: `herald mailboxes --help`");
+            }
             let prefix: String = path.iter().map(|field: &FieldDescriptor| format!("{}.", field.name())).collect();
             let can_be_set = |name: &String| FIELDS.iter().any(|field| is_or_holds(&format!("{prefix}{name}"), field));
             let known: Vec<_> = message.fields().map(|field| field.name().to_owned()).filter(can_be_set).collect();
@@ -195,6 +184,19 @@ fn find(name: &str) -> anyhow::Result<Vec<FieldDescriptor>> {
         path.push(field);
     }
     Ok(path)
+}
+
+/// Whether it stood in the configuration before there were mailboxes.
+fn of_a_mailbox(name: &str) -> bool {
+    const THERE: [&str; 6] = [
+        "smtp",
+        "provider",
+        "sender.email",
+        "controls.max_emails_per_hour",
+        "controls.working_hours",
+        "controls.time_zone",
+    ];
+    THERE.iter().any(|field| is_or_holds(name, field))
 }
 
 /// Whether a name is that of a field, or of one that holds it, or of what it holds.
@@ -234,18 +236,6 @@ fn parse(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
         Kind::Message(_) => serde_json::from_str(text).context("must be JSON")?,
         other => bail!("cannot be set from the command line: {other:?}"),
     })
-}
-
-fn read_password() -> anyhow::Result<String> {
-    if std::io::stdin().is_terminal() {
-        tell!("the password, then Ctrl-D:");
-    }
-    let text = input::text(Path::new("-"), &input::TEXT)?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        bail!("standard input holds no password; `{PASSWORD}=` removes the one that there is");
-    }
-    Ok(text.to_owned())
 }
 
 /// A row for each field that holds something, by its path.

@@ -200,7 +200,7 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
             let outcome = follow(api, campaign.id, None, OnWait::Look, &progress).await?;
             progress.finish();
             if !args.json {
-                say!("{}", describe(&outcome.campaign));
+                say!("{}", describe(&outcome.campaign, None));
             }
             Ok(outcome.exit_code())
         }
@@ -211,7 +211,11 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(one) => {
             let request = pb::GetWorkflowRequest { campaign_id: one.campaign };
             let answer = api.workflow.get_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
-            show(one.form, &answer, answer.campaign.as_ref())
+            if one.form.json {
+                return say_json(&answer);
+            }
+            say!("{}", describe(&answer.campaign.unwrap_or_default(), answer.sending.as_ref()));
+            Ok(ExitCode::SUCCESS)
         }
         Command::Templates(form) => {
             let answer = api.workflow.list_templates(pb::ListTemplatesRequest {}).await.map_err(|s| explain(&s))?;
@@ -458,7 +462,7 @@ fn show<M: Message + Name>(form: Json, answer: &M, campaign: Option<&pb::Campaig
     if form.json {
         return say_json(answer);
     }
-    say!("{}", describe(campaign.unwrap_or(&pb::Campaign::default())));
+    say!("{}", describe(campaign.unwrap_or(&pb::Campaign::default()), None));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -552,9 +556,22 @@ fn show_templates(templates: &pb::ListTemplatesResponse, form: Json) -> anyhow::
 }
 
 /// Where a campaign stands, and what a person can do now.
-fn describe(campaign: &pb::Campaign) -> String {
+fn describe(campaign: &pb::Campaign, plan: Option<&pb::SendingPlan>) -> String {
     let next = next(campaign).map(|next| format!("next: {next}"));
-    stands(campaign).into_iter().chain(next).collect::<Vec<_>>().join("\n")
+    stands(campaign).into_iter().chain(plan.map(sending)).chain(next).collect::<Vec<_>>().join("\n")
+}
+
+/// When the letters go.
+fn sending(plan: &pb::SendingPlan) -> String {
+    let minute = |time: &prost_types::Timestamp| {
+        let text = time.to_string();
+        text.get(..16).map_or_else(|| text.clone(), |minute| format!("{minute}Z"))
+    };
+    let next = plan.next_email_time.as_ref().map(|time| format!("the next letter goes at {}", minute(time)));
+    let pace = (plan.emails_per_day > 0).then(|| format!("about {} a day", plan.emails_per_day));
+    let end = plan.estimated_end_time.as_ref().map(|time| format!("the last one at about {}", minute(time)));
+    let parts: Vec<_> = [next, pace, end].into_iter().flatten().collect();
+    format!("sending: {}", if parts.is_empty() { "nothing goes now".to_owned() } else { parts.join(", ") })
 }
 
 fn stands(campaign: &pb::Campaign) -> Vec<String> {

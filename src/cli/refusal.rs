@@ -66,9 +66,6 @@ fn own_words(reason: &str, facts: &HashMap<String, String>) -> Option<String> {
         "TEMPLATE_NOT_FOUND" => NO_TEMPLATE.to_owned(),
         "CACHE_KEY_NOT_FOUND" => "the key holds no value: `herald cache keys` prints those that do".to_owned(),
         "MAILBOX_NOT_FOUND" => "there is no mailbox of that id: `herald mailboxes list` shows them".to_owned(),
-        "SENDER_MISSING" => "nobody is stated whom the letters are from: set it with `herald config set \
-                             sender.email=you@your-company.com`, then start again"
-            .to_owned(),
         "CAMPAIGN_LIVE" => live(&fact("campaign_ids")),
         "CAMPAIGN_AMBIGUOUS" => ambiguous(fact("campaign_ids").split(',')),
         "PROSPECTS_TAKEN" => format!("its prospects are in other campaigns by now: {}", live(&fact("campaign_ids"))),
@@ -256,7 +253,7 @@ mod tests {
         let nouns = [Noun::Prospect, Noun::Email, Noun::Campaign, Noun::AnyCampaign, Noun::Template, Noun::Suppression];
         let mut all: Vec<_> = nouns.into_iter().map(status::not_found).collect();
         all.extend([status::credentials_missing(), status::credentials_invalid(), status::keys_unavailable()]);
-        all.extend([status::sender_missing(), status::no_such_key(), status::no_such_method(), status::starting()]);
+        all.extend([status::no_such_key(), status::no_such_method(), status::starting()]);
         all.extend([status::deadline_exceeded(), status::shutting_down(), status::host_not_local()]);
         all.extend([status::too_many_calls(), status::too_many_streams(), status::too_many_bytes()]);
         all.extend([status::role_too_low("viewer", "editor"), status::answer_too_large()]);

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::address;
-use super::calendar::{WorkingHours, parse_zone};
 use super::clock::Timestamp;
 use super::digest;
 use super::error::Violations;
@@ -36,33 +35,10 @@ pub struct AgentSettings {
     pub business_type: String,
     /// What templates may use as `data`.
     pub template_data: Map<String, Value>,
-    pub smtp: Smtp,
-    pub provider: String,
     pub setup_complete: bool,
     /// What the tenant says of its own website; empty fields are left to the analysis.
     pub website_analysis: WebsiteAnalysis,
     pub controls: Controls,
-}
-
-/// The tenant's mail server. Its password is not here: it is stored sealed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Smtp {
-    pub host: String,
-    /// 0: the usual one.
-    pub port: u16,
-    pub security: SmtpSecurity,
-    pub username: String,
-}
-
-/// How the talk with a mail server is kept private.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SmtpSecurity {
-    Tls,
-    #[default]
-    Starttls,
-    None,
 }
 
 /// How freely campaigns act.
@@ -71,21 +47,15 @@ pub enum SmtpSecurity {
 pub struct Controls {
     pub auto_reply: bool,
     pub pause_on_error: bool,
-    /// 0: no limit.
-    pub max_emails_per_hour: u32,
-    pub working_hours: Option<WorkingHours>,
-    /// A name of the IANA database; empty: UTC.
-    pub time_zone: String,
 }
 
-/// Who the e-mails come from. Empty fields are filled from the website.
+/// Who the e-mails come from. Empty fields are filled from the website; the address is a mailbox's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sender {
     pub name: String,
     pub position: String,
     pub company: String,
-    pub email: String,
     pub unsubscribe_email: String,
 }
 
@@ -93,7 +63,6 @@ pub struct Sender {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentConfig {
     pub settings: AgentSettings,
-    pub has_password: bool,
     /// 0 until the first change.
     pub revision: i64,
     pub create_time: Option<Timestamp>,
@@ -108,7 +77,6 @@ pub const FIELDS: &[&str] = &[
     "sender.name",
     "sender.position",
     "sender.company",
-    "sender.email",
     "sender.unsubscribe_email",
     "industries",
     "roles",
@@ -120,12 +88,6 @@ pub const FIELDS: &[&str] = &[
     "company_size",
     "business_type",
     "template_data",
-    "smtp.host",
-    "smtp.port",
-    "smtp.security",
-    "smtp.username",
-    "smtp.password",
-    "provider",
     "setup_complete",
     "website_analysis.business_name",
     "website_analysis.logo_url",
@@ -138,15 +100,8 @@ pub const FIELDS: &[&str] = &[
     "website_analysis.benchmark_brands",
     "controls.auto_reply",
     "controls.pause_on_error",
-    "controls.max_emails_per_hour",
-    "controls.working_hours",
-    "controls.time_zone",
 ];
 
-/// The longest password of a mail server, in characters.
-pub const MAX_PASSWORD: usize = 1_000;
-/// The most mails per hour that can be set.
-pub const MAX_PER_HOUR: u32 = 10_000;
 /// The largest `template_data`, in bytes of JSON.
 const MAX_TEMPLATE_DATA: usize = 16 * 1024;
 
@@ -171,7 +126,7 @@ impl AgentSettings {
         if mask.has("goal_detail") {
             out.goal_detail = text::line(v, "config.goal_detail", &out.goal_detail, MAX_GOAL_DETAIL);
         }
-        let lines: [(&str, &mut String); 9] = [
+        let lines: [(&str, &mut String); 7] = [
             ("sender.name", &mut out.sender.name),
             ("sender.position", &mut out.sender.position),
             ("sender.company", &mut out.sender.company),
@@ -179,20 +134,15 @@ impl AgentSettings {
             ("audience_type", &mut out.audience_type),
             ("company_size", &mut out.company_size),
             ("business_type", &mut out.business_type),
-            ("provider", &mut out.provider),
-            ("smtp.username", &mut out.smtp.username),
         ];
         for (name, value) in lines {
             if mask.has(name) {
                 *value = text::line(v, &format!("config.{name}"), value, text::SHORT);
             }
         }
-        let addresses: [(&str, &mut String); 2] =
-            [("sender.email", &mut out.sender.email), ("sender.unsubscribe_email", &mut out.sender.unsubscribe_email)];
-        for (name, value) in addresses {
-            if mask.has(name) && !value.trim().is_empty() {
-                *value = v.take(&format!("config.{name}"), address::parse(value)).unwrap_or_default();
-            }
+        let unsubscribe = &mut out.sender.unsubscribe_email;
+        if mask.has("sender.unsubscribe_email") && !unsubscribe.trim().is_empty() {
+            *unsubscribe = v.take("config.sender.unsubscribe_email", address::parse(unsubscribe)).unwrap_or_default();
         }
         let lists: [(&str, &mut Vec<String>); 3] =
             [("industries", &mut out.industries), ("roles", &mut out.roles), ("keywords", &mut out.keywords)];
@@ -211,17 +161,7 @@ impl AgentSettings {
                 );
             }
         }
-        if mask.has("smtp.host") {
-            out.smtp.host = v.take("config.smtp.host", text::mail_host(&out.smtp.host)).unwrap_or_default();
-        }
         out.website_analysis = checked_analysis(v, out.website_analysis);
-        if mask.has("controls.max_emails_per_hour") && out.controls.max_emails_per_hour > MAX_PER_HOUR {
-            v.add("config.controls.max_emails_per_hour", format!("must be between 0 and {MAX_PER_HOUR}"));
-        }
-        if mask.has("controls.time_zone") {
-            let zone = parse_zone(&out.controls.time_zone);
-            out.controls.time_zone = v.take("config.controls.time_zone", zone).unwrap_or_default();
-        }
         out
     }
 
@@ -232,7 +172,6 @@ impl AgentSettings {
                 $(if mask.has($path) { self.$($field).+.clone_from(&from.$($field).+); })*
             };
         }
-        // `smtp.password` is not here: it is sealed apart.
         take! {
             "target_website" => target_website;
             "goal" => goal;
@@ -240,7 +179,6 @@ impl AgentSettings {
             "sender.name" => sender.name;
             "sender.position" => sender.position;
             "sender.company" => sender.company;
-            "sender.email" => sender.email;
             "sender.unsubscribe_email" => sender.unsubscribe_email;
             "industries" => industries;
             "roles" => roles;
@@ -252,11 +190,6 @@ impl AgentSettings {
             "company_size" => company_size;
             "business_type" => business_type;
             "template_data" => template_data;
-            "smtp.host" => smtp.host;
-            "smtp.port" => smtp.port;
-            "smtp.security" => smtp.security;
-            "smtp.username" => smtp.username;
-            "provider" => provider;
             "setup_complete" => setup_complete;
             "website_analysis.business_name" => website_analysis.business_name;
             "website_analysis.logo_url" => website_analysis.logo_url;
@@ -269,9 +202,6 @@ impl AgentSettings {
             "website_analysis.benchmark_brands" => website_analysis.benchmark_brands;
             "controls.auto_reply" => controls.auto_reply;
             "controls.pause_on_error" => controls.pause_on_error;
-            "controls.max_emails_per_hour" => controls.max_emails_per_hour;
-            "controls.working_hours" => controls.working_hours;
-            "controls.time_zone" => controls.time_zone;
         }
     }
 }
@@ -333,7 +263,6 @@ mod tests {
                 name: "n".into(),
                 position: "p".into(),
                 company: "c".into(),
-                email: "e@example.com".into(),
                 unsubscribe_email: "u@example.com".into(),
             },
             industries: vec!["i".into()],
@@ -346,8 +275,6 @@ mod tests {
             company_size: "s".into(),
             business_type: "b".into(),
             template_data: Map::from_iter([("k".to_owned(), Value::Null)]),
-            smtp: Smtp { host: "h".into(), port: 1, security: SmtpSecurity::Tls, username: "u".into() },
-            provider: "p".into(),
             setup_complete: true,
             website_analysis: WebsiteAnalysis {
                 business_name: "n".into(),
@@ -361,16 +288,10 @@ mod tests {
                 benchmark_brands: vec!["b".into()],
                 ..Default::default()
             },
-            controls: Controls {
-                auto_reply: true,
-                pause_on_error: true,
-                max_emails_per_hour: 1,
-                working_hours: Some(WorkingHours { start: 1, end: 2 }),
-                time_zone: "Europe/Berlin".into(),
-            },
+            controls: Controls { auto_reply: true, pause_on_error: true },
         };
         let mut all = AgentSettings::default();
-        for path in FIELDS.iter().filter(|path| **path != "smtp.password") {
+        for path in FIELDS {
             let mask = Mask::parse(&[(*path).to_owned()], FIELDS, Vec::new()).expect("known");
             let before = all.clone();
             all.merge(&full, &mask);

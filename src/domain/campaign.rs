@@ -137,6 +137,11 @@ impl Campaign {
 // === impl EmailCounts ===
 
 impl EmailCounts {
+    /// Those that are not decided on or not sent yet.
+    pub fn to_send(&self) -> u32 {
+        self.awaiting_approval + self.approved
+    }
+
     /// E-mails written so far, whatever became of them.
     pub fn generated(&self) -> u32 {
         self.awaiting_approval

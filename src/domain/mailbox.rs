@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use url::Host;
 
 use super::address;
-use super::agent_config::SmtpSecurity;
 use super::calendar::{Calendar, parse_zone};
 use super::clock::Timestamp;
 use super::digest;
@@ -50,6 +49,16 @@ named_enum! {
         Enabled = "enabled",
         Paused = "paused",
     }
+}
+
+/// How the talk with a mail server is kept private.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpSecurity {
+    Tls,
+    #[default]
+    Starttls,
+    None,
 }
 
 named_enum! {

@@ -44,6 +44,8 @@ pub const PER_DAY: u32 = 30;
 pub const PAUSES: (u32, u32) = (60, 180);
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
+/// How far an end is looked for.
+const FARTHEST_DAYS: u32 = 730;
 
 // === impl Pace ===
 
@@ -100,6 +102,24 @@ impl Pace {
         let by_hours = self.hourly().map_or(u32::MAX, |limit| (limit.saturating_mul(seconds) / 3_600).max(1));
         by_pauses.min(by_hours).min(self.daily(first, day).unwrap_or(u32::MAX))
     }
+
+    /// About when the last of so many mails goes, the first of which goes at `from` at the earliest. None: further away than two years.
+    pub fn done(&self, calendar: &Calendar, first: Option<Date>, from: Timestamp, mails: u32) -> Option<Timestamp> {
+        let window = calendar.window();
+        let seconds = calendar.hours().seconds();
+        let (mut at, mut left) = (window.next_open(from)?, mails);
+        let first = first.unwrap_or_else(|| window.day(at));
+        for _ in 0..FARTHEST_DAYS {
+            let today = self.on_a_day(calendar, Some(first), window.day(at)).max(1);
+            if left <= today {
+                let share = u64::from(seconds) * u64::from(left.saturating_sub(1)) / u64::from(today);
+                return Some(at.plus_seconds(i64::try_from(share).unwrap_or(0)));
+            }
+            left -= today;
+            at = window.next_open(at.plus_seconds(i64::from(seconds)))?;
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +145,22 @@ mod tests {
         // Sent while the clock was a day ahead.
         let ahead = Sends { day_ago: Some(now.plus_seconds(DAY)), ..Sends::default() };
         assert_eq!(next(ahead), at("2026-01-16T10:00:00Z"));
+    }
+
+    #[test]
+    fn the_end_is_told_by_what_a_day_takes() {
+        let (pace, calendar) = (Pace::default(), Calendar::default());
+        let done = |pace: &Pace, from: &str, mails| pace.done(&calendar, None, at(from), mails);
+        // Thirty a day; the fourteenth is a Wednesday.
+        assert_eq!(done(&pace, "2026-01-14T09:00:00Z", 1), Some(at("2026-01-14T09:00:00Z")));
+        assert_eq!(done(&pace, "2026-01-14T09:00:00Z", 30), Some(at("2026-01-14T16:44:00Z")));
+        assert_eq!(done(&pace, "2026-01-16T09:00:00Z", 31), Some(at("2026-01-19T09:00:00Z")), "over the weekend");
+        assert_eq!(done(&pace, "2026-01-17T12:00:00Z", 1), Some(at("2026-01-19T09:00:00Z")), "begun on a Saturday");
+        let ramp = Pace { ramp_start: 1, ramp_daily_increase: 1, ..pace };
+        assert_eq!(done(&ramp, "2026-01-12T09:00:00Z", 15), Some(at("2026-01-16T15:24:00Z")), "1 + 2 + 3 + 4 + 5");
+        assert_eq!(done(&Pace { per_day: Some(1), ..pace }, "2026-01-14T09:00:00Z", 2_000), None);
+        let free = Pace { per_hour: Some(0), per_day: Some(0), min_pause: Some(0), max_pause: Some(0), ..pace };
+        assert_eq!(done(&free, "2026-01-14T09:00:00Z", 100_000), Some(at("2026-01-14T09:00:00Z")));
     }
 
     #[test]

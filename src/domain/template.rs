@@ -10,7 +10,6 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
-use super::agent_config::Sender;
 use super::email::{MAX_BODY, MAX_SUBJECT};
 use super::id::TemplateId;
 use super::website::WebsiteAnalysis;
@@ -38,6 +37,17 @@ pub struct Values<'a> {
     pub goal_detail: &'a str,
     /// Write in Chinese.
     pub chinese: bool,
+}
+
+/// Who a letter is from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Sender {
+    pub name: String,
+    pub position: String,
+    pub company: String,
+    /// The From address.
+    pub email: String,
+    pub unsubscribe_email: String,
 }
 
 /// What a template can say about a prospect: what says something, and empty texts for the rest (`domain::names`).

@@ -53,14 +53,14 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 // === impl Engine ===
 
 impl Engine {
-    /// Whether letters may go into the outbox folder where there is no mailbox.
+    /// Whether letters may go into the outbox folder.
     pub fn has_outbox(&self) -> bool {
         self.resources.settings.outbox
     }
 
-    /// Whether letters may be from an address that was made up.
-    pub fn invents_sender(&self) -> bool {
-        self.resources.settings.invents_sender
+    /// Whether they do so without a mailbox, from an address that is made up.
+    pub fn has_default_outbox(&self) -> bool {
+        self.resources.settings.default_outbox
     }
 
     pub fn new(store: Arc<Store>, connectors: Connectors, settings: Settings) -> Arc<Self> {

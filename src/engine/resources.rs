@@ -42,10 +42,10 @@ pub struct Settings {
     pub tries: u32,
     pub retry: Duration,
     pub max_pages: usize,
-    /// Without a mailbox, letters go into the outbox folder.
+    /// Letters may go into the outbox folder.
     pub outbox: bool,
-    /// Letters that nobody gets may be from an address that was made up.
-    pub invents_sender: bool,
+    /// They do so without a mailbox, from an address that is made up: nobody gets them.
+    pub default_outbox: bool,
     pub audit: AuditRetention,
 }
 
@@ -97,7 +97,7 @@ impl Settings {
             retry: Duration::from_millis(engine.retry_millis),
             max_pages: fetch.max_pages,
             outbox,
-            invents_sender: dev,
+            default_outbox: dev,
             audit: AuditRetention { days: retention.audit_days, rows: retention.audit_rows },
         }
     }

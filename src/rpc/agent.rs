@@ -77,8 +77,8 @@ impl AgentService for Agent {
         let etag = config.etag.clone();
         let update = convert::config::update(config, &request.update_mask.unwrap_or_default().paths)?;
         known_template(&update.settings)?;
-        let convert::config::Update { settings, smtp_password, mask } = update;
-        let update = UpdateAgentConfig { settings, smtp_password, mask, etag };
+        let convert::config::Update { settings, mask } = update;
+        let update = UpdateAgentConfig { settings, mask, etag };
         let config = self.store.by(&actor).write(update).await?;
         let config = Some(convert::config::out(config, actor.caller.tenant()));
         Ok(Response::new(pb::UpdateAgentConfigResponse { config }))

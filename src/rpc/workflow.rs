@@ -11,10 +11,11 @@ use super::pages::Rows;
 use super::watch::{self, Limits};
 use super::{actor, caller, convert, recipients, sized};
 use crate::domain::agent_config::{AgentSettings, MAX_GOAL_DETAIL};
-use crate::domain::campaign::{Action, Campaign, Settings};
+use crate::domain::campaign::{Action, Campaign, CampaignState, Settings, StepId};
 use crate::domain::email::Email;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{CampaignId, MailboxId, TemplateId};
+use crate::domain::mailbox::{Mailbox, MailboxKind};
 use crate::domain::number::saturating_i32;
 use crate::domain::paging::QueryShape;
 use crate::domain::{template, text};
@@ -30,8 +31,8 @@ const CAMPAIGNS_PAGE: (u32, u32) = (20, 100);
 const EMAILS_PAGE: (u32, u32) = (50, 1_000);
 const RESULTS_PROSPECTS: u32 = 100;
 const LOG_LINES: u32 = 200;
-const NO_SENDER: &str =
-    "sender.email is not set: the letters are from an invented address, and stay in the outbox folder";
+const NO_MAILBOX: &str =
+    "no mailbox is enabled: the letters are from an invented address, and stay in the outbox folder";
 /// The previews of recipients that are made at once.
 const PREVIEWS: usize = 2;
 
@@ -87,6 +88,16 @@ impl Workflow {
         self.engine.changed(actor.caller.tenant(), &campaign);
         Ok(self.out(actor.caller.tenant(), campaign))
     }
+
+    /// Whether a mailbox can send, of the named ones if any are.
+    async fn has_mailbox(&self, store: &Scoped<'_>, named: &[MailboxId]) -> Result<bool, Status> {
+        let all = store.mailboxes().await?;
+        if named.iter().any(|id| all.iter().all(|mailbox| mailbox.id != *id)) {
+            return Err(not_found(Noun::Mailbox));
+        }
+        let is_open = |mailbox: &Mailbox| mailbox.kind != MailboxKind::Outbox || self.engine.has_outbox();
+        Ok(all.iter().any(|mailbox| mailbox.may_send(named) && is_open(mailbox)))
+    }
 }
 
 #[tonic::async_trait]
@@ -101,22 +112,18 @@ impl WorkflowService for Workflow {
         let request_id = convert::request_id("StartWorkflow", &name, &request)?;
         let store = self.store.by(&actor);
         let config = store.agent_config().await?.settings;
-        let has_sender = !config.sender.email.is_empty();
         let settings = settings(&store, config, &request).await?;
-        let from_mailbox = has_mailbox(&store, &settings.mailboxes).await?;
-        if !from_mailbox && !self.engine.has_outbox() {
+        let from_mailbox = self.has_mailbox(&store, &settings.mailboxes).await?;
+        if !from_mailbox && !self.engine.has_default_outbox() {
             return Err(status::mailbox_missing());
-        }
-        if !from_mailbox && !has_sender && !self.engine.invents_sender() {
-            return Err(status::sender_missing());
         }
         let id = CampaignId::make(self.store.ids());
         let StartLimits { per_minute: max_per_minute, live: max_live } = self.starts;
         let campaign = store.write(StartCampaign { id, settings, request_id, max_per_minute, max_live }).await?;
         self.engine.wake();
         let mut notes = recipients::notes(&campaign.settings.recipients);
-        if !from_mailbox && !has_sender {
-            notes.push(NO_SENDER.to_owned());
+        if !from_mailbox {
+            notes.push(NO_MAILBOX.to_owned());
         }
         let campaign = Some(self.out(actor.caller.tenant(), campaign));
         Ok(Response::new(pb::StartWorkflowResponse { campaign, notes }))
@@ -163,9 +170,17 @@ impl WorkflowService for Workflow {
         request: Request<pb::GetWorkflowRequest>,
     ) -> Result<Response<pb::GetWorkflowResponse>, Status> {
         let caller = caller(&request)?;
-        let campaign = read(&self.store.scope(caller.scope()), &request.get_ref().campaign_id).await?;
-        let campaign = Some(self.out(caller.tenant(), campaign));
-        Ok(Response::new(pb::GetWorkflowResponse { campaign }))
+        let store = self.store.scope(caller.scope());
+        let campaign = read(&store, &request.get_ref().campaign_id).await?;
+        let has_letters = campaign.state.is_live() && campaign.emails.to_send() > 0;
+        let loads = if has_letters { store.loads_of(&campaign.id).await? } else { Vec::new() };
+        let due = if loads.is_empty() { None } else { store.due_time(&campaign.id).await? };
+        let is_sending = campaign.state == CampaignState::Running && campaign.current_step == StepId::EmailSending;
+        let campaign = self.out(caller.tenant(), campaign);
+        let now = self.store.ids().now();
+        let next = (is_sending && campaign.hold.is_empty()).then(|| due.unwrap_or(now).max(now));
+        let sending = (!loads.is_empty()).then(|| convert::campaign::sending_plan(&loads, next, now));
+        Ok(Response::new(pb::GetWorkflowResponse { campaign: Some(campaign), sending }))
     }
 
     async fn list_workflows(
@@ -404,15 +419,6 @@ async fn settings(
         recipients,
         mailboxes: mailboxes.unwrap_or_default(),
     })
-}
-
-/// Whether a mailbox is enabled, of the named ones if any are.
-async fn has_mailbox(store: &Scoped<'_>, named: &[MailboxId]) -> Result<bool, Status> {
-    let all = store.mailboxes().await?;
-    if named.iter().any(|id| all.iter().all(|mailbox| mailbox.id != *id)) {
-        return Err(not_found(Noun::Mailbox));
-    }
-    Ok(all.iter().any(|mailbox| mailbox.may_send(named)))
 }
 
 fn known_template(text: &str) -> Result<TemplateId, Status> {

@@ -1,6 +1,6 @@
 //! Claims and leases, across tenants. A claim's fence is a fencing token: a write under an older one changes nothing.
 //!
-//! Architecture invariant: the few texts that cross tenants are here, in `tenants.rs`, `retention.rs` and `rekey.rs`. They
+//! Architecture invariant: the few texts that cross tenants are here, in `tenants.rs`, `retention.rs`, `rekey.rs` and `agent_mail.rs`. They
 //! return ids, fences, scopes and wrapped keys, never a tenant's data.
 
 use std::time::Duration;

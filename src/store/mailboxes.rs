@@ -8,8 +8,9 @@ use super::tx::ScopedTx;
 use super::write::{CallWrite, OwnWrite, Touched, Write};
 use crate::config::Secret;
 use crate::domain::address;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Violations};
-use crate::domain::id::MailboxId;
+use crate::domain::id::{CampaignId, MailboxId};
 use crate::domain::mailbox::{MAX_MAILBOXES, MAX_NOTE, Mailbox, MailboxKind, MailboxSettings, MailboxState, Secrets};
 use crate::domain::mask::Mask;
 use crate::domain::text;
@@ -24,12 +25,20 @@ tenant_sql! {
     GET = concat!("SELECT ", columns!(), " FROM mailboxes WHERE tenant_id = $1 AND id = $2");
     LIST = concat!("SELECT ", columns!(), " FROM mailboxes WHERE tenant_id = $1 ORDER BY create_time, id");
     SECRETS_OF = "SELECT secrets FROM mailboxes WHERE tenant_id = $1 AND id = $2";
-    OTHER_WITH_ADDRESS = "SELECT id FROM mailboxes WHERE tenant_id = $1 AND address_key = $2 AND id != $3";
+    WITH_ADDRESS = "SELECT id FROM mailboxes WHERE tenant_id = $1 AND address_key = $2";
     WAITING =
         "SELECT mailbox_id, COUNT(*)
          FROM emails
          WHERE tenant_id = $1 AND mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved')
          GROUP BY mailbox_id";
+    /// Whose mail of the campaign is not sent yet.
+    WITH_MAIL_OF =
+        "SELECT DISTINCT mailbox_id
+         FROM emails
+         WHERE tenant_id = $1 AND campaign_id = $2 AND mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved')";
+    FIRST_SEND = "SELECT MIN(try_time) FROM emails WHERE tenant_id = $1 AND mailbox_id = $2 AND try_time IS NOT NULL";
+    /// When a campaign that nobody works on is looked at again.
+    DUE_TIME = "SELECT due_time FROM campaigns WHERE tenant_id = $1 AND id = $2 AND lease_owner IS NULL";
     IDS = "SELECT id FROM mailboxes WHERE tenant_id = $1";
     INSERT =
         "INSERT INTO mailboxes (tenant_id, id, address_key, kind, settings, secrets, has_secrets, state, pause_reason, revision,
@@ -122,9 +131,54 @@ impl Scoped<'_> {
     }
 }
 
+/// What a mailbox has to send, and has sent.
+pub struct Load {
+    pub mailbox: Mailbox,
+    /// Mails of all campaigns that wait to be decided on or sent.
+    pub waiting: u32,
+    /// Its first mail, where its ramp asks for it.
+    pub first: Option<Timestamp>,
+}
+
+impl Scoped<'_> {
+    /// The mailboxes that have mail of the campaign to send.
+    pub async fn loads_of(&self, campaign: &CampaignId) -> Result<Vec<Load>> {
+        let ids: Vec<(MailboxId,)> = self.query(WITH_MAIL_OF).bind(campaign.clone()).all().await?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut loads = Vec::new();
+        for (mailbox, waiting) in self.mailboxes_with_mail().await? {
+            if !ids.iter().any(|(id,)| *id == mailbox.id) {
+                continue;
+            }
+            let mut first = None;
+            if mailbox.settings.pace.ramp_start > 0 {
+                let row: Option<(Option<Timestamp>,)> =
+                    self.query(FIRST_SEND).bind(mailbox.id.clone()).optional().await?;
+                first = row.and_then(|(first,)| first);
+            }
+            loads.push(Load { mailbox, waiting, first });
+        }
+        Ok(loads)
+    }
+
+    /// When the campaign is looked at again; None while it is worked on.
+    pub async fn due_time(&self, campaign: &CampaignId) -> Result<Option<Timestamp>> {
+        let row: Option<(Option<Timestamp>,)> = self.query(DUE_TIME).bind(campaign.clone()).optional().await?;
+        Ok(row.and_then(|(due,)| due))
+    }
+}
+
 /// The oldest first, inside a write.
 pub(super) fn all(tx: &mut ScopedTx<'_>) -> Result<Vec<Mailbox>> {
     tx.query(LIST).all()
+}
+
+/// Whether the tenant has a mailbox of that address.
+pub(super) fn has_address(tx: &mut ScopedTx<'_>, address: &str) -> Result<bool> {
+    let found: Option<(MailboxId,)> = tx.query(WITH_ADDRESS).bind(address::key(address)).optional()?;
+    Ok(found.is_some())
 }
 
 /// Pauses a mailbox that Herald does not let go on by itself; nothing happens to one that is paused, or gone.
@@ -157,8 +211,8 @@ fn find_as_read(tx: &mut ScopedTx<'_>, id: &MailboxId, etag: &str) -> Result<Mai
 /// The address by which another mailbox would be told from this one; refused if another has it.
 fn free_key(tx: &mut ScopedTx<'_>, id: &MailboxId, address: &str) -> Result<String> {
     let key = address::key(address);
-    let other: Option<(MailboxId,)> = tx.query(OTHER_WITH_ADDRESS).bind(key.clone()).bind(id.clone()).optional()?;
-    if other.is_some() { Err(StoreError::MailboxExists) } else { Ok(key) }
+    let found: Option<(MailboxId,)> = tx.query(WITH_ADDRESS).bind(key.clone()).optional()?;
+    if found.is_some_and(|(other,)| other != *id) { Err(StoreError::MailboxExists) } else { Ok(key) }
 }
 
 fn seal(tx: &mut ScopedTx<'_>, secrets: &Secrets) -> Result<Option<Vec<u8>>> {
@@ -294,6 +348,9 @@ impl Write for SetMailboxState {
         let mailbox = find(tx, &self.id)?;
         if mailbox.state == self.state {
             return Ok((mailbox, false));
+        }
+        if self.state == MailboxState::Enabled {
+            check(&mailbox)?;
         }
         let now = tx.now();
         let since = (self.state == MailboxState::Paused).then_some(now);

@@ -7,6 +7,7 @@
 //! Deliberately absent: a generic layer over databases, and any way to run a text that is not a registered constant.
 
 mod agent_configs;
+mod agent_mail;
 mod audit;
 mod campaigns;
 mod changes;
@@ -47,7 +48,7 @@ pub use events::Feed;
 pub use freshness::{Freshness, ReadSet, recorded};
 pub use hold_back::HeldBack;
 pub use leases::{Claim, Claims, Lease, Suspicion};
-pub use mailboxes::{CreateMailbox, DeleteMailbox, OpenMailbox, SetMailboxState, UpdateMailbox};
+pub use mailboxes::{CreateMailbox, DeleteMailbox, Load, OpenMailbox, SetMailboxState, UpdateMailbox};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
     Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Sending, Told, Work,
@@ -68,6 +69,7 @@ pub use write::{CallWrite, OwnWrite, Touched, Write};
 pub fn tenant_texts() -> Vec<sql::TenantSql> {
     [
         agent_configs::REGISTERED,
+        agent_mail::REGISTERED,
         audit::REGISTERED,
         campaigns::REGISTERED,
         campaigns::review::REGISTERED,
@@ -96,6 +98,12 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
 
 /// Every text that crosses tenants, or concerns none.
 pub fn system_texts() -> Vec<sql::SystemSql> {
-    [tenants::REGISTERED_SYSTEM, leases::REGISTERED_SYSTEM, retention::REGISTERED_SYSTEM, rekey::REGISTERED_SYSTEM]
-        .concat()
+    [
+        agent_mail::REGISTERED_SYSTEM,
+        tenants::REGISTERED_SYSTEM,
+        leases::REGISTERED_SYSTEM,
+        retention::REGISTERED_SYSTEM,
+        rekey::REGISTERED_SYSTEM,
+    ]
+    .concat()
 }

@@ -21,8 +21,8 @@ tenant_sql! {
     /// The row stays, so that an etag from before fits nothing that comes after.
     CONFIGURATION =
         "UPDATE agent_configs
-         SET settings = '{}', smtp_password = NULL, revision = revision + 1, update_time = $2
-         WHERE tenant_id = $1 AND (settings != '{}' OR smtp_password IS NOT NULL)";
+         SET settings = '{}', revision = revision + 1, update_time = $2
+         WHERE tenant_id = $1 AND settings != '{}'";
     MAILBOXES = "DELETE FROM mailboxes WHERE tenant_id = $1";
     CHOICES =
         "DELETE FROM campaign_prospects

@@ -20,7 +20,7 @@ use crate::support::no_smtp;
 use crate::support::site::{self, Answer, html};
 use crate::support::{
     TestApp, add_prospects, approve_all, auto_approve, campaign, config, eml_files, folder, held, history, newest,
-    reaches, reason, seams, start_campaign,
+    outbox_mailbox, reaches, reason, seams, start_campaign,
 };
 
 #[tokio::test]
@@ -28,10 +28,11 @@ async fn a_full_campaign_goes_through_template_and_approval_to_fifty_eml_files()
     let site = site::example().await;
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
-    let sender = pb::Sender { name: "Ruth Adler".into(), email: "ruth@fernwick.example".into(), ..Default::default() };
+    let sender = pb::Sender { name: "Ruth Adler".into(), ..Default::default() };
     let config = pb::AgentConfig { sender: Some(sender), ..Default::default() };
     let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
     api.agent.update_agent_config(request).await.expect("configured");
+    outbox_mailbox(&mut api, "ruth@fernwick.example").await;
     add_prospects(&mut api, 50).await;
 
     let request = pb::StartWorkflowRequest { website: site, ..Default::default() };

@@ -455,7 +455,7 @@ async fn what_is_read_whole_is_read_within_a_bound() {
         (&["suppressions", "add", "--file", &list], "", "list.json has more than 64 MiB: part it"),
         (&["campaign", "review", "em_1", "--body", &letter], "", "letter.txt has more than 1 MiB"),
         (&["campaign", "review", "em_1", "--body", "-"], &long, "standard input has more than 1 MiB"),
-        (&["config", "set", "smtp.password=-"], &long, "standard input has more than 1 MiB"),
+        (&["mailboxes", "update", "mb_1", "--password-file", "-"], &long, "standard input has more than"),
     ] {
         let (ok, _, err) = client_with(&server, args, input).await;
         assert!(!ok && err.contains(told), "{args:?}: {err}");
@@ -492,63 +492,59 @@ async fn the_cache_and_the_configuration_are_looked_at_and_changed() {
     let set = [
         "config",
         "set",
-        "sender.email=grace@example.com",
+        "sender.unsubscribe_email=stop@example.com",
         "industries=Farming, Gardening",
         "goal=press",
         "auto_approve=true",
-        "controls.max_emails_per_hour=20",
-        r#"controls.working_hours={"start":{"hours":9},"end":{"hours":17}}"#,
-        "smtp.security=tls",
-        "smtp.password=-",
+        r#"template_data={"booth":{"hall":9}}"#,
+        "controls.pause_on_error=true",
     ];
-    let (ok, out, err) = client_with(&server, &set, "s3cret\n").await;
-    assert!(ok && !out.contains("s3cret"), "{out}{err}");
+    let (ok, out, err) = client(&server, &set).await;
+    assert!(ok, "{out}{err}");
     for line in [
-        "sender.email = grace@example.com",
+        "sender.unsubscribe_email = stop@example.com",
         "industries = Farming, Gardening",
         "goal = press",
         "auto_approve = true",
-        "controls.max_emails_per_hour = 20",
-        "smtp.password is set",
+        "controls.pause_on_error = true",
     ] {
         assert!(out.lines().any(|told| told == line), "{line} in:\n{out}");
     }
     let (ok, out, _) = client(&server, &["config", "get"]).await;
     for (field, value) in [
-        ("sender.email", "grace@example.com"),
+        ("sender.unsubscribe_email", "stop@example.com"),
         ("industries", "Farming, Gardening"),
         ("goal", "press"),
-        ("controls.max_emails_per_hour", "20"),
-        ("smtp.has_password", "true"),
+        ("controls.pause_on_error", "true"),
     ] {
         let there = out.lines().any(|line| line.starts_with(field) && line.ends_with(value));
         assert!(ok && there, "{field} {value} in:\n{out}");
     }
-    assert!(!out.contains("s3cret"));
-    let (_, out, _) = client(&server, &["config", "get", "sender.email"]).await;
-    assert_eq!(out, "grace@example.com\n");
+    let (_, out, _) = client(&server, &["config", "get", "sender.unsubscribe_email"]).await;
+    assert_eq!(out, "stop@example.com\n");
     let (_, out, _) = client(&server, &["config", "get", "--json"]).await;
     let config: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!(config["config"]["controls"]["workingHours"]["start"]["hours"], 9);
-    let (ok, told, _) = client(&server, &["config", "set", "industries=", "sender.email="]).await;
-    assert_eq!(told, "industries is cleared\nsender.email is cleared\n");
+    assert_eq!(config["config"]["templateData"]["booth"]["hall"], 9.0);
+    let (ok, told, _) = client(&server, &["config", "set", "industries=", "sender.unsubscribe_email="]).await;
+    assert_eq!(told, "industries is cleared\nsender.unsubscribe_email is cleared\n");
     let (_, out, _) = client(&server, &["config", "get"]).await;
-    assert!(ok && !out.contains("Farming") && !out.contains("grace@"), "{out}");
+    assert!(ok && !out.contains("Farming") && !out.contains("stop@"), "{out}");
     for (wrong, told) in [
-        ("sender.mail=x", "no field \"mail\"; did you mean sender.email? known are: name, position, company, email"),
-        ("provider.x=y", "has no fields of its own"),
+        ("sender.nam=x", "no field \"nam\"; did you mean sender.name? known are: name, position, company"),
+        ("location.x=y", "has no fields of its own"),
+        ("sender.email=x", "of a mailbox: `herald mailboxes --help`"),
+        ("smtp.password=x", "of a mailbox"),
+        ("controls.time_zone=UTC", "of a mailbox"),
         ("auto_approve=perhaps", "true or false"),
         ("goal=fame", "must be one of: partnerships, customers, press"),
         ("industries", "FIELD=VALUE"),
-        ("controls.time_zone=Middle/Earth", "IANA"),
         ("etag=x", "etag can be read and not set"),
-        ("smtp.has_password=true", "smtp.has_password can be read and not set"),
         ("gaol=press", "did you mean goal? known are: target_website, goal"),
     ] {
         let (ok, _, err) = client(&server, &["config", "set", wrong]).await;
         assert!(!ok && err.contains(told), "{wrong}: {err}");
     }
-    let (ok, _, err) = client(&server, &["config", "set", "provider=x", "--etag", "stale"]).await;
+    let (ok, _, err) = client(&server, &["config", "set", "location=x", "--etag", "stale"]).await;
     assert!(!ok && err.contains("ETAG_MISMATCH"), "{err}");
 }
 
@@ -581,8 +577,11 @@ async fn the_master_key_is_rotated_whole_or_not_at_all() {
     assert!(!ok && err.contains("there is no database"), "{err}");
     let mut server = starts(KEYS[0]);
     for user in ["user_a", "user_b"] {
-        let set = ["config", "set", "smtp.password=s3cret", "--user", user];
-        assert!(client(&server, &set).await.0);
+        let create = ["mailboxes", "create", "--address", "anna@a.example", "--host", "mail.a.example", "--user", user];
+        assert!(client(&server, &create).await.0);
+        let set = ["mailboxes", "update", "anna@a.example", "--password-file", "-", "--user", user];
+        let (ok, _, err) = client_with(&server, &set, "s3cret").await;
+        assert!(ok, "{err}");
     }
     let (ok, _, err) = rotate(KEYS[0], Some(KEYS[1]));
     assert!(!ok && err.contains("another Herald works in the data folder"), "{err}");
@@ -609,13 +608,13 @@ async fn the_master_key_is_rotated_whole_or_not_at_all() {
     let (ok, err) = refused(KEYS[0]);
     assert!(!ok && err.contains("the master key does not open this data folder"), "{err}");
     let mut server = starts(KEYS[1]);
-    let (_, out, _) = client(&server, &["config", "get", "smtp.has_password"]).await;
-    assert_eq!(out, "true\n");
+    let (_, out, _) = client(&server, &["mailboxes", "get", "anna@a.example", "--json"]).await;
+    assert!(out.contains("\"hasPassword\": true"), "{out}");
     // Each tenant can see that it was done, and once.
     for user in ["user_a", "user_b"] {
         let (ok, out, err) = client(&server, &["audit", "list", "--user", user]).await;
         assert!(ok && out.starts_with("time") && out.matches("operator  herald rotate-key").count() == 1, "{out}{err}");
-        assert!(out.contains("UpdateAgentConfig") && out.contains("smtp.password") && !out.contains("s3cret"), "{out}");
+        assert!(out.contains("UpdateMailbox") && out.contains("smtp.password") && !out.contains("s3cret"), "{out}");
     }
     // A database of the version before there was an audit log is brought up to date first.
     server.signal(rustix::process::Signal::TERM);
@@ -1029,7 +1028,7 @@ async fn refusals_are_told_in_the_words_of_the_command_line() {
             "--since 2026-03-02T00:00:00Z is later than --until 2026-03-01T00:00:00Z",
         ),
         (&["prospects", "export", "all.xlsx"], "end the name with .csv (with --excel) or .json"),
-        (&["config", "set", "sender.email=nobody"], "sender.email must be an e-mail address"),
+        (&["config", "set", "sender.unsubscribe_email=nobody"], "sender.unsubscribe_email must be an e-mail address"),
         (&["suppressions", "add", "nobody"], "address 1: must be an e-mail address"),
         (&["mailboxes", "get", "mb_none"], "`herald mailboxes list`"),
         (&["mailboxes", "pause", "a@b.example"], "there is no mailbox a@b.example: `herald mailboxes list`"),

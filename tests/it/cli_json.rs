@@ -49,7 +49,7 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
     let mut walked = BTreeSet::new();
     let mut answers = Vec::new();
     for (command, args, fields) in [
-        ("config set", &["sender.email=grace@example.com"][..], &["config"][..]),
+        ("config set", &["sender.unsubscribe_email=grace@example.com"][..], &["config"][..]),
         ("config get", &[], &["config"]),
         ("prospects import", &[&csv], &["results", "createdCount"]),
         ("prospects list", &[], &["prospects", "nextPageToken"]),

@@ -115,9 +115,9 @@ const COMMANDS: &[&str] = &[
     "audit list --method UpdateProspect --subject user_a --id pr_1 --since 2026-03-01T00:00:00Z --until 2026-03-02T00:00:00Z \
      --limit 7",
     "config get",
-    "config set sender.email=a@b.example industries=one,two auto_approve=true goal=press smtp.port=25 \
-     controls.working_hours.start.hours=9",
-    "config set sender.email= auto_approve=false",
+    "config set sender.unsubscribe_email=a@b.example industries=one,two auto_approve=true goal=press \
+     controls.pause_on_error=true",
+    "config set sender.unsubscribe_email= auto_approve=false",
     "cache get key",
     "cache set key 5 --ttl 60",
     "cache keys --prefix a",

@@ -144,31 +144,27 @@ async fn an_update_of_the_configuration_changes_what_it_names_and_nothing_else()
     let tenant = Asking::of(&app, "user_a").await;
     let first = json!({
         "targetWebsite": "https://one.example/", "goal": "CAMPAIGN_GOAL_PARTNERSHIPS", "goalDetail": "one",
-        "sender": { "name": "One", "position": "One", "company": "One", "email": "one@one.example",
+        "sender": { "name": "One", "position": "One", "company": "One",
                     "unsubscribeEmail": "stop@one.example" },
         "industries": ["one"], "roles": ["one"], "keywords": ["one"], "location": "one", "templateId": "modern_tech",
         "audienceType": "one", "companySize": "one", "businessType": "one", "templateData": { "one": 1 },
-        "smtp": { "host": "one.example", "port": 1, "security": "SMTP_SECURITY_TLS", "username": "one" }, "provider": "one",
         "websiteAnalysis": { "businessName": "One", "logoUrl": "https://one.example/1.png", "introduction": "one",
                              "productType": "one", "sellingPoints": ["one"], "audiences": [{ "title": "one" }],
                              "language": "en", "industry": "one", "benchmarkBrands": ["one"] },
-        "controls": { "maxEmailsPerHour": 1, "timeZone": "Europe/Paris",
-                      "workingHours": { "start": { "hours": 1 }, "end": { "hours": 2 } } }
+        "controls": {}
     });
     let other = json!({
         "targetWebsite": "https://two.example/", "goal": "CAMPAIGN_GOAL_PRESS", "goalDetail": "two",
-        "sender": { "name": "Two", "position": "Two", "company": "Two", "email": "two@two.example",
+        "sender": { "name": "Two", "position": "Two", "company": "Two",
                     "unsubscribeEmail": "stop@two.example" },
         "industries": ["two"], "roles": ["two"], "keywords": ["two"], "location": "two", "templateId": "product_launch",
         "audienceType": "two", "companySize": "two", "businessType": "two", "templateData": { "two": { "2": [null, 2.5, "x"] } },
-        "smtp": { "host": "two.example", "port": 2, "security": "SMTP_SECURITY_NONE", "username": "two" }, "provider": "two",
         "autoApprove": true, "setupComplete": true,
         "websiteAnalysis": { "businessName": "Two", "logoUrl": "https://two.example/2.png", "introduction": "two",
                              "productType": "two", "sellingPoints": ["two"],
                              "audiences": [{ "title": "two", "description": "second" }],
                              "language": "de", "industry": "two", "benchmarkBrands": ["two"] },
-        "controls": { "maxEmailsPerHour": 2, "timeZone": "Asia/Shanghai", "autoReply": true, "pauseOnError": true,
-                      "workingHours": { "start": { "hours": 3, "minutes": 4 }, "end": { "hours": 5, "minutes": 6 } } }
+        "controls": { "autoReply": true, "pauseOnError": true }
     });
     each_alone(&first, &other, async |config, mask| {
         let answer = tenant.ask("UpdateAgentConfig", masked("config", config, mask)).await;
@@ -220,11 +216,9 @@ async fn each_value_of_an_enum_comes_back_and_filters() {
         let kind = rpc::pool().get_enum_by_name(&format!("herald.v1.{name}")).expect("an enum of ours");
         kind.values().filter(|value| value.number() != 0).map(|value| value.name().to_owned()).collect()
     };
-    for (field, name) in [("goal", "CampaignGoal"), ("smtp.security", "SmtpSecurity")] {
-        for value in values(name) {
-            let answer = tenant.ask("UpdateAgentConfig", json!({ "config": alone(field, &json!(value)) })).await;
-            assert_eq!(answer["config"].pointer(&pointer(field)), Some(&json!(value)));
-        }
+    for value in values("CampaignGoal") {
+        let answer = tenant.ask("UpdateAgentConfig", json!({ "config": { "goal": value } })).await;
+        assert_eq!(answer["config"]["goal"], json!(value));
     }
     let mut seen = BTreeSet::new();
     for (n, value) in values("SuppressionReason").into_iter().enumerate() {

@@ -176,13 +176,16 @@ async fn campaign(mut api: Api, user: String, website: String) -> usize {
 
 /// The load: writers and campaigners at once, until the server is gone.
 async fn load(server: &Server, website: &str) -> (Vec<Ledger>, Vec<(String, usize)>) {
-    let mut campaigns = Vec::new();
+    // All are there before the first begins, which may be the server's end.
+    let mut campaigners = Vec::new();
     for n in 0..CAMPAIGNERS {
         let user = format!("campaigner{n}");
         let mut api = server.user(&user).await;
         auto_approve(&mut api).await;
-        campaigns.push((user.clone(), tokio::spawn(campaign(api, user, website.to_owned()))));
+        campaigners.push((user, api));
     }
+    let begin = |(user, api): (String, Api)| (user.clone(), tokio::spawn(campaign(api, user, website.to_owned())));
+    let campaigns: Vec<_> = campaigners.into_iter().map(begin).collect();
     let mut writers = Vec::new();
     for n in 0..WRITERS {
         let ledger = Ledger { user: format!("writer{n}"), ..Default::default() };

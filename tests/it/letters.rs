@@ -15,7 +15,9 @@ use mail_parser::MessageParser;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::support::{SECRET, TestApp, auto_approve, config, eml_files, folder, reaches, reason, seams, site, token};
+use crate::support::{
+    SECRET, TestApp, auto_approve, config, eml_files, folder, outbox_mailbox, reaches, reason, seams, site, token,
+};
 
 /// Names, companies and other values as forms, exports and scraped pages have them.
 const NAMES: [&str; 23] = [
@@ -136,13 +138,13 @@ async fn no_letter_shows_a_value_that_is_none_or_a_place_that_nobody_has_filled(
 }
 
 #[tokio::test]
-async fn without_a_sender_nothing_is_started_but_by_a_development_server_which_says_so() {
+async fn without_a_mailbox_nothing_is_started_but_by_a_development_server_which_says_so() {
     let website = site::example().await;
     let start = |website: &str| pb::StartWorkflowRequest { website: website.to_owned(), ..Default::default() };
     let app = TestApp::start().await;
     let mut api = app.user("user_a").await;
     let started = api.workflow.start_workflow(start(&website)).await.expect("started").into_inner();
-    assert!(started.notes.iter().any(|note| note.contains("sender.email is not set")), "{:?}", started.notes);
+    assert!(started.notes.iter().any(|note| note.contains("no mailbox is enabled")), "{:?}", started.notes);
 
     let data = folder();
     let mut settings = token::production(config(&data));
@@ -151,12 +153,9 @@ async fn without_a_sender_nothing_is_started_but_by_a_development_server_which_s
     let claims = json!({ "sub": "user_a", "exp": token::now() + 600 });
     let mut api = app.token(&token::hs(&claims, SECRET, Algorithm::HS256)).await;
     let refused = api.workflow.start_workflow(start(&website)).await.expect_err("refused");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "SENDER_MISSING"));
-    assert!(refused.message().contains("herald config set sender.email="), "{}", refused.message());
-    let sender = pb::Sender { email: "ruth@fernwick.example".into(), ..Default::default() };
-    let config = pb::AgentConfig { sender: Some(sender), ..Default::default() };
-    let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
-    api.agent.update_agent_config(request).await.expect("configured");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "MAILBOX_MISSING"));
+    assert!(refused.message().contains("herald mailboxes"), "{}", refused.message());
+    outbox_mailbox(&mut api, "ruth@fernwick.example").await;
     let started = api.workflow.start_workflow(start(&website)).await.expect("started").into_inner();
     assert!(started.notes.is_empty(), "{:?}", started.notes);
 }

@@ -23,8 +23,8 @@ use crate::support::process::{free_port, serve};
 use crate::support::smtp::{Rule, SmtpPeer, Taken};
 use crate::support::token::{hs, production};
 use crate::support::{
-    SECRET, TestApp, TestClock, add_prospects, auto_approve, config, deep, folder, newest, reaches, reason, seams,
-    site, start_campaign,
+    SECRET, TestApp, TestClock, add_prospects, auto_approve, config, deep, folder, newest, outbox_mailbox, reaches,
+    reason, seams, site, start_campaign,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -96,6 +96,12 @@ impl Office {
             self.clock.set_after_start(Duration::from_secs(self.seconds));
             self.work().await;
         }
+    }
+
+    /// How the newest campaign's letters go out.
+    async fn plan(&mut self) -> Option<pb::SendingPlan> {
+        let answer = self.api.workflow.get_workflow(pb::GetWorkflowRequest::default()).await.expect("found");
+        answer.into_inner().sending
     }
 
     async fn emails(&mut self) -> Vec<pb::Email> {
@@ -233,14 +239,10 @@ async fn nothing_goes_into_an_outbox_that_the_deployment_does_not_have() {
     let bearer = hs(&json!({ "sub": "user_a", "role": "admin", "exp": exp }), SECRET, Algorithm::HS256);
     let mut api = app.token(&bearer).await;
     add_prospects(&mut api, 1).await;
-    let own = pb::AgentConfig {
-        auto_approve: true,
-        template_id: "modern_tech".to_owned(),
-        sender: Some(pb::Sender { email: "anna@acme.example".to_owned(), ..Default::default() }),
-        ..Default::default()
-    };
+    let own = pb::AgentConfig { auto_approve: true, template_id: "modern_tech".to_owned(), ..Default::default() };
     let update = pb::UpdateAgentConfigRequest { config: Some(own), update_mask: None };
     api.agent.update_agent_config(update).await.expect("updated");
+    outbox_mailbox(&mut api, "anna@acme.example").await;
     start_campaign(&mut api, &website).await;
     while newest(&mut api).await.emails.is_none_or(|counts| counts.approved != 1) {
         app.ready.engine.claim().await.expect("claimed");
@@ -469,6 +471,12 @@ async fn a_campaign_that_waits_for_a_mailbox_looks_again_when_that_is_changed_or
     start_campaign(&mut office.api, &office.website).await;
     office.pass(60 * 60, 60).await;
     assert_eq!(peer.taken().len(), 1, "the next is due tomorrow");
+    let plan = office.plan().await.expect("two are left");
+    let begun = office.clock.now().seconds() - 60 * 60;
+    let after = |time: Option<prost_types::Timestamp>| time.expect("a time").seconds - begun;
+    assert_eq!(plan.emails_per_day, 1);
+    assert!((DAY as i64..DAY as i64 + 120).contains(&after(plan.next_email_time)), "{plan:?}");
+    assert!((2 * DAY as i64..=2 * DAY as i64 + 120).contains(&after(plan.estimated_end_time)), "{plan:?}");
     let pace = Some(pb::Pace { max_emails_per_day: Some(2), ..Default::default() });
     let mailbox = Some(pb::Mailbox { id: anna.id.clone(), pace, ..Default::default() });
     office.mailboxes.update_mailbox(pb::UpdateMailboxRequest { mailbox, update_mask: None }).await.expect("updated");
@@ -476,6 +484,7 @@ async fn a_campaign_that_waits_for_a_mailbox_looks_again_when_that_is_changed_or
     assert_eq!(peer.taken().len(), 2);
     office.pass(DAY, 60 * 60).await;
     each_once(&peer.taken(), 3);
+    assert_eq!(office.plan().await, None, "all is sent");
 }
 
 /// Where a server dies, and how often a campaign passes that with eight letters.

@@ -212,11 +212,11 @@ async fn updates_check_mask_etag_and_address() {
     let bad = pb::AgentConfig {
         target_website: "example.com".into(),
         goal_detail: "x".repeat(1_001),
-        sender: Some(pb::Sender { email: "nobody".into(), ..Default::default() }),
+        sender: Some(pb::Sender { unsubscribe_email: "nobody".into(), ..Default::default() }),
         roles: vec!["x".repeat(201)],
         ..Default::default()
     };
-    let fields = ["config.target_website", "config.goal_detail", "config.sender.email", "config.roles[0]"];
+    let fields = ["config.target_website", "config.goal_detail", "config.sender.unsubscribe_email", "config.roles[0]"];
     bad_fields(api.agent.update_agent_config(config(bad, &["*"])).await, &fields);
     bad_fields(api.agent.update_agent_config(config(pb::AgentConfig::default(), &["smtps"])).await, &["update_mask"]);
     let unknown = pb::AgentConfig { template_id: "none".into(), ..Default::default() };

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::support::kill::assert_whole;
 use crate::support::process::{herald, serve};
-use crate::support::{TestApp, add_prospects, config, folder, newest, seams};
+use crate::support::{TestApp, add_prospects, config, folder, newest, scope, seams};
 
 /// What a tenant of the first version may have: two campaigns, one over, with an e-mail each.
 const ROWS: &str = "
@@ -134,6 +134,85 @@ async fn keeps_everything(migrations: usize) {
     let mut database =
         SqliteConnectOptions::new().filename(app.data.path().join("herald.db")).connect().await.expect("it");
     assert!(statistics(&mut database).await.is_empty(), "with statistics, every call plans its query anew");
+}
+
+/// The configuration of a version before there were mailboxes: what is of a mailbox, and what stays.
+const MAIL: &str = r#"{"location": "Mosel", "provider": "other", "sender": {"name": "Anna", "email": "anna@a.example"},
+    "smtp": {"host": "mail.a.example", "port": 2525, "security": "tls", "username": "anna"},
+    "controls": {"pause_on_error": true, "max_emails_per_hour": 7, "time_zone": "Europe/Berlin", "working_hours": {"start": 480, "end": 1080}}}"#;
+
+#[tokio::test]
+async fn what_stood_in_the_configuration_is_a_paused_mailbox() {
+    let (data, master_key, mut database) = older(11).await;
+    let insert =
+        "INSERT INTO agent_configs (tenant_id, settings, revision, update_time, create_time) VALUES ($1, $2, 3, 7, 7)";
+    for (tenant, settings) in [("user_a", MAIL), ("user_b", r#"{"location": "Elbe", "controls": {"time_zone": ""}}"#)] {
+        sqlx::query(insert).bind(tenant).bind(settings).execute(&mut database).await.expect("a row");
+    }
+    let tenant = TenantId::parse("user_a").expect("an id");
+    let wrapped: Vec<u8> = sqlx::query_scalar("SELECT data_key FROM tenants WHERE id = 'user_a'")
+        .fetch_one(&mut database)
+        .await
+        .expect("a key");
+    let key = master_key.unwrap_data_key(&tenant, &wrapped).expect("its key");
+    let sealed = key.seal("smtp password", "s3cret", &SystemRandom).expect("sealed");
+    let update = sqlx::query("UPDATE agent_configs SET smtp_password = $1 WHERE tenant_id = 'user_a'").bind(sealed);
+    update.execute(&mut database).await.expect("a password");
+    database.close().await.expect("closed");
+
+    let mut settings = config(&data);
+    settings.master_key = Secret::new(master_key.to_base64());
+    let app = TestApp::with(data, settings, seams()).await;
+    let mut api = app.user("user_a").await;
+    let list = api.mailbox.list_mailboxes(pb::ListMailboxesRequest {}).await.expect("a list").into_inner().mailboxes;
+    let [mailbox] = list.as_slice() else { panic!("one mailbox: {list:?}") };
+    let smtp = mailbox.smtp.as_ref().expect("a server");
+    assert_eq!((mailbox.address.as_str(), mailbox.state()), ("anna@a.example", pb::MailboxState::Paused));
+    assert!(mailbox.pause_reason.contains("look at them, test it, then resume it"), "{}", mailbox.pause_reason);
+    assert!(mailbox.pause_reason.ends_with("(of other)"), "{}", mailbox.pause_reason);
+    assert_eq!((smtp.host.as_str(), smtp.port, smtp.security()), ("mail.a.example", 2525, pb::SmtpSecurity::Tls));
+    assert_eq!((smtp.username.as_str(), smtp.has_password), ("anna", true));
+    assert_eq!(mailbox.pace.as_ref().expect("a pace").max_emails_per_hour, Some(7));
+    let calendar = mailbox.calendar.as_ref().expect("a calendar");
+    let hours = calendar.hours.as_ref().expect("hours");
+    let ends = [hours.start, hours.end].map(|time| time.expect("a time").hours);
+    assert_eq!((calendar.time_zone.as_str(), ends), ("Europe/Berlin", [8, 18]));
+    let open = herald::store::OpenMailbox { id: herald::domain::id::MailboxId::parse(&mailbox.id).expect("an id") };
+    let (_, secrets) = app.ready.store.scope(&scope("user_a").await).write(open).await.expect("opened");
+    assert_eq!(secrets.password, "s3cret");
+    let config = api.agent.get_agent_config(pb::GetAgentConfigRequest {}).await.expect("there").into_inner().config;
+    let config = config.expect("a configuration");
+    assert_eq!((config.location.as_str(), config.sender.expect("a sender").name.as_str()), ("Mosel", "Anna"));
+    assert!(config.controls.expect("controls").pause_on_error);
+    let resume = pb::ResumeMailboxRequest { mailbox_id: mailbox.id.clone() };
+    api.mailbox.resume_mailbox(resume).await.expect("it is whole");
+
+    // Where nothing stood, nothing is made.
+    let mut other = app.user("user_b").await;
+    let list = other.mailbox.list_mailboxes(pb::ListMailboxesRequest {}).await.expect("a list").into_inner().mailboxes;
+    assert!(list.is_empty(), "{list:?}");
+}
+
+#[tokio::test]
+async fn a_mailbox_of_an_address_alone_is_resumed_once_it_has_a_server() {
+    let (data, master_key, mut database) = older(11).await;
+    let settings = r#"{"sender": {"email": "anna@a.example"}}"#;
+    let insert = "INSERT INTO agent_configs (tenant_id, settings, revision, update_time, create_time) VALUES ('user_a', $1, 3, 7, 7)";
+    sqlx::query(insert).bind(settings).execute(&mut database).await.expect("a row");
+    database.close().await.expect("closed");
+    let mut settings = config(&data);
+    settings.master_key = Secret::new(master_key.to_base64());
+    let app = TestApp::with(data, settings, seams()).await;
+    let mut api = app.user("user_a").await;
+    let list = api.mailbox.list_mailboxes(pb::ListMailboxesRequest {}).await.expect("a list").into_inner().mailboxes;
+    let mailbox_id = list[0].id.clone();
+    let resume = pb::ResumeMailboxRequest { mailbox_id: mailbox_id.clone() };
+    let refused = api.mailbox.resume_mailbox(resume.clone()).await.expect_err("it has no server");
+    assert!(refused.message().contains("mailbox.smtp.host"), "{refused:?}");
+    let smtp = Some(pb::SmtpServer { host: "mail.a.example".into(), ..Default::default() });
+    let mailbox = Some(pb::Mailbox { id: mailbox_id, smtp, ..Default::default() });
+    api.mailbox.update_mailbox(pb::UpdateMailboxRequest { mailbox, update_mask: None }).await.expect("updated");
+    api.mailbox.resume_mailbox(resume).await.expect("resumed");
 }
 
 async fn statistics(database: &mut SqliteConnection) -> Vec<String> {

@@ -12,7 +12,8 @@ use tonic::Code;
 use crate::support::site::{self, Answer};
 use crate::support::token::{hs, now, production};
 use crate::support::{
-    TestApp, add_prospects, approve_all, auto_approve, config, folder, history, reaches, reason, seams, start_campaign,
+    TestApp, add_prospects, approve_all, auto_approve, config, folder, history, outbox_mailbox, reaches, reason, seams,
+    start_campaign,
 };
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -115,10 +116,7 @@ async fn a_stream_ends_when_its_token_does() {
     let app = TestApp::with(data, config, seams()).await;
     let token = hs(&json!({"sub": "user_a", "exp": now() + 3}), SECRET, Algorithm::HS256);
     let mut api = app.token(&token).await;
-    let sender = pb::Sender { email: "ruth@fernwick.example".into(), ..Default::default() };
-    let config = pb::AgentConfig { sender: Some(sender), ..Default::default() };
-    let request = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
-    api.agent.update_agent_config(request).await.expect("configured");
+    outbox_mailbox(&mut api, "ruth@fernwick.example").await;
     start_campaign(&mut api, &website).await;
     let mut stream = api.workflow.watch_workflow(watch(None)).await.expect("a stream").into_inner();
     let end = async {

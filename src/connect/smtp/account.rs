@@ -4,8 +4,7 @@ use url::Url;
 
 use crate::config::Secret;
 use crate::domain::address;
-use crate::domain::agent_config::SmtpSecurity;
-use crate::domain::mailbox::{self, Mailbox, OAuthProvider, Secrets};
+use crate::domain::mailbox::{self, Mailbox, OAuthProvider, Secrets, SmtpSecurity};
 
 /// Where Google gives out access tokens.
 pub const GOOGLE_TOKENS: &str = "https://oauth2.googleapis.com/token";

@@ -6,7 +6,7 @@ use url::{Host, Url};
 use super::super::Settings;
 use super::super::turn::{StepError, Turn};
 use crate::domain::address;
-use crate::domain::agent_config::{AgentSettings, Sender};
+use crate::domain::agent_config::{self, AgentSettings};
 use crate::domain::campaign::{Campaign, StepId, StepStatus};
 use crate::domain::email::{EmailStatus, NamedAddress};
 use crate::domain::id::{EmailId, Ids, MailboxId};
@@ -14,7 +14,7 @@ use crate::domain::letter;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::names;
 use crate::domain::prospect::Prospect;
-use crate::domain::template::{self, Renderer, Template, Values};
+use crate::domain::template::{self, Renderer, Sender, Template, Values};
 use crate::domain::website::WebsiteAnalysis;
 use crate::store::{Next, Work, WrittenEmail};
 
@@ -30,7 +30,8 @@ struct Letterhead<'a> {
     campaign: &'a Campaign,
     template: &'a Template,
     renderer: Renderer,
-    sender: Sender,
+    /// Its company is known.
+    sender: agent_config::Sender,
     data: Map<String, Value>,
     website: WebsiteAnalysis,
 }
@@ -39,15 +40,11 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let store = turn.store();
     let (from, of) = (campaign.cursor, campaign.prospect_count);
     let prospects = store.chosen_prospects(&campaign.id, from, BATCH).await?;
-    let Settings { outbox, invents_sender, .. } = turn.resources().settings;
+    let Settings { default_outbox, .. } = turn.resources().settings;
     let mut senders = Senders::of(store.mailboxes_with_mail().await?, &campaign.settings.mailboxes);
     let config = store.agent_config().await?.settings;
-    if senders.is_empty() && !outbox {
+    if senders.is_empty() && !default_outbox {
         let what = "it has no mailbox that is enabled: add one or resume one, then resume the campaign";
-        return Err(StepError::Final(what.to_owned()));
-    }
-    if senders.is_empty() && config.sender.email.is_empty() && !invents_sender {
-        let what = "the configuration has no `sender.email` any more: set it, then resume";
         return Err(StepError::Final(what.to_owned()));
     }
     let website = store.findings(&campaign.id).await?.analysis.unwrap_or_default();
@@ -78,7 +75,10 @@ impl<'a> Letterhead<'a> {
         let template =
             id.and_then(template::find).ok_or_else(|| StepError::Final("the template is gone".to_owned()))?;
         let renderer = Renderer::new(template).map_err(|error| StepError::Final(error.to_string()))?;
-        let sender = fill(settings.sender, &website);
+        let mut sender = settings.sender;
+        if sender.company.is_empty() {
+            sender.company.clone_from(&website.business_name);
+        }
         if sender.company.is_empty() {
             let what =
                 "the website does not say who it belongs to: set `sender.company` in the configuration, then resume";
@@ -87,19 +87,18 @@ impl<'a> Letterhead<'a> {
         Ok(Self { campaign, template, renderer, sender, data: settings.template_data, website })
     }
 
-    /// Of a letter from the mailbox; None: into the outbox folder.
+    /// Of a letter from the mailbox; None: under an invented address, into the outbox folder.
     fn sender(&self, mailbox: Option<&Mailbox>) -> Sender {
-        let mut sender = self.sender.clone();
-        if let Some(Mailbox { settings, .. }) = mailbox {
-            if sender.unsubscribe_email == sender.email {
-                sender.unsubscribe_email.clone_from(&settings.address);
+        let agent_config::Sender { name, position, company, unsubscribe_email } = self.sender.clone();
+        let (name, email) = match mailbox {
+            Some(Mailbox { settings, .. }) => {
+                let name = Some(settings.display_name.clone()).filter(|name| !name.is_empty()).unwrap_or(name);
+                (name, settings.address.clone())
             }
-            sender.email.clone_from(&settings.address);
-            if !settings.display_name.is_empty() {
-                sender.name.clone_from(&settings.display_name);
-            }
-        }
-        sender
+            None => (name, format!("hello@{}", mail_domain(&self.website))),
+        };
+        let unsubscribe_email = if unsubscribe_email.is_empty() { email.clone() } else { unsubscribe_email };
+        Sender { name, position, company, email, unsubscribe_email }
     }
 
     fn write(&self, position: u32, prospect: &Prospect, mailbox: Option<&Mailbox>, ids: &Ids) -> WrittenEmail {
@@ -183,25 +182,11 @@ impl Senders {
 
     fn in_words(&self, letterhead: &Letterhead<'_>) -> String {
         match self.0.as_slice() {
-            [] => from(&letterhead.sender).to_string(),
+            [] => from(&letterhead.sender(None)).to_string(),
             [(mailbox, _)] => from(&letterhead.sender(Some(mailbox))).to_string(),
             many => format!("{} mailboxes", many.len()),
         }
     }
-}
-
-/// The sender, with what the tenant left open taken from the website.
-fn fill(mut sender: Sender, website: &WebsiteAnalysis) -> Sender {
-    if sender.company.is_empty() {
-        sender.company.clone_from(&website.business_name);
-    }
-    if sender.email.is_empty() {
-        sender.email = format!("hello@{}", mail_domain(website));
-    }
-    if sender.unsubscribe_email.is_empty() {
-        sender.unsubscribe_email.clone_from(&sender.email);
-    }
-    sender
 }
 
 /// The website's domain; `website.invalid`, which can belong to nobody (RFC 6761), where it has none.
@@ -218,19 +203,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_tenant_leaves_open_comes_from_the_website() {
-        let website = WebsiteAnalysis {
-            url: "https://www.fernwick.example/en/".into(),
-            business_name: "Fernwick".into(),
-            ..Default::default()
-        };
-        let sender = fill(Sender::default(), &website);
-        assert_eq!(sender.company, "Fernwick");
-        assert_eq!(sender.email, "hello@fernwick.example");
-        assert_eq!(sender.unsubscribe_email, "hello@fernwick.example");
-        let own = Sender { email: "ruth@fernwick.example".into(), ..Sender::default() };
-        assert_eq!(fill(own, &website).unsubscribe_email, "ruth@fernwick.example");
-        let local = WebsiteAnalysis { url: "http://127.0.0.1:8000/".into(), ..Default::default() };
-        assert_eq!(fill(Sender::default(), &local).email, "hello@website.invalid");
+    fn an_invented_address_is_of_the_websites_domain() {
+        let at = |url: &str| mail_domain(&WebsiteAnalysis { url: url.to_owned(), ..Default::default() });
+        assert_eq!(at("https://www.fernwick.example/en/"), "fernwick.example");
+        assert_eq!(at("http://127.0.0.1:8000/"), "website.invalid");
     }
 }

@@ -4,14 +4,17 @@ use super::email;
 use super::enumeration;
 use super::recipients;
 use crate::domain::campaign::{Action, Campaign, CampaignState, Goal, MAX_PROSPECTS, Step, StepId, StepStatus};
+use crate::domain::clock::Timestamp;
 use crate::domain::error::Error;
 use crate::domain::event::{Event, EventKind};
+use crate::domain::mailbox::{MailboxKind, MailboxState};
 use crate::domain::number::saturating_i32;
 use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
 use crate::domain::template::Template;
 use crate::domain::text;
 use crate::domain::website::{Audience, FieldSource, WebsiteAnalysis};
 use crate::pb;
+use crate::store::Load;
 
 /// `hold` is why the campaign stands still although it is running; empty otherwise.
 /// `hold`: why it stands still, where that could not be written down.
@@ -269,5 +272,34 @@ fn step_status(status: StepStatus) -> pb::StepStatus {
         StepStatus::Failed => pb::StepStatus::Failed,
         StepStatus::Skipped => pb::StepStatus::Skipped,
         StepStatus::Cancelled => pb::StepStatus::Cancelled,
+    }
+}
+
+/// How a campaign's letters go out from mailboxes that have these to send, the next one at `next`.
+pub(in crate::rpc) fn sending_plan(loads: &[Load], next: Option<Timestamp>, now: Timestamp) -> pb::SendingPlan {
+    let enabled = || loads.iter().filter(|load| load.mailbox.state == MailboxState::Enabled);
+    let per_day = enabled().map(|Load { mailbox, first, .. }| {
+        let (pace, calendar) = (&mailbox.settings.pace, &mailbox.settings.calendar);
+        let window = calendar.window();
+        match mailbox.kind {
+            MailboxKind::Outbox => u32::MAX,
+            MailboxKind::Smtp => pace.on_a_day(calendar, first.map(|first| window.day(first)), window.day(now)),
+        }
+    });
+    let per_day = per_day.fold(0_u32, u32::saturating_add);
+    let from = next.unwrap_or(now);
+    let ends = enabled().map(|Load { mailbox, waiting, first }| {
+        let (pace, calendar) = (&mailbox.settings.pace, &mailbox.settings.calendar);
+        match mailbox.kind {
+            MailboxKind::Outbox => Some(now),
+            MailboxKind::Smtp => pace.done(calendar, first.map(|first| calendar.window().day(first)), from, *waiting),
+        }
+    });
+    // None of them: the last letter never goes.
+    let end = if enabled().count() < loads.len() { None } else { ends.collect::<Option<Vec<_>>>() };
+    pb::SendingPlan {
+        next_email_time: next.map(Into::into),
+        emails_per_day: if per_day == u32::MAX { 0 } else { saturating_i32(per_day) },
+        estimated_end_time: end.and_then(|ends| ends.into_iter().max()).map(Into::into),
     }
 }

@@ -1,13 +1,13 @@
 //! Mailboxes.
 
-use super::{config, enumeration, id};
-use crate::domain::calendar::{Calendar, parse_day};
+use super::{enumeration, id};
+use crate::domain::calendar::{Calendar, WorkingHours, parse_day};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
 use crate::domain::mailbox::{
     FIELDS, HasSecrets, Mailbox, MailboxKind, MailboxSettings, MailboxState, OAuthClient, OAuthProvider, SECRETS,
-    Secrets, SignIn, SmtpServer,
+    Secrets, SignIn, SmtpSecurity, SmtpServer,
 };
 use crate::domain::mask::Mask;
 use crate::domain::number::saturating_i32;
@@ -64,7 +64,7 @@ fn smtp_out(smtp: SmtpServer, has: HasSecrets) -> pb::SmtpServer {
     pb::SmtpServer {
         host: smtp.host,
         port: i32::from(smtp.port),
-        security: config::security(smtp.security).into(),
+        security: security(smtp.security).into(),
         sign_in: match smtp.sign_in {
             SignIn::Password => pb::SignIn::Password,
             SignIn::OAuth => pb::SignIn::Oauth,
@@ -93,7 +93,7 @@ fn pace_out(pace: Pace) -> pb::Pace {
 fn calendar_out(calendar: Calendar) -> pb::Calendar {
     pb::Calendar {
         days: calendar.days().iter().map(|day| i32::from(*day)).collect(),
-        hours: Some(config::hours(calendar.hours())),
+        hours: Some(hours(calendar.hours())),
         time_zone: calendar.time_zone,
         holidays: calendar.holidays.iter().map(ToString::to_string).collect(),
     }
@@ -187,7 +187,7 @@ fn settings(v: &mut Violations, mailbox: pb::Mailbox, mask: &Mask) -> (MailboxSe
 
 fn smtp_in(v: &mut Violations, smtp: pb::SmtpServer, oauth: pb::OAuthClient) -> SmtpServer {
     let port = u16::try_from(smtp.port).map_err(|_| "must be between 0 and 65535");
-    let security = config::security_in(v, "mailbox.smtp.security", smtp.security);
+    let security = security_in(v, "mailbox.smtp.security", smtp.security);
     let sign_in = match v.part(enumeration("mailbox.smtp.sign_in", smtp.sign_in)) {
         Some(pb::SignIn::Oauth) => SignIn::OAuth,
         _ => SignIn::Password,
@@ -231,7 +231,7 @@ fn calendar_in(v: &mut Violations, calendar: pb::Calendar) -> Calendar {
     let holidays = holidays.collect();
     Calendar {
         days: calendar.days.iter().filter_map(day).collect(),
-        hours: v.take("mailbox.calendar.hours", config::hours_in(calendar.hours)).flatten(),
+        hours: v.take("mailbox.calendar.hours", hours_in(calendar.hours)).flatten(),
         time_zone: calendar.time_zone,
         holidays,
     }
@@ -271,4 +271,33 @@ fn set_fields(mailbox: &pb::Mailbox) -> Vec<&'static str> {
         ("calendar.holidays", calendar.is_some_and(|c| !c.holidays.is_empty())),
     ];
     set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
+}
+
+fn hours(hours: WorkingHours) -> pb::WorkingHours {
+    let time = |minutes: u16| pb::TimeOfDay { hours: i32::from(minutes / 60), minutes: i32::from(minutes % 60) };
+    pb::WorkingHours { start: Some(time(hours.start)), end: Some(time(hours.end)) }
+}
+
+/// None where neither end is stated.
+fn hours_in(hours: Option<pb::WorkingHours>) -> Result<Option<WorkingHours>, &'static str> {
+    let time = |time: Option<pb::TimeOfDay>| time.map_or((0, 0), |time| (time.hours, time.minutes));
+    let stated = hours.filter(|hours| hours.start.is_some() || hours.end.is_some());
+    stated.map(|hours| WorkingHours::parse(time(hours.start), time(hours.end))).transpose()
+}
+
+fn security(security: SmtpSecurity) -> pb::SmtpSecurity {
+    match security {
+        SmtpSecurity::Tls => pb::SmtpSecurity::Tls,
+        SmtpSecurity::Starttls => pb::SmtpSecurity::Starttls,
+        SmtpSecurity::None => pb::SmtpSecurity::None,
+    }
+}
+
+/// Unspecified: STARTTLS.
+fn security_in(v: &mut Violations, field: &str, security: i32) -> SmtpSecurity {
+    match v.part(enumeration(field, security)) {
+        Some(pb::SmtpSecurity::Tls) => SmtpSecurity::Tls,
+        Some(pb::SmtpSecurity::None) => SmtpSecurity::None,
+        _ => SmtpSecurity::Starttls,
+    }
 }

@@ -1,8 +1,9 @@
 //! The tables that belong to tenants, and sets of them.
 
 /// The tables that belong to tenants.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "agent_configs",
+    "agent_mail",
     "prospects",
     "campaigns",
     "campaign_steps",

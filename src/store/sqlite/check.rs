@@ -31,8 +31,9 @@ sqlite_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "agent_configs",
+    "agent_mail",
     "audit_events",
     "campaign_events",
     "campaign_prospects",

@@ -63,6 +63,7 @@ impl Store {
         let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, room, writer });
         store.free_leases().await?;
         store.rekey().await?;
+        store.move_agent_mail().await?;
         Ok(store)
     }
 }

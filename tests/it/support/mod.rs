@@ -371,6 +371,13 @@ pub async fn history(api: &mut Api, campaign_id: &str, after: i64) -> Vec<pb::Ca
     events
 }
 
+/// A mailbox of that address, whose mail goes into the outbox folder.
+pub async fn outbox_mailbox(api: &mut Api, address: &str) {
+    let (address, kind) = (address.to_owned(), pb::MailboxKind::Outbox.into());
+    let mailbox = Some(pb::Mailbox { address, kind, ..Default::default() });
+    api.mailbox.create_mailbox(pb::CreateMailboxRequest { mailbox, ..Default::default() }).await.expect("created");
+}
+
 /// For connectors that talk with no mail server.
 pub fn no_smtp() -> Arc<herald::connect::smtp::Connections> {
     Arc::new(herald::connect::smtp::Connections::new(herald::connect::smtp::Settings::default()).expect("set up"))

@@ -1,8 +1,7 @@
 use super::super::{Intent, judge, ways_out};
 use super::forms::{HEADER_EXAMPLES, TITLE_EXAMPLES};
 use super::*;
-use crate::domain::agent_config::Sender;
-use crate::domain::template::{self, ProspectValues, Renderer, Template, Values};
+use crate::domain::template::{self, ProspectValues, Renderer, Sender, Template, Values};
 use crate::domain::website::WebsiteAnalysis;
 
 /// Every built-in letter in every language, for each of the goals, with all that it can say.
