@@ -128,6 +128,12 @@ pub fn outbox_closed() -> Status {
     precondition("OUTBOX_CLOSED", "mailbox.kind", message)
 }
 
+/// INTERNAL: what went wrong is in the log.
+pub fn internal(error: &dyn std::error::Error) -> Status {
+    tracing::error!(error = %error, source = ?error.source(), "rpc.failed");
+    status(Code::Internal, "INTERNAL", "an internal error; the server's log has more")
+}
+
 /// RESOURCE_EXHAUSTED: somebody without credentials has as many calls open as may be.
 pub fn too_many_open_calls() -> Status {
     let message = "there are as many calls of this kind open as there may be: end some, then try again";
@@ -313,10 +319,7 @@ impl From<StoreError> for Status {
             | StoreError::NotRunning
             | StoreError::WrongMasterKey(_)
             | StoreError::Inconsistent(_)
-            | StoreError::Database(_) => {
-                tracing::error!(error = %message, source = ?std::error::Error::source(&error), "rpc.failed");
-                status(Code::Internal, "INTERNAL", "an internal error; the server's log has more")
-            }
+            | StoreError::Database(_) => internal(&error),
         }
     }
 }

@@ -173,6 +173,9 @@ struct Settings {
     /// A day without mail, such as 2026-12-25; once for each. Those that were there go.
     #[arg(long, value_name = "DATE")]
     holiday: Option<Vec<String>>,
+    /// Sign its letters by DKIM, with a new key under this name, such as herald2026; empty: no more. `get` prints the record for DNS.
+    #[arg(long, value_name = "SELECTOR")]
+    dkim: Option<String>,
 }
 
 #[derive(Clone)]
@@ -325,6 +328,7 @@ impl Settings {
         let mut mailbox = pb::Mailbox::default();
         let (mut smtp, mut oauth) = (pb::SmtpServer::default(), pb::OAuthClient::default());
         let (mut pace, mut calendar) = (pb::Pace::default(), pb::Calendar::default());
+        let mut dkim = pb::Dkim::default();
         let mut paths = Vec::new();
         macro_rules! set {
             ($($option:expr => $path:literal, $place:expr;)*) => {
@@ -372,12 +376,14 @@ impl Settings {
             self.hours.map(Some) => "calendar.hours", calendar.hours;
             self.time_zone.clone() => "calendar.time_zone", calendar.time_zone;
             self.holiday.clone().map(|days| days.into_iter().filter(|day| !day.is_empty()).collect()) => "calendar.holidays", calendar.holidays;
+            self.dkim.clone() => "dkim.selector", dkim.selector;
         }
         let has = |part: &str| paths.iter().any(|path: &String| path.starts_with(part));
         smtp.oauth = has("smtp.oauth.").then_some(oauth);
         mailbox.smtp = has("smtp.").then_some(smtp);
         mailbox.pace = has("pace.").then_some(pace);
         mailbox.calendar = has("calendar.").then_some(calendar);
+        mailbox.dkim = has("dkim.").then_some(dkim);
         Ok((mailbox, paths))
     }
 }
@@ -460,6 +466,13 @@ fn rows(mailbox: &pb::Mailbox) -> Vec<[String; 2]> {
         ("html", if mailbox.html { text("true") } else { String::new() }),
         ("server", server(mailbox)),
     ];
+    if let Some(dkim) = &mailbox.dkim {
+        rows.extend([
+            ("dkim", text(&dkim.selector)),
+            ("dns name", text(&dkim.dns_name)),
+            ("dns TXT", text(&dkim.dns_record)),
+        ]);
+    }
     if let Some(smtp) = &mailbox.smtp {
         let oauth = smtp.oauth.clone().unwrap_or_default();
         let is_oauth = smtp.sign_in() == pb::SignIn::Oauth;

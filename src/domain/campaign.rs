@@ -138,7 +138,7 @@ impl Campaign {
 
 impl EmailCounts {
     /// Those that are not decided on or not sent yet.
-    pub fn to_send(&self) -> u32 {
+    pub fn left(&self) -> u32 {
         self.awaiting_approval + self.approved
     }
 

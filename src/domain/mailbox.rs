@@ -31,6 +31,8 @@ const MAX_PAUSE: u32 = 86_400;
 const MAX_PER_HOUR: u32 = 10_000;
 const MAX_PER_DAY: u32 = 100_000;
 const MAX_HOLIDAYS: usize = 400;
+/// The longest selector: a label of DNS.
+const MAX_SELECTOR: usize = 63;
 
 named_enum! {
     /// Where its mail goes.
@@ -97,6 +99,16 @@ pub struct MailboxSettings {
     pub smtp: SmtpServer,
     pub pace: Pace,
     pub calendar: Calendar,
+    pub dkim: Dkim,
+}
+
+/// How its letters are signed; not at all without a selector.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Dkim {
+    pub selector: String,
+    /// What DNS is to say at the selector. Made with the key, never stated.
+    pub record: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -128,6 +140,8 @@ pub struct Secrets {
     pub password: String,
     pub client_secret: String,
     pub refresh_token: String,
+    /// The private key of DKIM (PKCS #8) in base64. Made, never stated.
+    pub dkim_key: String,
 }
 
 /// Which secrets there are.
@@ -183,6 +197,7 @@ pub const FIELDS: &[&str] = &[
     "calendar.hours",
     "calendar.time_zone",
     "calendar.holidays",
+    "dkim.selector",
 ];
 
 /// Those of them that are secrets.
@@ -274,6 +289,9 @@ impl MailboxSettings {
             self.smtp.oauth.token_url =
                 v.take("mailbox.smtp.oauth.token_url", url).map(String::from).unwrap_or_default();
         }
+        if mask.has("dkim.selector") {
+            self.dkim.selector = v.take("mailbox.dkim.selector", selector(&self.dkim.selector)).unwrap_or_default();
+        }
         self.check_pace(v, mask);
         self.check_calendar(v, mask);
         self
@@ -343,6 +361,7 @@ impl MailboxSettings {
             "calendar.hours" => calendar.hours;
             "calendar.time_zone" => calendar.time_zone;
             "calendar.holidays" => calendar.holidays;
+            "dkim.selector" => dkim.selector;
         }
     }
 }
@@ -385,6 +404,21 @@ impl Secrets {
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secrets(***)")
+    }
+}
+
+/// A name below `_domainkey`, in lower case.
+fn selector(text: &str) -> Result<String, &'static str> {
+    let text = text.trim().to_ascii_lowercase();
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        !label.is_empty() && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let fits = text.len() <= MAX_SELECTOR && text.split('.').all(is_label);
+    if text.is_empty() || fits {
+        Ok(text)
+    } else {
+        Err("must be at most 63 letters, digits, hyphens and dots, as in a domain")
     }
 }
 
@@ -434,8 +468,14 @@ mod tests {
                 time_zone: "Europe/Berlin".into(),
                 holidays: vec![parse_day("2026-12-25").expect("a day")],
             },
+            dkim: Dkim { selector: "s".into(), record: String::new() },
         };
-        let secrets = Secrets { password: "p".into(), client_secret: "c".into(), refresh_token: "r".into() };
+        let secrets = Secrets {
+            password: "p".into(),
+            client_secret: "c".into(),
+            refresh_token: "r".into(),
+            ..Secrets::default()
+        };
         let (mut all, mut all_secrets) = (MailboxSettings::default(), Secrets::default());
         for path in FIELDS {
             let mask = Mask::parse(&[(*path).to_owned()], FIELDS, Vec::new()).expect("known");
@@ -450,7 +490,8 @@ mod tests {
     #[test]
     fn each_bound_is_taken_and_one_beyond_it_is_refused() {
         type Set = fn(&mut MailboxSettings, &mut Secrets, usize);
-        let bounds: [(&str, usize, Set); 14] = [
+        let bounds: [(&str, usize, Set); 15] = [
+            ("dkim.selector", MAX_SELECTOR, |s, _, n| s.dkim.selector = "x".repeat(n)),
             ("display_name", text::SHORT, |s, _, n| s.display_name = "x".repeat(n)),
             ("signature", MAX_SIGNATURE, |s, _, n| s.signature = "x".repeat(n)),
             ("postal_address", MAX_NOTE, |s, _, n| s.postal_address = "x".repeat(n)),
@@ -477,6 +518,10 @@ mod tests {
             settings.checked(&mut v, &mask);
             v.list().iter().map(|violation| violation.field.clone()).collect::<Vec<_>>()
         };
+        for bad in ["a b", "a..b", "-a", "a-", "ä", "a;b", "."] {
+            assert!(selector(bad).is_err(), "{bad}");
+        }
+        assert_eq!(selector(" Herald.2026-B "), Ok("herald.2026-b".to_owned()));
         for (field, bound, set) in bounds {
             assert_eq!(refused(set, bound), Vec::<String>::new(), "{field}");
             assert_eq!(refused(set, bound + 1), [format!("mailbox.{field}")]);

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tonic::{Request, Response, Status};
 
 use super::{actor, caller, convert};
-use crate::connect::smtp;
+use crate::config::Secret;
+use crate::connect::{DkimError, DkimKey, smtp};
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
-use crate::domain::mailbox::{MAX_NOTE, MailboxKind, MailboxState};
+use crate::domain::mailbox::{MAX_NOTE, MailboxKind, MailboxSettings, MailboxState};
 use crate::domain::text;
 use crate::pb;
 use crate::pb::mailbox_service_server::MailboxService;
-use crate::status::{not_found, outbox_closed};
-use crate::store::{Actor, CreateMailbox, DeleteMailbox, Noun, OpenMailbox, SetMailboxState, Store, UpdateMailbox};
+use crate::status::{internal, not_found, outbox_closed};
+use crate::store::{
+    Actor, CreateMailbox, DeleteMailbox, NewKey, Noun, OpenMailbox, SetMailboxState, Store, UpdateMailbox,
+};
 
 /// MailboxService.
 pub struct Mailboxes {
@@ -58,7 +63,8 @@ impl MailboxService for Mailboxes {
         if kind == MailboxKind::Outbox && !self.outbox {
             return Err(outbox_closed());
         }
-        let create = CreateMailbox { kind, settings, secrets, request_id };
+        let dkim = new_key(kind, &settings).await?;
+        let create = CreateMailbox { kind, settings, secrets, request_id, dkim };
         let mailbox = self.store.by(&actor).write(create).await?;
         let mailbox = Some(convert::mailbox::out(mailbox, actor.caller.tenant()));
         Ok(Response::new(pb::CreateMailboxResponse { mailbox }))
@@ -94,7 +100,9 @@ impl MailboxService for Mailboxes {
         let request = request.into_inner();
         let mailbox = request.mailbox.ok_or_else(|| Error::field("mailbox", "is required"))?;
         let update = convert::mailbox::update(mailbox, &request.update_mask.unwrap_or_default().paths)?;
-        let mailbox = self.store.by(&actor).write::<UpdateMailbox>(update).await?;
+        let kind = update.kind.unwrap_or_default();
+        let dkim = if update.mask.has("dkim.selector") { new_key(kind, &update.settings).await? } else { None };
+        let mailbox = self.store.by(&actor).write(UpdateMailbox { dkim, ..update }).await?;
         let mailbox = Some(convert::mailbox::out(mailbox, actor.caller.tenant()));
         Ok(Response::new(pb::UpdateMailboxResponse { mailbox }))
     }
@@ -149,4 +157,18 @@ impl MailboxService for Mailboxes {
         let mailbox = self.set_state(&actor, id, MailboxState::Enabled, String::new()).await?;
         Ok(Response::new(pb::ResumeMailboxResponse { mailbox }))
     }
+}
+
+/// A key for a selector that may be new.
+async fn new_key(kind: MailboxKind, settings: &MailboxSettings) -> Result<Option<NewKey>, Status> {
+    if kind == MailboxKind::Outbox || settings.dkim.selector.is_empty() {
+        return Ok(None);
+    }
+    // The search for primes takes a while.
+    let made = tokio::task::spawn_blocking(|| -> Result<NewKey, DkimError> {
+        let key = DkimKey::generate()?;
+        Ok(NewKey { key: Secret::new(STANDARD.encode(key.to_pkcs8()?)), record: key.record()? })
+    });
+    let made = made.await.map_err(|error| internal(&error))?;
+    made.map(Some).map_err(|error| internal(&error))
 }

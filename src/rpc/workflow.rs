@@ -172,7 +172,7 @@ impl WorkflowService for Workflow {
         let caller = caller(&request)?;
         let store = self.store.scope(caller.scope());
         let campaign = read(&store, &request.get_ref().campaign_id).await?;
-        let has_letters = campaign.state.is_live() && campaign.emails.to_send() > 0;
+        let has_letters = campaign.state.is_live() && campaign.emails.left() > 0;
         let loads = if has_letters { store.loads_of(&campaign.id).await? } else { Vec::new() };
         let due = if loads.is_empty() { None } else { store.due_time(&campaign.id).await? };
         let is_sending = campaign.state == CampaignState::Running && campaign.current_step == StepId::EmailSending;

@@ -115,7 +115,7 @@ impl Write for Move {
         // A mailbox of this address was made by hand meanwhile: that one counts.
         if !mailboxes::has_address(tx, &settings.address)? {
             let secrets = Secrets { password, ..Secrets::default() };
-            let create = CreateMailbox { kind: MailboxKind::Smtp, settings, secrets, request_id: None };
+            let create = CreateMailbox { kind: MailboxKind::Smtp, settings, secrets, request_id: None, dkim: None };
             let mailbox = create.run(tx)?;
             mailboxes::pause(tx, &mailbox.id, &format!("{REASON}{provider}"))?;
         }

@@ -75,6 +75,15 @@ pub struct CreateMailbox {
     pub settings: MailboxSettings,
     pub secrets: Secrets,
     pub request_id: Option<RequestId>,
+    /// For its selector, if it has one.
+    pub dkim: Option<NewKey>,
+}
+
+/// A key of DKIM that a mailbox may get.
+pub struct NewKey {
+    /// PKCS #8 in base64.
+    pub key: Secret,
+    pub record: String,
 }
 
 /// Changes the fields that the mask names.
@@ -88,6 +97,8 @@ pub struct UpdateMailbox {
     pub mask: Mask,
     /// Empty: whatever is there.
     pub etag: String,
+    /// For a selector that is new.
+    pub dkim: Option<NewKey>,
 }
 
 /// Removes a mailbox and what it signs in with.
@@ -230,6 +241,16 @@ pub(super) fn open(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Secrets> {
     opened.ok_or_else(|| Inconsistency::NotSealed("the secrets of a mailbox").into())
 }
 
+/// A selector that is new gets the new key; without one there is none.
+fn set_key(settings: &mut MailboxSettings, secrets: &mut Secrets, before: &str, new: Option<&NewKey>) {
+    if settings.dkim.selector == before {
+        return;
+    }
+    let new = new.filter(|_| !settings.dkim.selector.is_empty());
+    secrets.dkim_key = new.map(|new| new.key.expose().to_owned()).unwrap_or_default();
+    settings.dkim.record = new.map(|new| new.record.clone()).unwrap_or_default();
+}
+
 /// The campaigns that wait for the time of a mailbox look again when one of them may send.
 fn wake(tx: &mut ScopedTx<'_>) -> Result<()> {
     let now = tx.now();
@@ -262,9 +283,11 @@ impl CreateMailbox {
         }
         let id = MailboxId::make(tx.ids());
         let key = free_key(tx, &id, &self.settings.address)?;
-        let (sealed, now) = (seal(tx, &self.secrets)?, tx.now());
+        let (mut settings, mut secrets) = (self.settings.clone(), self.secrets.clone());
+        set_key(&mut settings, &mut secrets, "", self.dkim.as_ref());
+        let (sealed, now) = (seal(tx, &secrets)?, tx.now());
         let insert = tx.query(INSERT).bind(id.clone()).bind(key).bind(self.kind.as_str());
-        let insert = insert.bind(json(&self.settings)).bind(sealed).bind(json(&self.secrets.has()));
+        let insert = insert.bind(json(&settings)).bind(sealed).bind(json(&self.secrets.has()));
         insert.bind(now).execute_exactly(1)?;
         Ok(id)
     }
@@ -290,10 +313,12 @@ impl Write for UpdateMailbox {
         if self.kind.is_some_and(|kind| kind != mailbox.kind) {
             return Err(Error::field("mailbox.kind", "cannot be changed: create another mailbox").into());
         }
+        let selector = mailbox.settings.dkim.selector.clone();
         mailbox.settings.merge(&self.settings, &self.mask);
         check(&mailbox)?;
         let mut secrets = open(tx, &self.id)?;
         secrets.merge(&self.secrets, &self.mask);
+        set_key(&mut mailbox.settings, &mut secrets, &selector, self.dkim.as_ref());
         let key = free_key(tx, &self.id, &mailbox.settings.address)?;
         let (sealed, now) = (seal(tx, &secrets)?, tx.now());
         let update = tx.query(UPDATE).bind(self.id.clone()).bind(key).bind(json(&mailbox.settings)).bind(sealed);

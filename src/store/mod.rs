@@ -48,7 +48,7 @@ pub use events::Feed;
 pub use freshness::{Freshness, ReadSet, recorded};
 pub use hold_back::HeldBack;
 pub use leases::{Claim, Claims, Lease, Suspicion};
-pub use mailboxes::{CreateMailbox, DeleteMailbox, Load, OpenMailbox, SetMailboxState, UpdateMailbox};
+pub use mailboxes::{CreateMailbox, DeleteMailbox, Load, NewKey, OpenMailbox, SetMailboxState, UpdateMailbox};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
     Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Sending, Told, Work,

@@ -92,7 +92,7 @@ const COMMANDS: &[&str] = &[
     "mailboxes create --address anna@acme.example --display-name Anna --reply-to answers@acme.example --signature FILE \
      --postal-address London --html --host smtp.acme.example --port 2525 --security tls --username anna --password-file SECRET \
      --per-hour 5 --per-day 0 --pause 30-90 --ramp 5+2 --days mon-wed,sat --hours 8:30-17:00 --time-zone Europe/Berlin \
-     --holiday 2026-12-25 --holiday 2026-12-26",
+     --holiday 2026-12-25 --holiday 2026-12-26 --dkim herald2026",
     "mailboxes create --address anna@acme.example --host smtp.gmail.com --username anna --oauth google --client-id id \
      --client-secret-file SECRET --refresh-token-file SECRET",
     "mailboxes create --address anna@acme.example --outbox",

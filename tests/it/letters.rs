@@ -161,7 +161,7 @@ async fn without_a_mailbox_nothing_is_started_but_by_a_development_server_which_
 }
 
 /// What Python's email package and dkimpy read in the messages of a folder.
-fn read_by_python(folder: &Path, record: &str) -> Vec<Value> {
+pub fn read_by_python(folder: &Path, record: &str) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(root.join("target/venv/bin/python"));
     command.arg(root.join("tests/peers/read_mail.py")).arg(folder).arg(record);

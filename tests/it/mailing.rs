@@ -19,6 +19,7 @@ use serde_json::json;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
+use crate::letters::read_by_python;
 use crate::support::process::{free_port, serve};
 use crate::support::smtp::{Rule, SmtpPeer, Taken};
 use crate::support::token::{hs, production};
@@ -485,6 +486,53 @@ async fn a_campaign_that_waits_for_a_mailbox_looks_again_when_that_is_changed_or
     office.pass(DAY, 60 * 60).await;
     each_once(&peer.taken(), 3);
     assert_eq!(office.plan().await, None, "all is sent");
+}
+
+/// By a key that Herald makes, and whose record it tells; dkimpy reads it there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_with_a_selector_signs_its_letters_by_a_key_that_stays_until_the_selector_changes() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let dkim = |selector: &str| Some(pb::Dkim { selector: selector.to_owned(), ..Default::default() });
+    let anna = office.create(pb::Mailbox { dkim: dkim("Herald2026"), ..unpaced(&peer, "anna@bücher.example") }).await;
+    let made = anna.dkim.clone().expect("a key");
+    assert_eq!(
+        (made.selector.as_str(), made.dns_name.as_str()),
+        ("herald2026", "herald2026._domainkey.xn--bcher-kva.example")
+    );
+    assert!(made.dns_record.starts_with("v=DKIM1; k=rsa; p=MII"), "{made:?}");
+    add_prospects(&mut office.api, 2).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.pass(60, 60).await;
+    let taken = peer.taken();
+    each_once(&taken, 2);
+    let letters = folder();
+    for (n, letter) in taken.iter().enumerate() {
+        std::fs::write(letters.path().join(format!("{n}.eml")), &letter.raw).expect("a file");
+    }
+    let read = read_by_python(letters.path(), &made.dns_record);
+    assert_eq!(read.len(), 2);
+    for letter in &read {
+        assert_eq!((&letter["signed"], &letter["defects"]), (&json!(true), &json!([])), "{letter}");
+    }
+
+    let change = async |office: &mut Office, selector: &str| {
+        let mailbox = Some(pb::Mailbox { id: anna.id.clone(), dkim: dkim(selector), ..Default::default() });
+        let update_mask = Some(prost_types::FieldMask { paths: vec!["dkim".to_owned()] });
+        let update = pb::UpdateMailboxRequest { mailbox, update_mask };
+        office.mailboxes.update_mailbox(update).await.expect("updated").into_inner().mailbox.expect("one").dkim
+    };
+    let same = change(&mut office, "herald2026").await;
+    assert_eq!(same, anna.dkim, "the key stays with its selector");
+    let other = change(&mut office, "herald2027").await.expect("a key");
+    assert_ne!(other.dns_record, made.dns_record);
+    assert_eq!(change(&mut office, "").await, None);
+    add_prospects_of(&mut office.api, "later", 1).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.pass(60, 60).await;
+    let last = peer.taken().pop().expect("a letter");
+    assert!(!last.raw.contains("DKIM-Signature"), "{}", last.raw);
 }
 
 /// Where a server dies, and how often a campaign passes that with eight letters.

@@ -5,13 +5,17 @@
 //! knows, and that is never tried again by itself.
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::super::turn::{StepError, Turn};
 use crate::config::Secret;
 use crate::connect::smtp::{self, Account};
-use crate::connect::{ConnectError, Connectors, Delivery, Extras, message_with};
+use crate::connect::{ConnectError, Connectors, Delivery, DkimError, DkimKey, Extras, message_with};
 use crate::crash;
+use crate::domain::address;
 use crate::domain::campaign::{CampaignState, StepId, StepStatus};
+use crate::domain::clock::Timestamp;
 use crate::domain::delivery::{Fate, Stage, Transcript};
 use crate::domain::email::Email;
 use crate::domain::mailbox::{Mailbox, MailboxKind, MailboxSettings, Secrets};
@@ -53,7 +57,9 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     let mut sent = 0;
     while let Some(sending) = next {
         sent += 1;
-        let Handed { outcome, transcript, told, refresh_token, failure } = hand_over(turn, &sending).await;
+        // In a box: the talk with a mail server has much to remember, and every turn would have the room for it.
+        let handed = Box::pin(hand_over(turn, &sending)).await;
+        let Handed { outcome, transcript, told, refresh_token, failure } = handed;
         crash::point("engine.sending.delivered");
         let told = sending.from.as_ref().map(|(mailbox, _)| mailbox.id.clone()).zip(told);
         next = match outcome {
@@ -164,6 +170,10 @@ async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secret
         Ok(content) => content,
         Err(error) => return failed(error.to_string()),
     };
+    let content = match signed(content, mailbox, secrets, turn.resources().store.ids().now()) {
+        Ok(content) => content,
+        Err(error) => return failed(error.to_string()),
+    };
     let account = match Account::of(mailbox, secrets) {
         Ok(account) => account,
         Err(why) => return failed(why),
@@ -196,6 +206,17 @@ async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secret
     };
     let smtp::Delivered { transcript, refresh_token, .. } = delivered;
     Handed { outcome: Some(outcome), transcript, told: Some(told), refresh_token, failure: None }
+}
+
+/// The message, signed if the mailbox has a key.
+fn signed(content: Vec<u8>, mailbox: &Mailbox, secrets: &Secrets, now: Timestamp) -> Result<Vec<u8>, DkimError> {
+    if secrets.dkim_key.is_empty() {
+        return Ok(content);
+    }
+    let key = STANDARD.decode(&secrets.dkim_key).map_err(|_| DkimError::Key)?;
+    let MailboxSettings { address, dkim, .. } = &mailbox.settings;
+    let header = DkimKey::from_pkcs8(&key)?.sign(&address::domain(address), &dkim.selector, &content, now)?;
+    Ok([header, content].concat())
 }
 
 /// Whether the campaign still runs and is still this worker's, looked at right before the mail server is given the letter.

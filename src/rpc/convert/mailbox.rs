@@ -1,12 +1,13 @@
 //! Mailboxes.
 
 use super::{enumeration, id};
+use crate::domain::address;
 use crate::domain::calendar::{Calendar, WorkingHours, parse_day};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
 use crate::domain::mailbox::{
-    FIELDS, HasSecrets, Mailbox, MailboxKind, MailboxSettings, MailboxState, OAuthClient, OAuthProvider, SECRETS,
+    Dkim, FIELDS, HasSecrets, Mailbox, MailboxKind, MailboxSettings, MailboxState, OAuthClient, OAuthProvider, SECRETS,
     Secrets, SignIn, SmtpSecurity, SmtpServer,
 };
 use crate::domain::mask::Mask;
@@ -19,8 +20,23 @@ use crate::tenant::TenantId;
 pub(in crate::rpc) fn out(mailbox: Mailbox, tenant: &TenantId) -> pb::Mailbox {
     let etag = mailbox.etag(tenant.as_str());
     let is_smtp = mailbox.kind == MailboxKind::Smtp;
-    let MailboxSettings { display_name, address, reply_to, signature, postal_address, html, smtp, pace, calendar } =
-        mailbox.settings;
+    let MailboxSettings {
+        display_name,
+        address,
+        reply_to,
+        signature,
+        postal_address,
+        html,
+        smtp,
+        pace,
+        calendar,
+        dkim,
+    } = mailbox.settings;
+    let dns_name = match dkim.selector.as_str() {
+        "" => String::new(),
+        selector => format!("{selector}._domainkey.{}", address::domain(&address)),
+    };
+    let dkim = pb::Dkim { selector: dkim.selector, dns_name, dns_record: dkim.record };
     let state = match mailbox.state {
         MailboxState::Enabled => pb::MailboxState::Enabled,
         MailboxState::Paused => pb::MailboxState::Paused,
@@ -37,6 +53,7 @@ pub(in crate::rpc) fn out(mailbox: Mailbox, tenant: &TenantId) -> pb::Mailbox {
         smtp: is_smtp.then(|| smtp_out(smtp, mailbox.has)),
         pace: is_smtp.then(|| pace_out(pace)),
         calendar: is_smtp.then(|| calendar_out(calendar)),
+        dkim: (is_smtp && !dkim.selector.is_empty()).then_some(dkim),
         state: state.into(),
         pause_reason: mailbox.pause_reason,
         pause_time: mailbox.pause_time.map(Into::into),
@@ -150,7 +167,7 @@ pub(in crate::rpc) fn update(mailbox: pb::Mailbox, paths: &[String]) -> Result<U
     let (etag, kind) = (mailbox.etag.clone(), kind(mailbox.kind)?);
     let mut v = Violations::within("mailbox.", mask.fields());
     let (settings, secrets) = settings(&mut v, mailbox, &mask);
-    v.done().map(|()| UpdateMailbox { id, kind, settings, secrets, mask, etag })
+    v.done().map(|()| UpdateMailbox { id, kind, settings, secrets, mask, etag, dkim: None })
 }
 
 /// None if unspecified.
@@ -169,6 +186,7 @@ fn settings(v: &mut Violations, mailbox: pb::Mailbox, mask: &Mask) -> (MailboxSe
         password: smtp.password.clone(),
         client_secret: oauth.client_secret.clone(),
         refresh_token: oauth.refresh_token.clone(),
+        dkim_key: String::new(),
     };
     secrets.check(v, mask);
     let settings = MailboxSettings {
@@ -181,6 +199,7 @@ fn settings(v: &mut Violations, mailbox: pb::Mailbox, mask: &Mask) -> (MailboxSe
         smtp: smtp_in(v, smtp, oauth),
         pace: pace_in(v, mailbox.pace.unwrap_or_default()),
         calendar: calendar_in(v, mailbox.calendar.unwrap_or_default()),
+        dkim: Dkim { selector: mailbox.dkim.unwrap_or_default().selector, record: String::new() },
     };
     (settings.checked(v, mask), secrets)
 }
@@ -269,6 +288,7 @@ fn set_fields(mailbox: &pb::Mailbox) -> Vec<&'static str> {
         ("calendar.hours", calendar.is_some_and(|c| c.hours.is_some())),
         ("calendar.time_zone", calendar.is_some_and(|c| !c.time_zone.is_empty())),
         ("calendar.holidays", calendar.is_some_and(|c| !c.holidays.is_empty())),
+        ("dkim.selector", mailbox.dkim.as_ref().is_some_and(|dkim| !dkim.selector.is_empty())),
     ];
     set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
 }
