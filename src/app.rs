@@ -28,7 +28,7 @@ use crate::rpc;
 use crate::status::MAX_OPEN_MESSAGE;
 use crate::store::{MasterKey, MasterKeyError, OpenError, Store};
 use crate::telemetry::CallIds;
-use crate::transport::{self, Front, Gate, Readiness, TlsError};
+use crate::transport::{self, Doors, Front, Gate, Links, Readiness, TlsError};
 use crate::wire::{ShapeError, Shapes};
 
 /// The seams: what tests put in place of the real world.
@@ -73,6 +73,8 @@ pub enum AppError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("admin.listen: cannot listen on {address}")]
     Admin { address: String, source: std::io::Error },
+    #[error("server.links_listen: cannot listen on {address}")]
+    Links { address: String, source: std::io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -149,8 +151,13 @@ pub async fn run(
     let ready_now = Readiness::default();
     let admin_until = CancellationToken::new();
     let admin = listen_admin(&config).await?;
-    let addresses: Vec<_> =
-        [Some(&listener), admin.as_ref()].into_iter().flatten().flat_map(TcpListener::local_addr).collect();
+    let links_listener = listen_for_links(&config).await?;
+    let links = config.public_url().map(|public_url| Links::new(&public_url));
+    let addresses: Vec<_> = [Some(&listener), admin.as_ref(), links_listener.as_ref()]
+        .into_iter()
+        .flatten()
+        .flat_map(TcpListener::local_addr)
+        .collect();
     if let Err(error) = data.tell(&addresses) {
         tracing::warn!(%error, "the lock does not say which ports are served; `herald check` takes them for somebody else's");
     }
@@ -163,8 +170,9 @@ pub async fn run(
     let front = Front::new(open.routes(), gate.clone(), guard, longest, call_ids, config.dev);
     let served_until = CancellationToken::new();
     let mut serving = {
+        let doors = Doors { listener, front, tls, links: links.clone(), links_listener };
         let (settings, dev, until) = (config.server.clone(), config.dev, served_until.clone());
-        tokio::spawn(async move { transport::serve(listener, front, &settings, dev, tls, until).await })
+        tokio::spawn(async move { transport::serve(doors, &settings, dev, until).await })
     };
 
     let ids = Ids::new(seams.clock.clone(), seams.random.clone());
@@ -177,14 +185,23 @@ pub async fn run(
             smtp: Arc::new(mail_servers),
         },
     };
-    let settings =
-        engine::Settings::new(&config.engine, &config.fetch, &config.retention, config.has_outbox(), config.dev);
+    let settings = engine::Settings::new(
+        &config.engine,
+        &config.fetch,
+        &config.retention,
+        config.has_outbox(),
+        config.dev,
+        config.public_url(),
+    );
     let smtp = connectors.smtp.clone();
     let engine = Engine::new(store.clone(), connectors, settings);
     let publish_until = CancellationToken::new();
     let streams_until = CancellationToken::new();
     let places = Places { store: store.clone(), engine: engine.clone(), cache: cache.clone(), files: files.clone() };
     let reads = ReadCache::new(config.read_cache.memory_bytes, store.freshness().clone());
+    if let Some(links) = links {
+        links.open(store.clone());
+    }
     gate.open(services(&config, &places, smtp.clone(), &streams_until), reads);
     let mut publisher = None;
     if seams.run_engine {
@@ -248,6 +265,18 @@ pub async fn listen_admin(config: &Config) -> Result<Option<TcpListener>, AppErr
     let failed = |source| AppError::Admin { address: address.clone(), source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "admin.ready");
+    Ok(Some(listener))
+}
+
+/// Binds the address of links alone, if one is configured.
+pub async fn listen_for_links(config: &Config) -> Result<Option<TcpListener>, AppError> {
+    let address = &config.server.links_listen;
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let failed = |source| AppError::Links { address: address.clone(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    tracing::info!(address = %listener.local_addr().map_err(failed)?, "links.ready");
     Ok(Some(listener))
 }
 

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::link::PublicUrl;
+
 pub use layers::Layers;
 pub use secret::Secret;
 pub use shown::shown;
@@ -145,6 +147,13 @@ pub struct Server {
     pub keepalive_seconds: u64,
     /// How long a watch stream stays open, in seconds; the client then goes on with a new one.
     pub max_stream_seconds: u64,
+    /// Where readers of letters reach this server, such as `https://mail.example.com`: it goes into the links by which they
+    /// unsubscribe, which it serves under `/u/`. At most 74 characters. Empty: they unsubscribe by mail alone.
+    #[serde(serialize_with = "shown::text")]
+    pub public_url: String,
+    /// An address for those links alone, over plain HTTP, such as `127.0.0.1:50053`, behind a proxy that has TLS. Needed where
+    /// `tls.client_ca_file` is set. Empty: the port serves them.
+    pub links_listen: String,
     /// How long calls and streams may take to end when the server stops, in seconds; then they are cut.
     pub stop_seconds: u64,
 }
@@ -285,6 +294,11 @@ pub struct Retention {
 // === impl Config ===
 
 impl Config {
+    /// Where readers of letters unsubscribe; None: by mail alone. What it may have wrong, [`Config::faults`] tells.
+    pub fn public_url(&self) -> Option<PublicUrl> {
+        PublicUrl::parse(&self.server.public_url).ok()
+    }
+
     /// Whether mail may go into the tenants' outbox folders.
     pub fn has_outbox(&self) -> bool {
         self.dev || self.mail.outbox
@@ -357,6 +371,8 @@ impl Default for Server {
             balancers: Vec::new(),
             keepalive_seconds: 20,
             max_stream_seconds: 15 * 60,
+            public_url: String::new(),
+            links_listen: String::new(),
             stop_seconds: 10,
         }
     }

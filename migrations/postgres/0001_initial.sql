@@ -9,6 +9,8 @@ CREATE TABLE tenants (
     data_key    bytea NOT NULL,
     status      text COLLATE "C" NOT NULL DEFAULT 'active' CHECK (status IN ('active')),
     create_time bigint NOT NULL,
+    -- What signs the tenant's links, sealed under its own key: nonce, sealed text, tag. NULL: none was needed yet.
+    link_key    bytea,
     PRIMARY KEY (id)
 );
 
@@ -379,3 +381,23 @@ CREATE TABLE mailboxes (
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );
 CREATE UNIQUE INDEX mailboxes_by_address ON mailboxes (tenant_id, address_key);
+
+-- The links by which readers of letters unsubscribe, one for each e-mail that was handed over; an e-mail that is gone leaves its link.
+CREATE TABLE unsubscribe_links (
+    tenant_id   text COLLATE "C" NOT NULL,
+    email_id    text COLLATE "C" NOT NULL,
+    -- What its token holds of it: 16 random bytes.
+    id          bytea NOT NULL,
+    -- Whom the letter was sent to, in which language its reader is spoken to, and who has written it.
+    address     text COLLATE "C" NOT NULL,
+    language    text COLLATE "C" NOT NULL,
+    sender      text COLLATE "C" NOT NULL,
+    create_time bigint NOT NULL,
+    -- When it has suppressed the address; NULL: it has not, or that was taken back.
+    use_time    bigint,
+    PRIMARY KEY (tenant_id, email_id),
+    FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+
+-- Whoever follows a link says no tenant.
+CREATE UNIQUE INDEX unsubscribe_links_by_id ON unsubscribe_links (id);

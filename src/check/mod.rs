@@ -37,6 +37,7 @@ pub async fn check(config: &Config, secret_file: Option<&Path>, deep: bool) -> R
     }
     ports::look(config, &mut report).await;
     certificates(config, &mut report);
+    unsubscribing(config, &mut report);
     if !config.mail.ca_file.is_empty() {
         let wrong = app::mail_servers(&config.mail).err();
         let wrong = wrong.map(|error| Finding::of(&error, "put the authorities' certificates there, in PEM"));
@@ -50,6 +51,18 @@ pub async fn check(config: &Config, secret_file: Option<&Path>, deep: bool) -> R
     outside::collectors(&mut report).await;
     clock.look(&mut report);
     report
+}
+
+/// By which ways readers of letters unsubscribe.
+fn unsubscribing(config: &Config, report: &mut Report) {
+    let link = config.public_url().is_some();
+    let warning = Finding::warning(
+        "readers of letters unsubscribe by mail alone: letters have no link for it, which large mail providers ask for",
+        "set server.public_url to where readers reach this server, such as https://mail.example.com",
+    );
+    // One that cannot be used is told by the settings.
+    let wrong = (!link && config.server.public_url.is_empty()).then_some(warning);
+    report.add("server.public_url: that letters have a link to unsubscribe", wrong);
 }
 
 /// The certificates of the port, and when they are valid.

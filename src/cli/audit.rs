@@ -96,7 +96,11 @@ async fn list(api: &mut Api, filter: &Filter, limit: usize, form: Json) -> anyho
 
 fn row(event: &pb::AuditEvent) -> [String; 6] {
     let time = event.time.map(|time| time.to_string()).unwrap_or_default();
-    let who = if event.proof() == pb::Proof::Operator { event.proof().word() } else { event.subject.clone() };
+    let who = if matches!(event.proof(), pb::Proof::Operator | pb::Proof::Link) {
+        event.proof().word()
+    } else {
+        event.subject.clone()
+    };
     let count = event.touched_count;
     let touched = if event.unfinished { format!("{count}, unfinished") } else { count.to_string() };
     [time, who, event.method.clone(), touched, event.ids.join(" "), event.fields.join(" ")]

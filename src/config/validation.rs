@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use serde::de::{Deserialize as _, Deserializer, Error as _};
 
-use super::{Auth, Cache, Config, Tls, shown};
+use super::{Auth, Cache, Config, Server, Tls, shown};
+use crate::domain::link::PublicUrl;
 
 /// Why the settings cannot be used: what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +76,7 @@ impl Config {
             }
             _ => {}
         }
+        self.link_faults().into_iter().for_each(&mut refuse);
         if !self.dev && self.master_key.expose().is_empty() {
             refuse("master_key: none is configured: set HERALD_MASTER_KEY to 32 random bytes in base64 (`openssl rand -base64 32`) \
                  and keep it safe, or set dev on your own machine".to_owned());
@@ -145,6 +147,48 @@ impl Config {
         ];
         let zeros = positive.iter().filter(|(_, value)| *value == 0);
         zeros.for_each(|(name, _)| refuse(format!("{name} must be at least 1")));
+        faults
+    }
+}
+
+impl Config {
+    /// Of the links in letters.
+    fn link_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let Server { public_url, links_listen, .. } = &self.server;
+        if let Some(why) = PublicUrl::parse(public_url).err().filter(|_| !public_url.is_empty()) {
+            faults.push(format!("server.public_url: {:?} cannot stand in letters: {why}", shown(public_url)));
+        }
+        if links_listen.is_empty() {
+            if !public_url.is_empty() && !self.tls.client_ca_file.is_empty() {
+                faults.push(
+                    "server.public_url needs server.links_listen where tls.client_ca_file is set: readers of letters have no \
+                     certificate to show at the port"
+                        .to_owned(),
+                );
+            }
+            return faults;
+        }
+        if public_url.is_empty() {
+            faults.push("server.links_listen needs server.public_url: without it, letters have no links".to_owned());
+        }
+        match links_listen.parse::<SocketAddr>() {
+            Err(_) => faults.push(format!("server.links_listen: {}", no_address(links_listen))),
+            Ok(links) if self.dev && !links.ip().is_loopback() => faults.push(format!(
+                "server.links_listen: {links} is not loopback, and under dev nothing else is served: set it to 127.0.0.1:{}, or \
+                 unset dev",
+                links.port()
+            )),
+            Ok(links) if links.port() == 0 => {}
+            Ok(links) if links == self.listen => faults.push(format!(
+                "listen and server.links_listen are the same address, {links}: give one of them another port, or unset \
+                 server.links_listen, and the port serves the links"
+            )),
+            Ok(links) if self.admin.listen.parse() == Ok(links) => faults.push(format!(
+                "admin.listen and server.links_listen are the same address, {links}: give one of them another port"
+            )),
+            Ok(_) => {}
+        }
         faults
     }
 }

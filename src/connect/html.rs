@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::domain::text::escaped;
+
 /// The text's paragraphs, its line breaks, and links for its web addresses; all else stands as it is written.
 pub(super) fn of_text(text: &str) -> String {
     let mut html = String::from("<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head><body>\n");
@@ -35,21 +37,6 @@ fn linked(line: &str) -> String {
 /// Blanks, what no address holds, and the punctuation of East Asia, which has no blank behind it.
 fn ends_address(c: char) -> bool {
     c.is_whitespace() || "<>\"`“”„«»".contains(c) || matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ffef}')
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest;
 use crate::domain::email::{Email, NamedAddress};
+use crate::domain::link;
 use crate::domain::text;
 
 /// What the mailbox that a letter goes from adds to it.
@@ -21,7 +22,7 @@ pub struct Extras {
     pub reply_to: Option<String>,
     /// An HTML form of the letter beside its text.
     pub html: bool,
-    /// The https URL that takes the recipient off the list by one POST (RFC 8058).
+    /// The https URL that takes the recipient off the list by one POST (RFC 8058); http for one of this machine, to try it.
     pub unsubscribe_url: Option<Url>,
 }
 
@@ -151,11 +152,12 @@ fn message_id(id: &str) -> Result<&str, MessageError> {
 /// List-Unsubscribe, each of its URLs whole on a line: some servers take it apart where it is folded.
 fn unsubscribe(address: &str, url: Option<&Url>) -> Result<HeaderValue, MessageError> {
     let mailto = format!("<mailto:{}?subject=unsubscribe>", escape(&address::for_header(address)));
+    let is_safe = url.is_some_and(|url| url.scheme() == "https" || url.scheme() == "http" && link::is_local(url));
     let value = match url.map(Url::as_str) {
         None => mailto,
         Some(url) => {
             let has_break = |b: u8| !b.is_ascii_graphic() || b"<>,".contains(&b);
-            if !url.starts_with("https://") || url.len() > MAX_URL || url.bytes().any(has_break) {
+            if !is_safe || url.len() > MAX_URL || url.bytes().any(has_break) {
                 return Err(MessageError::UnsubscribeUrl(url.to_owned()));
             }
             let fits = "List-Unsubscribe".len() + url.len() + mailto.len() + ": <>, ".len() <= LINE;

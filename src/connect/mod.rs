@@ -60,8 +60,9 @@ pub struct Fetched {
 /// Hands mail over.
 #[async_trait]
 pub trait Mail: Send + Sync {
-    /// Hands the e-mail over. Sends it again if it was handed over before: to ask first is the engine's part.
-    async fn deliver(&self, scope: &Scope, email: &Email) -> Result<(), ConnectError>;
+    /// Hands the e-mail over, with the link by which its reader unsubscribes, if it has one. Sends it again if it was handed over
+    /// before: to ask first is the engine's part.
+    async fn deliver(&self, scope: &Scope, email: &Email, link: Option<&Url>) -> Result<(), ConnectError>;
 
     /// What became of an e-mail whose handing over was interrupted.
     async fn verify(&self, scope: &Scope, email: &Email) -> Result<Delivery, ConnectError>;

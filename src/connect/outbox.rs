@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use url::Url;
 
-use super::message::message;
+use super::message::{Extras, message_with};
 use super::{ConnectError, Delivery, Mail};
 use crate::crash;
 use crate::domain::clock::Clock;
@@ -32,8 +33,10 @@ impl Outbox {
 
 #[async_trait]
 impl Mail for Outbox {
-    async fn deliver(&self, scope: &Scope, email: &Email) -> Result<(), ConnectError> {
-        let bytes = message(email, self.clock.now()).map_err(|error| ConnectError::Final(error.to_string()))?;
+    async fn deliver(&self, scope: &Scope, email: &Email, link: Option<&Url>) -> Result<(), ConnectError> {
+        let extras = Extras { unsubscribe_url: link.cloned(), ..Extras::default() };
+        let bytes =
+            message_with(email, self.clock.now(), &extras).map_err(|error| ConnectError::Final(error.to_string()))?;
         crash::point("outbox.before_file");
         let files = self.files.scope(scope);
         let mut attempt = 1;

@@ -19,6 +19,7 @@ pub mod finding;
 pub mod id;
 pub mod json;
 pub mod letter;
+pub mod link;
 pub mod mailbox;
 pub mod mask;
 pub mod named_enum;

@@ -11,6 +11,7 @@ use super::holds::Holds;
 use super::reading::Reading;
 use crate::config;
 use crate::connect::Connectors;
+use crate::domain::link::PublicUrl;
 use crate::store::{AuditRetention, Store};
 use crate::turns::Turns;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     /// They do so without a mailbox, from an address that is made up: nobody gets them.
     pub default_outbox: bool,
     pub audit: AuditRetention,
+    /// Where readers of letters unsubscribe; None: by mail alone.
+    pub public_url: Option<PublicUrl>,
 }
 
 // === impl Resources ===
@@ -87,6 +90,7 @@ impl Settings {
         retention: &config::Retention,
         outbox: bool,
         dev: bool,
+        public_url: Option<PublicUrl>,
     ) -> Self {
         Self {
             workers: engine.workers,
@@ -99,6 +103,7 @@ impl Settings {
             outbox,
             default_outbox: dev,
             audit: AuditRetention { days: retention.audit_days, rows: retention.audit_rows },
+            public_url,
         }
     }
 }

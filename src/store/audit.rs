@@ -77,7 +77,7 @@ pub struct AuditEvent {
     pub seq: i64,
     pub time: Timestamp,
     pub subject: String,
-    /// None of an operator.
+    /// None of an operator and of a link.
     pub role: Option<Role>,
     pub proof: Proof,
     pub method: String,
@@ -192,7 +192,12 @@ impl<W: CallWrite> Audited<W> {
 impl<'a> Entry<'a> {
     /// Of an operator's command.
     fn of_operator(command: &'a str, time: Timestamp) -> Self {
-        Self { time, subject: "", role: "", proof: Proof::Operator, method: command, call_id: "", request_id: "" }
+        Self::of_nobody(Proof::Operator, command, time)
+    }
+
+    /// Of what no caller has done.
+    fn of_nobody(proof: Proof, method: &'a str, time: Timestamp) -> Self {
+        Self { time, subject: "", role: "", proof, method, call_id: "", request_id: "" }
     }
 
     fn add(self, statement: Statement<'_>, touched: &Touched) -> Result<Option<i64>> {
@@ -216,7 +221,13 @@ pub(super) fn add_operators(tx: &mut ScopedTx<'_>, command: &str, touched: &Touc
     entry.add(tx.query(ADD), touched).map(|_| ())
 }
 
-/// The same where no store is open.
+/// Adds a row that says what somebody has done who followed a link.
+pub(super) fn add_links(tx: &mut ScopedTx<'_>, method: &str, touched: &Touched) -> Result<()> {
+    let entry = Entry::of_nobody(Proof::Link, method, tx.now());
+    entry.add(tx.query(ADD), touched).map(|_| ())
+}
+
+/// Adds the row of an operator's command where no store is open.
 pub(super) fn add_operators_on(
     executor: &dyn Executor,
     tenant: &TenantId,

@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, Notify, oneshot};
 use super::changes::Changes;
 use super::error::Result;
 use super::freshness::Freshness;
+use super::master_key::MasterKey;
 use super::queue::Queue;
 use super::sql::{Executor, Record, Statement, TenantSql, Value};
 use super::sqlite::readers::Readers;
@@ -23,6 +24,8 @@ pub struct Store {
     pub(super) changes: Changes,
     pub(super) freshness: Arc<Freshness>,
     pub(super) ids: Ids,
+    /// What opens the tenants' own keys, for reads that need one.
+    pub(super) master_key: MasterKey,
     /// Tells when a full volume has room again.
     pub(super) room: Arc<Notify>,
     /// Tells when the writer has ended.

@@ -97,6 +97,8 @@ pub enum Inconsistency {
     AnotherStep { worked: &'static str, at: &'static str },
     #[error("{0} is no change of a campaign's state, but a write of its own")]
     OwnWrite(&'static str),
+    #[error("the link of the e-mail {0} is gone")]
+    Link(String),
     #[error("the e-mail {0} was not in the middle of sending")]
     NotInSending(String),
     #[error("{0} could not be sealed")]

@@ -5,10 +5,14 @@
 //! secrets unreadable everywhere, backups included.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::clock::Random;
+use crate::domain::id::EmailId;
+use crate::domain::link::{HALF, Token};
 use crate::tenant::TenantId;
 
 /// 256 bits.
@@ -24,6 +28,12 @@ pub struct MasterKey {
 pub struct DataKey {
     bytes: [u8; KEY_BYTES],
 }
+
+/// What signs a tenant's links. Never printed.
+pub(super) struct LinkKey(hmac::Key);
+
+/// What a sealed link key is.
+const LINK_KEY: &str = "link key";
 
 /// Why a text is no master key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +93,43 @@ impl DataKey {
     }
 }
 
+impl DataKey {
+    /// A new key for the tenant's links, and sealed.
+    pub(super) fn new_link_key(&self, random: &dyn Random) -> Option<(LinkKey, Vec<u8>)> {
+        let mut bytes = [0; KEY_BYTES];
+        random.fill(&mut bytes);
+        Some((LinkKey::new(&bytes), seal(&self.bytes, LINK_KEY, &bytes, random)?))
+    }
+
+    /// None if this key did not seal it.
+    pub(super) fn open_link_key(&self, sealed: &[u8]) -> Option<LinkKey> {
+        open(&self.bytes, LINK_KEY, sealed).map(|bytes| LinkKey::new(&bytes))
+    }
+}
+
+// === impl LinkKey ===
+
+impl LinkKey {
+    fn new(bytes: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+
+    /// The token of the link that has this id and is for this e-mail to this address.
+    pub(super) fn sign(&self, id: [u8; HALF], email: &EmailId, address: &str) -> Token {
+        // No id has a NUL, so that what is signed says where one ends.
+        let signed = [id.as_slice(), email.as_str().as_bytes(), b"\0", address.as_bytes()].concat();
+        let mut signature = [0; HALF];
+        signature.copy_from_slice(&hmac::sign(&self.0, &signed).as_ref()[..HALF]);
+        Token { id, signature }
+    }
+
+    /// Whether the token is the one that this key gives; how long that takes tells nothing.
+    pub(super) fn verifies(&self, token: &Token, email: &EmailId, address: &str) -> bool {
+        let signed = self.sign(token.id, email, address);
+        verify_slices_are_equal(&signed.signature, &token.signature).is_ok()
+    }
+}
+
 /// AES-256-GCM with a random nonce: the nonce, the sealed bytes, the tag. Bound to `context`.
 fn seal(key: &[u8; KEY_BYTES], context: &str, bytes: &[u8], random: &dyn Random) -> Option<Vec<u8>> {
     let mut nonce = [0; NONCE_LEN];
@@ -134,5 +181,26 @@ mod tests {
         let other = master.new_data_key(&a, &SystemRandom).and_then(|wrapped| master.unwrap_data_key(&a, &wrapped));
         assert_eq!(other.expect("a key").open("smtp password", &sealed), None);
         assert!(MasterKey::parse("c2hvcnQ=").is_err());
+    }
+
+    #[test]
+    fn a_link_is_signed_for_its_email_and_its_address_by_its_tenants_key() {
+        let tenant = TenantId::parse("a").expect("an id");
+        let master = MasterKey::generate(&SystemRandom);
+        let data_key = || {
+            master.new_data_key(&tenant, &SystemRandom).and_then(|wrapped| master.unwrap_data_key(&tenant, &wrapped))
+        };
+        let (own, other) = (data_key().expect("a key"), data_key().expect("a key"));
+        let (key, sealed) = own.new_link_key(&SystemRandom).expect("sealed");
+        let (email, another) = (EmailId::parse("em_1").expect("an id"), EmailId::parse("em_12").expect("an id"));
+        let token = key.sign([1; HALF], &email, "2@a.example");
+        let again = own.open_link_key(&sealed).expect("its own");
+        assert!(again.verifies(&token, &email, "2@a.example"));
+        assert!(!key.verifies(&token, &another, "@a.example") && !key.verifies(&token, &another, "2@a.example"));
+        assert!(!key.verifies(&token, &email, "2@b.example"));
+        assert!(!key.verifies(&Token { id: [2; HALF], ..token }, &email, "2@a.example"));
+        let (second, _) = own.new_link_key(&SystemRandom).expect("sealed");
+        assert!(!second.verifies(&token, &email, "2@a.example"));
+        assert!(other.open_link_key(&sealed).is_none());
     }
 }

@@ -18,6 +18,7 @@ mod events;
 mod freshness;
 mod hold_back;
 mod leases;
+mod links;
 mod mailboxes;
 mod master_key;
 mod paging;
@@ -48,6 +49,7 @@ pub use events::Feed;
 pub use freshness::{Freshness, ReadSet, recorded};
 pub use hold_back::HeldBack;
 pub use leases::{Claim, Claims, Lease, Suspicion};
+pub use links::Followed;
 pub use mailboxes::{CreateMailbox, DeleteMailbox, Load, NewKey, OpenMailbox, SetMailboxState, UpdateMailbox};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
@@ -77,6 +79,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         emails::REGISTERED,
         events::REGISTERED,
         hold_back::REGISTERED,
+        links::REGISTERED,
         mailboxes::REGISTERED,
         progress::advance::REGISTERED,
         progress::lease::REGISTERED,
@@ -104,6 +107,7 @@ pub fn system_texts() -> Vec<sql::SystemSql> {
         leases::REGISTERED_SYSTEM,
         retention::REGISTERED_SYSTEM,
         rekey::REGISTERED_SYSTEM,
+        links::REGISTERED_SYSTEM,
     ]
     .concat()
 }

@@ -4,12 +4,13 @@ use super::door::Scoped;
 use super::error::{Noun, Result, StoreError};
 use super::paging::highest_first;
 use super::request_id::{RequestId, once};
-use super::sql::{Cells, Record, Unreadable, json, tenant_sql};
+use super::sql::{Cells, Executor, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
 use super::write::{CallWrite, Touched, Write};
 use crate::domain::address;
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 use crate::domain::suppression::{Suppression, SuppressionReason};
+use crate::tenant::TenantId;
 
 tenant_sql! {
     LIST =
@@ -31,6 +32,9 @@ tenant_sql! {
     DELETE =
         "DELETE FROM suppressions
          WHERE tenant_id = $1 AND email_key = $2";
+    TAKE_BACK =
+        "DELETE FROM suppressions
+         WHERE tenant_id = $1 AND email_key = $2 AND reason = $3 AND source = $4 AND create_time = $5";
 }
 
 /// Adds suppressions; an address that is there stays as it is. Gives how many were added.
@@ -66,6 +70,18 @@ impl Scoped<'_> {
 /// Why the address is not to be written to, inside a write; None if it may be.
 pub(super) fn find(tx: &mut ScopedTx<'_>, email: &str) -> Result<Option<Suppression>> {
     tx.query(GET).bind(address::key(email)).optional()
+}
+
+/// The same for whoever holds no transaction.
+pub(super) fn find_on(executor: &dyn Executor, tenant: &TenantId, email: &str) -> Result<Option<Suppression>> {
+    GET.on(executor, tenant).bind(address::key(email)).optional()
+}
+
+/// Removes this very suppression; nothing happens if the address has another, or none.
+pub(super) fn take_back(tx: &mut ScopedTx<'_>, suppression: &Suppression) -> Result<()> {
+    let Suppression { email, reason, source, create_time } = suppression;
+    let query = tx.query(TAKE_BACK).bind(address::key(email)).bind(reason.as_str());
+    query.bind(source.as_str()).bind(*create_time).execute().map(|_| ())
 }
 
 /// How many were not there before.

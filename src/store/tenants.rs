@@ -1,7 +1,7 @@
 //! Each tenant's row, with its own key under the master key (envelope encryption).
 
 use super::error::{Inconsistency, Result, StoreError};
-use super::master_key::{DataKey, MasterKey};
+use super::master_key::{DataKey, LinkKey, MasterKey};
 use super::sql::{Executor, system_sql};
 use crate::domain::clock::Random;
 use crate::domain::id::Ids;
@@ -17,10 +17,13 @@ system_sql! {
     ALL_DATA_KEYS = "SELECT id, data_key FROM tenants ORDER BY id";
     REPLACE_DATA_KEY = "UPDATE tenants SET data_key = $2 WHERE id = $1";
     ALL_TENANTS = "SELECT id FROM tenants ORDER BY id";
+    TENANT_LINK_KEY = "SELECT link_key FROM tenants WHERE id = $1";
+    SET_LINK_KEY = "UPDATE tenants SET link_key = $2 WHERE id = $1";
 }
 
 /// What is sealed when a tenant's row is made.
 const DATA_KEY: &str = "a data key";
+const LINK_KEY: &str = "the key of a tenant's links";
 
 /// The tenant of that id, as the database has it.
 pub(super) fn parse(id: &str) -> Result<TenantId> {
@@ -49,6 +52,30 @@ pub(super) fn data_key(executor: &dyn Executor, tenant: &TenantId, master_key: &
     let row: Option<(Vec<u8>,)> = TENANT_DATA_KEY.on(executor).bind(tenant.as_str()).optional()?;
     let key = row.and_then(|(wrapped,)| master_key.unwrap_data_key(tenant, &wrapped));
     key.ok_or_else(|| Inconsistency::DataKey(tenant.clone()).into())
+}
+
+/// What signs the tenant's links; None if it has not been needed yet. A new master key leaves it as it is.
+pub(super) fn link_key(executor: &dyn Executor, tenant: &TenantId, master_key: &MasterKey) -> Result<Option<LinkKey>> {
+    let row: Option<(Option<Vec<u8>>,)> = TENANT_LINK_KEY.on(executor).bind(tenant.as_str()).optional()?;
+    let Some(sealed) = row.and_then(|(sealed,)| sealed) else { return Ok(None) };
+    let opened = data_key(executor, tenant, master_key)?.open_link_key(&sealed);
+    opened.map(Some).ok_or_else(|| Inconsistency::NotSealed(LINK_KEY).into())
+}
+
+/// The same; it is made if it is not there.
+pub(super) fn ensure_link_key(
+    executor: &dyn Executor,
+    tenant: &TenantId,
+    master_key: &MasterKey,
+    ids: &Ids,
+) -> Result<LinkKey> {
+    if let Some(key) = link_key(executor, tenant, master_key)? {
+        return Ok(key);
+    }
+    let made = data_key(executor, tenant, master_key)?.new_link_key(ids.random());
+    let (key, sealed) = made.ok_or(Inconsistency::NotSealed(LINK_KEY))?;
+    SET_LINK_KEY.on(executor).bind(tenant.as_str()).bind(sealed).execute_exactly(1)?;
+    Ok(key)
 }
 
 /// Wraps every tenant's data key anew: under `new` instead of under `old`. How many that were; None, and nothing is done, if they are

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::Result;
 use super::freshness::{Freshness, WriteSet};
-use super::master_key::{DataKey, MasterKey};
+use super::master_key::{DataKey, LinkKey, MasterKey};
 use super::sql::{Columns, Executor, Statement, SystemSql, TenantSql, Text, Value};
 use super::tenants;
 use crate::domain::clock::Timestamp;
@@ -91,6 +91,11 @@ impl<'a> ScopedTx<'a> {
     /// The tenant's own key for its secrets.
     pub(super) fn data_key(&mut self) -> Result<DataKey> {
         tenants::data_key(&self.executor, self.tenant, self.keys)
+    }
+
+    /// What signs the tenant's links; made if there is none yet.
+    pub(super) fn link_key(&mut self) -> Result<LinkKey> {
+        tenants::ensure_link_key(&self.executor, self.tenant, self.keys, self.ids)
     }
 
     /// Randomness, such as a seal needs.

@@ -23,6 +23,8 @@ named_enum! {
         DevAnonymous = "dev_anonymous",
         /// Who can run an offline command has the data folder, and is no caller.
         Operator = "operator",
+        /// Who follows the link in a letter has its token, and is no caller.
+        Link = "link",
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Origin {
     Credential,
     /// The engine claimed a campaign of the tenant.
     Claim,
+    /// Somebody followed a link that was put into a letter of the tenant's, and its signature was verified.
+    SignedLink,
 }
 
 // === impl Scope ===

@@ -1,5 +1,6 @@
 //! Accepts connections and serves them, as many as there may be and each within its times.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,14 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tower::ServiceExt as _;
-use tower_http::cors::Cors;
+use tower::{Service, ServiceExt as _};
 
 use super::connections::{ConnectionPermit, Connections, Standing};
-use super::front::Front;
 use super::guarded::{Guarded, Times};
 use super::inline::UnpolledCalls;
-use crate::call::Peer;
+use crate::call::{Peer, Response};
 
 /// A connection that was accepted and has its permit.
 pub(super) struct Connection {
@@ -37,10 +36,10 @@ pub(super) struct Connection {
     permit: ConnectionPermit,
 }
 
-/// What every connection of the port is served with; cheap to clone.
+/// What every connection of a port is served with; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Port {
-    pub service: Cors<Front>,
+pub(super) struct Port<S> {
+    pub service: S,
     pub tls: Option<TlsAcceptor>,
     pub stop: CancellationToken,
     pub max_streams: u32,
@@ -87,7 +86,11 @@ pub(super) fn incoming(listener: TcpListener, connections: Connections) -> impl 
 
 // === impl Port ===
 
-impl Port {
+impl<S> Port<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
     /// Serves the connection until it ends, has to make room, or has answered its calls after `watcher` was told to stop.
     pub(super) async fn serve(self, connection: Connection, watcher: Watcher) {
         let Connection { stream, address, accepted, permit } = connection;

@@ -164,7 +164,7 @@ impl Drop for ConnectionPermit {
 }
 
 /// What counts as one address: a host has 2^64 of IPv6, a network of its own (RFC 4291, 2.5.1).
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

@@ -16,6 +16,8 @@ use mail_parser::MessageParser;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use url::Url;
+
 use crate::support::no_smtp;
 use crate::support::site::{self, Answer, html};
 use crate::support::{
@@ -298,7 +300,7 @@ struct SlowMail {
 
 #[async_trait]
 impl Mail for SlowMail {
-    async fn deliver(&self, _: &Scope, _: &Email) -> Result<(), ConnectError> {
+    async fn deliver(&self, _: &Scope, _: &Email, _: Option<&Url>) -> Result<(), ConnectError> {
         tokio::time::sleep(self.time).await;
         self.delivered.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -352,7 +354,7 @@ struct FlakyMail {
 
 #[async_trait]
 impl Mail for FlakyMail {
-    async fn deliver(&self, _: &Scope, email: &Email) -> Result<(), ConnectError> {
+    async fn deliver(&self, _: &Scope, email: &Email, _: Option<&Url>) -> Result<(), ConnectError> {
         if self.tries.fetch_add(1, Ordering::SeqCst) < 3 {
             return Err(ConnectError::Passing("the mail server is away".into()));
         }
@@ -573,7 +575,7 @@ async fn a_second_worker_with_a_stale_fence_can_write_nothing() {
         let refused = store.scope(&first.scope).write(stale).await;
         assert!(matches!(refused, Err(StoreError::StaleLease)), "{refused:?}");
     }
-    let refused = store.scope(&first.scope).write(SendBegin { lease: first.lease.clone() }).await;
+    let refused = store.scope(&first.scope).write(SendBegin { lease: first.lease.clone(), links: false }).await;
     assert!(matches!(refused, Err(StoreError::StaleLease)));
     store
         .scope(&first.scope)

@@ -15,6 +15,8 @@ use herald::store::{Claim, Release, tenant_texts};
 use herald::tenant::Scope;
 use sqlx::Row as _;
 
+use url::Url;
+
 use crate::support::{
     TestApp, TestClock, add_prospects, auto_approve, config, folder, held, newest, no_smtp, reaches, seams, site,
     start_campaign,
@@ -29,7 +31,7 @@ struct Away {
 
 #[async_trait]
 impl Mail for Away {
-    async fn deliver(&self, _: &Scope, _: &Email) -> Result<(), ConnectError> {
+    async fn deliver(&self, _: &Scope, _: &Email, _: Option<&Url>) -> Result<(), ConnectError> {
         self.tries.fetch_add(1, Ordering::SeqCst);
         if self.is_back.load(Ordering::SeqCst) {
             Ok(())

@@ -12,6 +12,8 @@ use herald::tenant::Scope;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use url::Url;
+
 use crate::support::{TestApp, auto_approve, config, folder, no_smtp, reaches, reason, seams, site};
 
 /// An address, a tag, an industry.
@@ -118,7 +120,7 @@ struct Vague;
 
 #[async_trait]
 impl Mail for Vague {
-    async fn deliver(&self, _: &Scope, _: &Email) -> Result<(), ConnectError> {
+    async fn deliver(&self, _: &Scope, _: &Email, _: Option<&Url>) -> Result<(), ConnectError> {
         Err(ConnectError::Unclear("the line broke".to_owned()))
     }
 

@@ -15,6 +15,8 @@ use herald::pb::{self, CampaignState, EmailStatus, ReviewDecision, StepStatus};
 use herald::tenant::Scope;
 use tonic::Code;
 
+use url::Url;
+
 use crate::support::no_smtp;
 use crate::support::process::{Server, herald, serve};
 use crate::support::site::{self, html};
@@ -33,7 +35,7 @@ struct Slow {
 
 #[async_trait]
 impl Mail for Slow {
-    async fn deliver(&self, _: &Scope, _: &Email) -> Result<(), ConnectError> {
+    async fn deliver(&self, _: &Scope, _: &Email, _: Option<&Url>) -> Result<(), ConnectError> {
         while self.taken.load(Ordering::SeqCst) >= self.at_once && !self.open.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

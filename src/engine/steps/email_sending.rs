@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use url::Url;
 
 use super::super::turn::{StepError, Turn};
 use crate::config::Secret;
@@ -43,8 +44,9 @@ struct Handed {
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     settle_with(turn).await?;
     let store = turn.store();
+    let links = turn.resources().settings.public_url.is_some();
     let pause_on_error = store.agent_config().await?.settings.controls.pause_on_error;
-    let mut next = match store.write(SendBegin { lease: turn.lease().clone() }).await? {
+    let mut next = match store.write(SendBegin { lease: turn.lease().clone(), links }).await? {
         SendAttempt::Email(sending) => Some(*sending),
         SendAttempt::Skipped => return Ok(()),
         SendAttempt::Later(time) => return Err(StepError::Wait(time)),
@@ -66,8 +68,17 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
             Some(outcome) => {
                 let begin_next = sent < BATCH && failure.is_none();
                 let (lease, email) = (turn.lease().clone(), sending.email.id);
-                let done =
-                    SendDone { lease, email, outcome, transcript, told, refresh_token, pause_on_error, begin_next };
+                let done = SendDone {
+                    lease,
+                    email,
+                    outcome,
+                    transcript,
+                    told,
+                    refresh_token,
+                    pause_on_error,
+                    begin_next,
+                    links,
+                };
                 record(&store, done).await?
             }
             None => None,
@@ -101,8 +112,9 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
         };
         let (lease, email, transcript) = (claim.lease.clone(), email.id, Transcript::default());
         let (told, refresh_token) = (None, None);
-        let (pause_on_error, begin_next) = (false, false);
-        let done = SendDone { lease, email, outcome, transcript, told, refresh_token, pause_on_error, begin_next };
+        let (pause_on_error, begin_next, links) = (false, false, false);
+        let done =
+            SendDone { lease, email, outcome, transcript, told, refresh_token, pause_on_error, begin_next, links };
         record(&scoped, done).await?;
     }
     Ok(())
@@ -125,21 +137,23 @@ async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Sending>, S
 }
 
 async fn hand_over(turn: &mut Turn<'_>, sending: &Sending) -> Handed {
-    match &sending.from {
+    let Sending { email, from, link } = sending;
+    let link = turn.resources().settings.public_url.as_ref().zip(link.as_ref()).map(|(base, token)| base.link(token));
+    match from {
         Some((mailbox, secrets)) if mailbox.kind == MailboxKind::Smtp => {
-            by_server(turn, &sending.email, mailbox, secrets).await
+            by_server(turn, email, link, mailbox, secrets).await
         }
-        _ => into_outbox(turn, &sending.email).await,
+        _ => into_outbox(turn, email, link.as_ref()).await,
     }
 }
 
-async fn into_outbox(turn: &Turn<'_>, email: &Email) -> Handed {
+async fn into_outbox(turn: &Turn<'_>, email: &Email, link: Option<&Url>) -> Handed {
     if !turn.resources().settings.outbox {
         let why = "the deployment has no outbox folders any more (the setting mail.outbox)".to_owned();
         let (outcome, failure) = (Some(Outcome::NotSent), Some(ConnectError::Passing(why)));
         return Handed { outcome, transcript: Transcript::default(), told: None, refresh_token: None, failure };
     }
-    let (outcome, failure) = match turn.connectors().mail.deliver(turn.scope(), email).await {
+    let (outcome, failure) = match turn.connectors().mail.deliver(turn.scope(), email, link).await {
         Ok(()) => (Some(Outcome::Sent), None),
         Err(ConnectError::Final(why)) => (Some(Outcome::Failed(why)), None),
         Err(error @ ConnectError::Passing(_)) => (Some(Outcome::NotSent), Some(error)),
@@ -155,7 +169,13 @@ async fn into_outbox(turn: &Turn<'_>, email: &Email) -> Handed {
     Handed { outcome, transcript: Transcript::default(), told: None, refresh_token: None, failure }
 }
 
-async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secrets: &Secrets) -> Handed {
+async fn by_server(
+    turn: &mut Turn<'_>,
+    email: &Email,
+    unsubscribe_url: Option<Url>,
+    mailbox: &Mailbox,
+    secrets: &Secrets,
+) -> Handed {
     let failed = |why: String| Handed {
         outcome: Some(Outcome::Failed(why)),
         transcript: Transcript::default(),
@@ -165,7 +185,7 @@ async fn by_server(turn: &mut Turn<'_>, email: &Email, mailbox: &Mailbox, secret
     };
     let MailboxSettings { reply_to, html, .. } = &mailbox.settings;
     let reply_to = Some(reply_to.clone()).filter(|address| !address.is_empty());
-    let extras = Extras { reply_to, html: *html, unsubscribe_url: None };
+    let extras = Extras { reply_to, html: *html, unsubscribe_url };
     let content = match message_with(email, turn.resources().store.ids().now(), &extras) {
         Ok(content) => content,
         Err(error) => return failed(error.to_string()),

@@ -53,5 +53,6 @@ pub(in crate::rpc) fn proof(proof: Proof) -> pb::Proof {
         Proof::DevHeader => pb::Proof::DevHeader,
         Proof::DevAnonymous => pb::Proof::DevAnonymous,
         Proof::Operator => pb::Proof::Operator,
+        Proof::Link => pb::Proof::Link,
     }
 }

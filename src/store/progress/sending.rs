@@ -10,7 +10,9 @@ use crate::domain::delivery::Transcript;
 use crate::domain::email::{Email, EmailStatus};
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId};
+use crate::domain::link::{Language, Token};
 use crate::domain::mailbox::{Mailbox, Secrets};
+use crate::domain::prospect::Prospect;
 use crate::domain::suppression::{Suppression, SuppressionReason};
 use crate::store::campaigns::{percent, set_state_under_lease, set_step};
 use crate::store::door::Scoped;
@@ -18,6 +20,7 @@ use crate::store::emails::email_columns;
 use crate::store::error::{Inconsistency, Result, StoreError};
 use crate::store::events::record;
 use crate::store::leases::Lease;
+use crate::store::links;
 use crate::store::mailboxes;
 use crate::store::prospects;
 use crate::store::recipients;
@@ -96,6 +99,8 @@ pub struct Sending {
     pub email: Email,
     /// None: into the outbox folder.
     pub from: Option<(Mailbox, Secrets)>,
+    /// That of the link by which its reader unsubscribes, if letters have one.
+    pub link: Option<Token>,
 }
 
 /// The e-mails that one write skips at most.
@@ -104,6 +109,8 @@ const MAX_SKIPPED: usize = 100;
 /// Marks the next approved e-mail that may go now as being sent, before the talk with a mail server.
 pub struct SendBegin {
     pub lease: Lease,
+    /// Letters have a link by which their readers unsubscribe.
+    pub links: bool,
 }
 
 /// Records what became of an e-mail and what that tells of its mailbox, and marks the next one if there is to be one and the
@@ -120,6 +127,8 @@ pub struct SendDone {
     /// Pause the campaign if the e-mail was refused for good.
     pub pause_on_error: bool,
     pub begin_next: bool,
+    /// The next one has a link by which its reader unsubscribes.
+    pub links: bool,
 }
 
 /// What became of an e-mail that was handed over.
@@ -163,14 +172,19 @@ impl Write for SendBegin {
         if campaign.steps.iter().any(pending) {
             events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, 0, "")?);
         }
-        let begun = begin_next(tx, &campaign, &mut events)?;
+        let begun = begin_next(tx, &campaign, self.links, &mut events)?;
         record(tx, &campaign.id, events)?;
         Ok(begun)
     }
 }
 
 /// Marks the next approved e-mail as being sent. Those that are not to be sent after all are skipped.
-fn begin_next(tx: &mut ScopedTx<'_>, campaign: &Campaign, events: &mut Vec<EventKind>) -> Result<SendAttempt> {
+fn begin_next(
+    tx: &mut ScopedTx<'_>,
+    campaign: &Campaign,
+    links: bool,
+    events: &mut Vec<EventKind>,
+) -> Result<SendAttempt> {
     let now = tx.now();
     for _ in 0..MAX_SKIPPED {
         let into_outbox = tx.query(BEGIN_SENDING).bind(campaign.id.clone()).bind(now).optional()?;
@@ -191,33 +205,41 @@ fn begin_next(tx: &mut ScopedTx<'_>, campaign: &Campaign, events: &mut Vec<Event
                 }
             },
         };
-        let why = skip_reason(tx, campaign, &email)?;
-        let status = if why.is_some() { EmailStatus::Skipped } else { EmailStatus::Sending };
+        let recipient = recipient(tx, campaign, &email)?;
+        let status = if recipient.is_err() { EmailStatus::Skipped } else { EmailStatus::Sending };
         let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
         events.push(EventKind::EmailChanged { email_id: email_id.clone(), prospect_id, status });
-        if let Some(why) = why {
-            tx.query(SKIP).bind(email_id).bind(why).bind(now).execute_exactly(1)?;
-            continue;
-        }
+        let prospect = match recipient {
+            Ok(prospect) => prospect,
+            Err(why) => {
+                tx.query(SKIP).bind(email_id).bind(why).bind(now).execute_exactly(1)?;
+                continue;
+            }
+        };
         let from = from.map(|mailbox| pacing::begin(tx, mailbox, now)).transpose()?;
-        return Ok(SendAttempt::Email(Box::new(Sending { email, from })));
+        let language = Language::of_tag(&prospect.fields.language);
+        let link = if links { Some(links::of_email(tx, &email, language)?) } else { None };
+        return Ok(SendAttempt::Email(Box::new(Sending { email, from, link })));
     }
     Ok(SendAttempt::Skipped)
 }
 
-/// Why an approved e-mail is not sent after all, as things are now.
-fn skip_reason(tx: &mut ScopedTx<'_>, campaign: &Campaign, email: &Email) -> Result<Option<String>> {
+/// Whom an approved e-mail goes to; or why it is not sent after all, as things are now.
+fn recipient(tx: &mut ScopedTx<'_>, campaign: &Campaign, email: &Email) -> Result<Result<Prospect, String>> {
     if let Some(suppression) = suppressions::find(tx, &email.to.address)? {
-        return Ok(Some(format!("not sent: {}", suppression.reason.in_words())));
+        return Ok(Err(format!("not sent: {}", suppression.reason.in_words())));
     }
     // Another campaign may have written to the mailbox since this one chose.
     let written = recipients::written(tx, &address::key(&email.to.address), &campaign.id)?;
     if campaign.settings.recipients.written_recently(written, tx.now()) {
-        return Ok(Some("not sent: another campaign has written to it since".to_owned()));
+        return Ok(Err("not sent: another campaign has written to it since".to_owned()));
     }
     match prospects::find(tx, &email.prospect_id, "") {
-        Ok(prospect) => Ok(prospect.exclusion_reason().map(|why| format!("not sent: {why}"))),
-        Err(StoreError::NotFound(_)) => Ok(Some("not sent: the prospect is gone".to_owned())),
+        Ok(prospect) => Ok(match prospect.exclusion_reason() {
+            Some(why) => Err(format!("not sent: {why}")),
+            None => Ok(prospect),
+        }),
+        Err(StoreError::NotFound(_)) => Ok(Err("not sent: the prospect is gone".to_owned())),
         Err(error) => Err(error),
     }
 }
@@ -284,7 +306,7 @@ impl Write for SendDone {
                 let to = campaign.state.after(Action::Pause)?;
                 events.push(set_state_under_lease(tx, &campaign, to, &reason)?);
             } else if self.begin_next
-                && let SendAttempt::Email(sending) = begin_next(tx, &campaign, &mut events)?
+                && let SendAttempt::Email(sending) = begin_next(tx, &campaign, self.links, &mut events)?
             {
                 next = Some(*sending);
             }

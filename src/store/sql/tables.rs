@@ -1,7 +1,7 @@
 //! The tables that belong to tenants, and sets of them.
 
 /// The tables that belong to tenants.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "agent_configs",
     "agent_mail",
     "prospects",
@@ -17,6 +17,7 @@ const NAMES: [&str; 15] = [
     "suppressions",
     "audit_events",
     "mailboxes",
+    "unsubscribe_links",
 ];
 
 /// Tables whose rows triggers count, and where they do.

@@ -9,6 +9,7 @@ use crate::domain::campaign::{Goal, StepId, StepStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::email::EmailStatus;
 use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId, StrategyId, TemplateId};
+use crate::domain::link::Language;
 use crate::domain::mailbox::{MailboxKind, MailboxState};
 use crate::domain::prospect::ProspectStatus;
 use crate::domain::reply::Intent;
@@ -205,7 +206,7 @@ macro_rules! named {
     )*};
 }
 
-named! { EmailStatus Goal Intent MailboxKind MailboxState Proof ProspectStatus StepId StepStatus SuppressionReason }
+named! { EmailStatus Goal Intent Language MailboxKind MailboxState Proof ProspectStatus StepId StepStatus SuppressionReason }
 
 macro_rules! ids {
     ($($id:ident)*) => {$(

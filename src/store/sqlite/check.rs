@@ -31,7 +31,7 @@ sqlite_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "agent_configs",
     "agent_mail",
     "audit_events",
@@ -47,6 +47,7 @@ const TABLES: [&str; 15] = [
     "prospect_counts",
     "prospects",
     "suppressions",
+    "unsubscribe_links",
 ];
 
 /// The duplicates that are named one by one.

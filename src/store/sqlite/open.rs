@@ -57,10 +57,10 @@ impl Store {
         let freshness = Freshness::new();
         let room = Arc::new(Notify::new());
         let parts = (queue.clone(), tails.clone(), freshness.clone());
-        let writer = Writer::new(connection, parts, ids.clone(), master_key, room.clone());
+        let writer = Writer::new(connection, parts, ids.clone(), master_key.clone(), room.clone());
         let writer = Mutex::new(Some(writer.spawn(beside).map_err(OpenError::Thread)?));
         let (readers, changes) = (Readers::new(path.to_owned(), fair), Changes::default());
-        let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, room, writer });
+        let store = Arc::new(Self { readers, queue, tails, changes, freshness, ids, master_key, room, writer });
         store.free_leases().await?;
         store.rekey().await?;
         store.move_agent_mail().await?;

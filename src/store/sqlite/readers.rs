@@ -47,6 +47,19 @@ impl Readers {
         self.with_connection(Duration::ZERO, read)
     }
 
+    /// The same for whoever has no tenant's turn to wait for: where the database is locked for a moment, it waits for that.
+    pub(in crate::store) async fn at_once<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl Fn(&dyn Executor) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if let Ok(found) = self.here(&read) {
+            return Ok(found);
+        }
+        let readers = self.clone();
+        let reading = tokio::task::spawn_blocking(move || readers.with_connection(BUSY, read));
+        reading.await.unwrap_or(Err(Inconsistency::Panicked.into()))
+    }
+
     /// Reads when it is the tenant's turn. Whoever gives up leaves the turn to the read, until that has ended.
     pub(in crate::store) async fn in_turn<T: Send + 'static>(
         self: &Arc<Self>,

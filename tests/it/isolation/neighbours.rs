@@ -226,7 +226,7 @@ async fn no_tenant_id_key_or_file_name_leads_out_of_the_tenants_folder() {
         assert_eq!(cache.scope(&user).get(text).await, Ok(Some(json!(text))));
         // As a file's name: ids of e-mails that were imported are not ours.
         if EmailId::parse(text).is_ok() {
-            outbox.deliver(&user, &email(text)).await.unwrap_or_else(|error| panic!("{text:?}: {error}"));
+            outbox.deliver(&user, &email(text), None).await.unwrap_or_else(|error| panic!("{text:?}: {error}"));
             assert_eq!(outbox.verify(&user, &email(text)).await, Ok(Delivery::Delivered), "{text:?}");
             delivered += 1;
         }
