@@ -395,6 +395,8 @@ CREATE TABLE unsubscribe_links (
     create_time bigint NOT NULL,
     -- When it has suppressed the address; NULL: it has not, or that was taken back.
     use_time    bigint,
+    -- How often it was taken back.
+    undos       bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, email_id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );

@@ -14,6 +14,8 @@ CREATE TABLE unsubscribe_links (
     create_time INTEGER NOT NULL,
     -- When it has suppressed the address; NULL: it has not, or that was taken back.
     use_time    INTEGER,
+    -- How often it was taken back.
+    undos       INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, email_id)
 ) STRICT, WITHOUT ROWID;
 -- Whoever follows a link says no tenant.

@@ -14,6 +14,9 @@ use super::suppression::{Suppression, SuppressionReason};
 /// The longest address of a link, in characters: it stands on a line of its own in List-Unsubscribe, and none may fold it.
 pub const MAX_ADDRESS: usize = 120;
 
+/// How often a link takes back what it has done: each time adds to the tenant's audit log, and nobody is to fill it by one link.
+const MAX_UNDOS: u32 = 10;
+
 /// What stands between the public URL and the token.
 pub const PATH: &str = "/u/";
 
@@ -45,6 +48,8 @@ pub struct Link {
     pub sender: String,
     /// When it has suppressed the address; None if it has not, or that was taken back.
     pub use_time: Option<Timestamp>,
+    /// How often that was taken back.
+    pub undos: u32,
 }
 
 /// Whether a link's address is written to.
@@ -156,6 +161,11 @@ impl Link {
     /// What the suppression that it makes says of where it comes from.
     pub fn source(&self) -> String {
         format!("the link in {}", self.email_id)
+    }
+
+    /// Whether what it has done may be taken back once more.
+    pub fn may_undo(&self) -> bool {
+        self.undos < MAX_UNDOS
     }
 
     /// Whether its address is written to, by the address's suppression.

@@ -24,7 +24,7 @@ use crate::tenant::{Origin, Scope, TenantId};
 
 tenant_sql! {
     GET =
-        "SELECT email_id, address, language, sender, use_time
+        "SELECT email_id, address, language, sender, use_time, undos
          FROM unsubscribe_links
          WHERE tenant_id = $1 AND email_id = $2";
     BEFORE = "SELECT id, address FROM unsubscribe_links WHERE tenant_id = $1 AND email_id = $2";
@@ -33,7 +33,7 @@ tenant_sql! {
         "INSERT INTO unsubscribe_links (tenant_id, email_id, id, address, language, sender, create_time)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (tenant_id, email_id) DO NOTHING";
-    SET_USE_TIME = "UPDATE unsubscribe_links SET use_time = $3 WHERE tenant_id = $1 AND email_id = $2";
+    SET_USE_TIME = "UPDATE unsubscribe_links SET use_time = $3, undos = $4 WHERE tenant_id = $1 AND email_id = $2";
 }
 
 system_sql! {
@@ -66,6 +66,7 @@ row! {
         language: Language,
         sender: String,
         use_time: Option<Timestamp>,
+        undos: u32,
     }
 }
 
@@ -124,6 +125,10 @@ impl Followed {
     /// Suppresses its address, unless something else has; or takes back what it has suppressed. Gives how the address stands then;
     /// None if the link has gone with its tenant.
     pub async fn follow(&self, store: &Store, undo: bool) -> Result<Option<Standing>> {
+        // Whoever asks again for what is done has nobody write.
+        if self.standing != if undo { Standing::Unsubscribed } else { Standing::WrittenTo } {
+            return Ok(Some(self.standing));
+        }
         let write = Follow { email: self.link.email_id.clone(), undo };
         store.scope(&self.scope).follow(write).await
     }
@@ -149,19 +154,19 @@ impl Write for Follow {
         let row: Option<LinkRow> = tx.query(GET).bind(&self.email).optional()?;
         let Some(link) = row.map(Link::from) else { return Ok(None) };
         let before = link.standing(suppressions::find(tx, &link.address)?.as_ref());
-        let (use_time, method, after) = match (before, self.undo) {
+        let (use_time, undos, method, after) = match (before, self.undo) {
             (Standing::WrittenTo, false) => {
                 let now = tx.now();
                 suppressions::add(tx, &[suppression(&link, now)])?;
-                (Some(now), UNSUBSCRIBE, Standing::Unsubscribed)
+                (Some(now), link.undos, UNSUBSCRIBE, Standing::Unsubscribed)
             }
-            (Standing::Unsubscribed, true) => {
+            (Standing::Unsubscribed, true) if link.may_undo() => {
                 suppressions::take_back(tx, &suppression(&link, link.use_time.unwrap_or(Timestamp(0))))?;
-                (None, UNDO, Standing::WrittenTo)
+                (None, link.undos + 1, UNDO, Standing::WrittenTo)
             }
             (standing, _) => return Ok(Some(standing)),
         };
-        tx.query(SET_USE_TIME).bind(&self.email).bind(use_time).execute_exactly(1)?;
+        tx.query(SET_USE_TIME).bind(&self.email).bind(use_time).bind(undos).execute_exactly(1)?;
         audit::add_links(tx, method, &Touched::ids([&self.email]))?;
         Ok(Some(after))
     }
@@ -175,7 +180,7 @@ fn suppression(link: &Link, time: Timestamp) -> Suppression {
 
 impl From<LinkRow> for Link {
     fn from(row: LinkRow) -> Self {
-        let LinkRow { email_id, address, language, sender, use_time } = row;
-        Self { email_id, address, language, sender, use_time }
+        let LinkRow { email_id, address, language, sender, use_time, undos } = row;
+        Self { email_id, address, language, sender, use_time, undos }
     }
 }

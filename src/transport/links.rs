@@ -140,7 +140,7 @@ impl Links {
         if !is_post {
             return match followed.standing {
                 Standing::WrittenTo => Page::Ask(link),
-                Standing::Unsubscribed => Page::Done { link, undo: true },
+                Standing::Unsubscribed => Page::Done { link, undo: link.may_undo() },
                 Standing::Suppressed => Page::Done { link, undo: false },
             }
             .response(StatusCode::OK);
@@ -149,7 +149,7 @@ impl Links {
             Ok((standing, undo)) => match standing {
                 Standing::WrittenTo => Page::Undone(link),
                 Standing::Suppressed if undo => Page::Still(link),
-                standing => Page::Done { link, undo: standing == Standing::Unsubscribed },
+                standing => Page::Done { link, undo: standing == Standing::Unsubscribed && link.may_undo() },
             }
             .response(StatusCode::OK),
             Err(Refused::Gone) => Page::NoLink(link.language).response(StatusCode::NOT_FOUND),

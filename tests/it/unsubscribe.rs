@@ -323,6 +323,16 @@ async fn a_post_suppresses_at_once_and_for_good_by_hand_and_by_a_mail_program() 
     assert_eq!(campaign(&mut api).await.sent, 2);
     says(&office.post(path, ONE_CLICK).await, "You are unsubscribed");
     assert_eq!(suppressions(&mut api).await.len(), 3);
+    // Not without end: each adds to the audit log.
+    for _ in 0..15 {
+        office.post(path, "undo=1").await;
+        says(&office.post(path, "").await, "You are unsubscribed");
+    }
+    assert_eq!(audited(&mut api, "undo unsubscribe").await.len(), 10);
+    let last = office.post(path, "undo=1").await;
+    says(&last, "You are unsubscribed");
+    assert!(!last.page.contains("<form"), "{}", last.page);
+    assert_eq!(suppressions(&mut api).await.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

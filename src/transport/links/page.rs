@@ -42,6 +42,7 @@ body{margin:0;font:1.125rem/1.5 system-ui,sans-serif}\
 main{box-sizing:border-box;max-width:36rem;margin:0 auto;padding:3rem 1.25rem;overflow-wrap:anywhere}\
 h1{margin:0 0 1rem;font-size:1.625rem;line-height:1.25}\
 p{margin:0 0 1.5rem}\
+bdi{display:inline-block;max-width:100%}\
 button{min-height:3rem;padding:.625rem 1.5rem;border:2px solid #1a4fc4;border-radius:.5rem;background:#1a4fc4;color:#fff;\
 font:inherit;cursor:pointer}\
 button.quiet{border-color:currentColor;background:transparent;color:inherit}\
@@ -160,7 +161,7 @@ mod tests {
 
     fn link(language: Language, sender: &str, address: &str) -> Link {
         let (sender, address) = (sender.to_owned(), address.to_owned());
-        Link { email_id: EmailId::parse("em_1").expect("an id"), address, language, sender, use_time: None }
+        Link { email_id: EmailId::parse("em_1").expect("an id"), address, language, sender, use_time: None, undos: 0 }
     }
 
     fn pages(link: &Link) -> [Page<'_>; 7] {
