@@ -28,8 +28,21 @@ pub enum Command {
     Flood { port: u16, seconds: u64 },
 }
 
-const PARTS: [&str; 12] =
-    ["get", "list", "web", "token", "otlp", "cross", "mixed", "create", "bulk", "growth", "flood", "campaigns"];
+const PARTS: [&str; 13] = [
+    "get",
+    "list",
+    "web",
+    "token",
+    "otlp",
+    "cross",
+    "mixed",
+    "create",
+    "bulk",
+    "growth",
+    "flood",
+    "campaigns",
+    "sending",
+];
 /// Those that share the servers of `single`.
 pub const SINGLE: &[&str] = PARTS.split_at(9).0;
 

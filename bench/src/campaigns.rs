@@ -28,7 +28,7 @@ const PROSPECTS: usize = 100;
 const STREAMS: usize = 5_000;
 const WATCHED: usize = 50;
 
-type Workflow = WorkflowServiceClient<InterceptedService<Channel, Credentials>>;
+pub type Workflow = WorkflowServiceClient<InterceptedService<Channel, Credentials>>;
 
 pub async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let website = website().await?;
@@ -205,11 +205,11 @@ async fn channels(server: &Server, count: usize) -> anyhow::Result<Vec<Channel>>
     Ok(try_join_all((0..count).map(|_| endpoint.connect())).await?)
 }
 
-fn workflow(channel: &Channel, tenant: &Tenant) -> anyhow::Result<Workflow> {
+pub fn workflow(channel: &Channel, tenant: &Tenant) -> anyhow::Result<Workflow> {
     Ok(WorkflowServiceClient::with_interceptor(channel.clone(), Credentials::bearer(tenant.token.as_str())?))
 }
 
-async fn start(client: &mut Workflow, website: &str) -> anyhow::Result<String> {
+pub async fn start(client: &mut Workflow, website: &str) -> anyhow::Result<String> {
     let (website, template_id) = (website.to_owned(), TEMPLATE.to_owned());
     // The parts after the first one write to the same people.
     let recipients = Some(pb::RecipientRules { not_again_days: Some(0), ..Default::default() });
@@ -217,7 +217,7 @@ async fn start(client: &mut Workflow, website: &str) -> anyhow::Result<String> {
     Ok(client.start_workflow(request).await?.into_inner().campaign.context("a campaign")?.id)
 }
 
-async fn reaches(client: &mut Workflow, campaign: &str, state: pb::CampaignState) -> anyhow::Result<()> {
+pub async fn reaches(client: &mut Workflow, campaign: &str, state: pb::CampaignState) -> anyhow::Result<()> {
     for _ in 0..3_000 {
         let request = pb::GetWorkflowRequest { campaign_id: campaign.to_owned() };
         let now = client.get_workflow(request).await?.into_inner().campaign.context("a campaign")?;
@@ -230,7 +230,7 @@ async fn reaches(client: &mut Workflow, campaign: &str, state: pb::CampaignState
 }
 
 /// A company's website of one page, on loopback.
-async fn website() -> anyhow::Result<String> {
+pub async fn website() -> anyhow::Result<String> {
     let page = "<title>Acme</title><h1>Acme makes glasshouses for horticulture</h1><p>Since 1990 in Odemira.</p>";
     let answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",

@@ -12,8 +12,10 @@ mod generator;
 mod growth;
 mod h2load;
 mod report;
+mod sending;
 mod servers;
 mod single;
+mod sink;
 mod sqlite;
 mod token;
 
@@ -62,6 +64,9 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.wants("campaigns") {
         campaigns::run(args, &mut report).await?;
+    }
+    if args.wants("sending") {
+        sending::run(args, &mut report).await?;
     }
     report.write(args.only.is_empty() && args.rounds >= WHOLE && args.seconds >= LONG)
 }

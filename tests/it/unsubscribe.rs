@@ -19,7 +19,9 @@ use tokio::net::TcpStream;
 use crate::letters::read_by_python;
 use crate::support::process::{free_port, herald, serve};
 use crate::support::token::Authority;
-use crate::support::{TestApp, auto_approve, config, eml_files, folder, outbox, reaches, seams, site, start_campaign};
+use crate::support::{
+    TestApp, auto_approve, config, eml_files, folder, outbox, outbox_mailbox, reaches, seams, site, start_campaign,
+};
 
 const PUBLIC: &str = "https://mail.example.com";
 /// As RFC 8058 has it.
@@ -718,11 +720,11 @@ async fn a_body_is_bounded_in_bytes_and_in_time() {
 async fn a_person_unsubscribes_in_a_browser_with_scripts_and_without() {
     let office = Office::open().await;
     let mut api = office.app.user("user_a").await;
-    let sender =
-        pb::Sender { name: "Anna Berg".to_owned(), email: "anna@fernwick.example".to_owned(), ..Default::default() };
+    let sender = pb::Sender { name: "Anna Berg".to_owned(), ..Default::default() };
     let settings = pb::AgentConfig { sender: Some(sender), ..Default::default() };
     let request = pb::UpdateAgentConfigRequest { config: Some(settings), update_mask: None };
     api.agent.update_agent_config(request).await.expect("configured");
+    outbox_mailbox(&mut api, "anna@fernwick.example").await;
     let links = office.write_to("user_a", &[("kim@acme.example", "en"), ("lee@acme.example", "zh")]).await;
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     for (email, scripts) in [("kim@acme.example", "with"), ("lee@acme.example", "without")] {
