@@ -490,7 +490,9 @@ fn columns(row: &sqlx::sqlite::SqliteRow) -> String {
         };
         format!("{name}={text}")
     };
-    let told = row.columns().iter().filter(|column| column.name() != "call_id");
+    // What is due is claimed at any operation, and when the next one is depends on whose they are.
+    let told =
+        row.columns().iter().filter(|column| !["call_id", "fence", "lease_owner", "due_time"].contains(&column.name()));
     told.map(column).collect::<Vec<_>>().join(" ")
 }
 
