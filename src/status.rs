@@ -398,6 +398,10 @@ pub fn not_found(noun: Noun) -> Status {
     let (reason, message) = match noun {
         Noun::Prospect => ("PROSPECT_NOT_FOUND", "there is no such prospect"),
         Noun::Email => ("EMAIL_NOT_FOUND", "there is no such e-mail"),
+        Noun::SentEmail => (
+            "EMAIL_NOT_FOUND",
+            "the tenant has sent no such e-mail: name it by its id or its Message-ID, or its recipient by address",
+        ),
         Noun::Campaign => ("CAMPAIGN_NOT_FOUND", "there is no such campaign"),
         Noun::AnyCampaign => (
             "NO_CAMPAIGN",

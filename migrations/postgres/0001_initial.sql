@@ -226,6 +226,12 @@ CREATE TABLE emails (
     retry_time    bigint,
     -- The last talk about it with the server, as JSON: stages, codes, times. Empty: there was none.
     transcript    text COLLATE "C" NOT NULL DEFAULT '',
+    -- What came back about an e-mail: that it has bounced, and when; 1: for good. And when its recipient has complained about it.
+    bounce_time       bigint,
+    bounce_permanent  bigint NOT NULL DEFAULT 0,
+    bounce_status     text COLLATE "C" NOT NULL DEFAULT '',
+    bounce_diagnostic text COLLATE "C" NOT NULL DEFAULT '',
+    complaint_time    bigint,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
@@ -240,6 +246,7 @@ CREATE INDEX emails_unkeyed ON emails (tenant_id) WHERE address_key = '';
 CREATE INDEX emails_address ON emails (tenant_id, address_key, status);
 CREATE INDEX emails_tries ON emails (tenant_id, mailbox_id, try_time) WHERE try_time IS NOT NULL;
 CREATE INDEX emails_waiting ON emails (tenant_id, mailbox_id) WHERE mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved');
+CREATE INDEX emails_message_id ON emails (tenant_id, message_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, position) WHERE status = 'approved';
 
 CREATE TABLE marketing_strategies (

@@ -10,6 +10,7 @@ use indicatif::MultiProgress;
 use prost::{Message, Name};
 use tonic::{Code, Request, Status};
 
+use super::bounces::{BounceArgs, ComplaintArgs, bounce, complaint};
 use super::client::{Api, Connection};
 use super::given::pasteable_for;
 use super::input::Source;
@@ -76,6 +77,11 @@ enum Command {
     Review(ReviewArgs),
     /// Approve all e-mails that await approval, without looking at them.
     Approve(One),
+    /// Record that an e-mail was not delivered. If that is for good, its recipient is never written to again, unless the status
+    /// blames the sender.
+    Bounce(BounceArgs),
+    /// Record that the recipient of an e-mail has complained about it, and is never to be written to again.
+    Complaint(ComplaintArgs),
 }
 
 /// What to run.
@@ -249,6 +255,8 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
             let answer = approve_all(api, campaign_id).await.map_err(|s| explain(&s))?;
             show(one.form, &answer, answer.campaign.as_ref())
         }
+        Command::Bounce(args) => bounce(api, args).await,
+        Command::Complaint(args) => complaint(api, args).await,
     }
 }
 

@@ -8,6 +8,7 @@ mod addresses;
 mod agent_config;
 mod audit;
 mod backup;
+mod bounces;
 mod cache;
 mod campaign;
 mod check;

@@ -250,7 +250,15 @@ mod tests {
 
     /// Every refusal that a command can meet.
     fn refusals() -> Vec<Status> {
-        let nouns = [Noun::Prospect, Noun::Email, Noun::Campaign, Noun::AnyCampaign, Noun::Template, Noun::Suppression];
+        let nouns = [
+            Noun::Prospect,
+            Noun::Email,
+            Noun::SentEmail,
+            Noun::Campaign,
+            Noun::AnyCampaign,
+            Noun::Template,
+            Noun::Suppression,
+        ];
         let mut all: Vec<_> = nouns.into_iter().map(status::not_found).collect();
         all.extend([status::credentials_missing(), status::credentials_invalid(), status::keys_unavailable()]);
         all.extend([status::no_such_key(), status::no_such_method(), status::starting()]);

@@ -143,7 +143,7 @@ fn rows(kind: &Kind, told: &str) -> Vec<String> {
         Kind::StepChanged(change) => step_of(change),
         Kind::HoldChanged(hold) if hold.reason.is_empty() => vec!["goes on".to_owned()],
         Kind::HoldChanged(hold) => vec![format!("on hold: {}", hold.reason)],
-        Kind::LogAdded(_) | Kind::EmailChanged(_) => Vec::new(),
+        Kind::LogAdded(_) | Kind::EmailChanged(_) | Kind::EmailReported(_) => Vec::new(),
     }
 }
 

@@ -204,6 +204,8 @@ mod tests {
             create_time: Timestamp(0),
             update_time: Timestamp(0),
             reply: None,
+            bounce: None,
+            complaint_time: None,
         }
     }
 

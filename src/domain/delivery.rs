@@ -112,6 +112,15 @@ pub fn fate(stage: Stage, answer: &Answer) -> Fate {
     }
 }
 
+/// What it means that an e-mail came back which a server had taken: with its status code, or at least whether that is for good. It is
+/// what the recipient's server would have answered at RCPT.
+pub fn returned(permanent: bool, status: Option<Enhanced>, diagnostic: &str) -> Fate {
+    if !permanent {
+        return Fate::NotNow;
+    }
+    refusal(Stage::Recipient, &Answer { code: 550, enhanced: status, text: diagnostic.to_owned() })
+}
+
 /// What a 5xx means.
 fn refusal(stage: Stage, answer: &Answer) -> Fate {
     // Of the e-mail nothing was said yet; and 530 to 538 ask for a sign-in wherever they come.
@@ -616,6 +625,30 @@ mod tests {
         let long = format!("250 queued as {}1", "a".repeat(1_000));
         let Fate::Taken { server_id: Some(id) } = fate(Stage::Content, &answer(&long)) else { panic!("taken") };
         assert!(id.len() <= MAX_SERVER_ID);
+    }
+
+    #[test]
+    fn what_comes_back_means_what_the_recipients_server_would_have_answered() {
+        let code = |text: &str| text.parse::<Enhanced>().ok();
+        for (permanent, status, diagnostic, right) in [
+            (true, "5.1.1", "", Fate::Bounced),
+            (true, "5.1.0", "", Fate::Bounced),
+            (true, "5.5.0", "550 mailbox unavailable", Fate::Bounced),
+            // The status tells more than words, and more than a class.
+            (true, "5.1.1", "blocked by policy", Fate::Bounced),
+            (true, "5.7.1", "no such user", POLICY),
+            (true, "5.7.26", "", BLAMED),
+            (true, "5.3.4", "", Fate::Unfit),
+            (true, "5.2.122", "", Fate::NotNow),
+            (true, "5.0.0", "no such user", POLICY),
+            (true, "", "", Fate::Bounced),
+            (true, "", "smtp; 550 user unknown", Fate::Bounced),
+            (true, "", "smtp; 554 rejected as spam", POLICY),
+            (false, "", "no such user", Fate::NotNow),
+            (false, "4.2.2", "", Fate::NotNow),
+        ] {
+            assert_eq!(returned(permanent, code(status), diagnostic), right, "{permanent} {status} {diagnostic}");
+        }
     }
 
     #[test]

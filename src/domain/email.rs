@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::delivery::Enhanced;
 use super::id::{CampaignId, EmailId, MailboxId, ProspectId, TemplateId};
 use super::named_enum::named_enum;
 use super::paging::RowCursor;
@@ -14,6 +15,8 @@ pub const MAX_SUBJECT: usize = 300;
 pub const MAX_BODY: usize = 20_000;
 /// The longest Message-ID, in characters (RFC 5322, 2.1.1, of a line).
 pub const MAX_MESSAGE_ID: usize = 998;
+/// The longest text of a bounce, in characters.
+pub const MAX_DIAGNOSTIC: usize = 1_000;
 
 named_enum! {
     /// Where an e-mail stands.
@@ -63,6 +66,30 @@ pub struct Email {
     pub update_time: Timestamp,
     /// Of one that was received.
     pub reply: Option<Received>,
+    /// That it was not delivered.
+    pub bounce: Option<Bounce>,
+    /// When its recipient has complained about it.
+    pub complaint_time: Option<Timestamp>,
+}
+
+/// That an e-mail was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounce {
+    pub time: Timestamp,
+    /// For good; otherwise it may still be delivered.
+    pub permanent: bool,
+    pub status: Option<Enhanced>,
+    /// What the mail server said.
+    pub diagnostic: String,
+}
+
+named_enum! {
+    /// What came back about an e-mail that was sent.
+    pub enum Report {
+        Bounced = "bounced",
+        Delayed = "delayed",
+        Complained = "complained",
+    }
 }
 
 /// What is known of an e-mail that was received.
@@ -105,6 +132,19 @@ impl Email {
     /// Where it stands among its prospect's, the newest first.
     pub fn place(&self) -> RowCursor {
         RowCursor { at: self.create_time.0, id: self.id.to_string() }
+    }
+}
+
+// === impl Bounce ===
+
+impl Bounce {
+    /// Whether it says more than what is known: what is for good is not taken back.
+    pub fn replaces(&self, known: Option<&Self>) -> bool {
+        known.is_none_or(|known| self.permanent && !known.permanent)
+    }
+
+    pub fn report(&self) -> Report {
+        if self.permanent { Report::Bounced } else { Report::Delayed }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::campaign::{CampaignState, StepId, StepStatus};
 use super::clock::Timestamp;
-use super::email::EmailStatus;
+use super::email::{EmailStatus, Report};
 use super::id::{EmailId, ProspectId};
 
 /// One line of the history.
@@ -40,6 +40,11 @@ pub enum EventKind {
         prospect_id: ProspectId,
         status: EmailStatus,
     },
+    EmailReported {
+        email_id: EmailId,
+        prospect_id: ProspectId,
+        report: Report,
+    },
     /// Empty: the campaign goes on.
     HoldChanged {
         reason: String,
@@ -66,7 +71,12 @@ impl EventKind {
         }
     }
 
-    /// True for a state after which nothing more happens unless a user acts.
+    /// Whether it can still happen to a campaign that has ended.
+    pub fn may_follow_the_end(&self) -> bool {
+        matches!(self, Self::EmailReported { .. })
+    }
+
+    /// True for a state after which no more is done unless a user acts.
     pub fn ends_campaign(&self) -> bool {
         matches!(self, Self::StateChanged { to, .. } if matches!(to.as_str(), "COMPLETED" | "FAILED" | "CANCELLED"))
     }

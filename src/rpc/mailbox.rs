@@ -148,6 +148,28 @@ impl MailboxService for Mailboxes {
         Ok(Response::new(pb::TestMailboxResponse { works: tested.is_ok(), transcript }))
     }
 
+    async fn record_bounce(
+        &self,
+        request: Request<pb::RecordBounceRequest>,
+    ) -> Result<Response<pb::RecordBounceResponse>, Status> {
+        let actor = actor(&request)?;
+        let bounce = convert::bounce::bounce(request.into_inner(), self.store.ids())?;
+        let reported = self.store.by(&actor).write(bounce).await?;
+        let (email, suppressed) = (reported.email.map(convert::email::out), reported.suppressed);
+        Ok(Response::new(pb::RecordBounceResponse { email, suppressed }))
+    }
+
+    async fn record_complaint(
+        &self,
+        request: Request<pb::RecordComplaintRequest>,
+    ) -> Result<Response<pb::RecordComplaintResponse>, Status> {
+        let actor = actor(&request)?;
+        let complaint = convert::bounce::complaint(request.get_ref(), self.store.ids())?;
+        let reported = self.store.by(&actor).write(complaint).await?;
+        let (email, suppressed) = (reported.email.map(convert::email::out), reported.suppressed);
+        Ok(Response::new(pb::RecordComplaintResponse { email, suppressed }))
+    }
+
     async fn resume_mailbox(
         &self,
         request: Request<pb::ResumeMailboxRequest>,

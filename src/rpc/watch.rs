@@ -105,7 +105,9 @@ impl Watch {
         }
         let event = self.pending.pop_front()?;
         self.told = event.seq;
-        self.may_be_over = event.kind.ends_campaign();
+        if !event.kind.may_follow_the_end() {
+            self.may_be_over = event.kind.ends_campaign();
+        }
         Some(Ok(pb::WatchWorkflowResponse { update: Some(Update::Event(convert::campaign::event(&event))) }))
     }
 

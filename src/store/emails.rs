@@ -6,7 +6,7 @@ use super::paging::highest_first;
 use super::sql::{Cells, Json, Record, Unreadable, tenant_sql};
 use super::tx::ScopedTx;
 use crate::domain::delivery::Transcript;
-use crate::domain::email::{Email, EmailStatus, NamedAddress, Received};
+use crate::domain::email::{Bounce, Email, EmailStatus, NamedAddress, Received};
 use crate::domain::id::{CampaignId, EmailId, ProspectId};
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 
@@ -14,7 +14,7 @@ macro_rules! email_columns {
     () => {
         "id, prospect_id, campaign_id, template_id, position, subject, body, from_name, from_address, to_name, to_address,
          unsubscribe, status, note, message_id, edited, sent_time, create_time, update_time, received_time, intent,
-         in_reply_to, mailbox_id"
+         in_reply_to, mailbox_id, bounce_time, bounce_permanent, bounce_status, bounce_diagnostic, complaint_time"
     };
 }
 
@@ -114,6 +114,9 @@ impl Record for Email {
         let (create_time, update_time) = (cells.named("create_time")?, cells.named("update_time")?);
         let (received, intent) = (cells.named::<Option<_>>("received_time")?, cells.named("intent")?);
         let (in_reply_to, mailbox_id) = (cells.named("in_reply_to")?, cells.named("mailbox_id")?);
+        let (bounced, permanent) = (cells.named::<Option<_>>("bounce_time")?, cells.named("bounce_permanent")?);
+        let (status_code, diagnostic) = (cells.named::<String>("bounce_status")?, cells.named("bounce_diagnostic")?);
+        let bounce = bounced.map(|time| Bounce { time, permanent, status: status_code.parse().ok(), diagnostic });
         Ok(Self {
             id,
             prospect_id,
@@ -134,6 +137,8 @@ impl Record for Email {
             update_time,
             mailbox_id,
             reply: received.zip(intent).map(|(time, intent)| Received { time, intent, in_reply_to }),
+            bounce,
+            complaint_time: cells.named("complaint_time")?,
         })
     }
 }

@@ -14,6 +14,8 @@ pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub enum Noun {
     Prospect,
     Email,
+    /// The e-mail that a report is about.
+    SentEmail,
     /// The campaign of that id.
     Campaign,
     /// No id was given, and the tenant has no such campaign.
@@ -130,7 +132,7 @@ impl Noun {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prospect => "prospect",
-            Self::Email => "e-mail",
+            Self::Email | Self::SentEmail => "e-mail",
             Self::Campaign | Self::AnyCampaign => "campaign",
             Self::Template => "template",
             Self::Strategy => "marketing strategy",

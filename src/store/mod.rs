@@ -9,6 +9,7 @@
 mod agent_configs;
 mod agent_mail;
 mod audit;
+mod bounces;
 mod campaigns;
 mod changes;
 mod door;
@@ -42,6 +43,7 @@ mod write;
 
 pub use agent_configs::UpdateAgentConfig;
 pub use audit::{Acting, Actor, AuditEvent, AuditFilter, MAX_SUBJECT};
+pub use bounces::{RecordBounce, RecordComplaint, SentRef};
 pub use campaigns::{CampaignRef, CancelAll, ReviewEmails, Reviewed, StartCampaign, Transition};
 pub use door::{Scoped, Store};
 pub use error::{Inconsistency, Noun, StoreError};
@@ -73,6 +75,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         agent_configs::REGISTERED,
         agent_mail::REGISTERED,
         audit::REGISTERED,
+        bounces::REGISTERED,
         campaigns::REGISTERED,
         campaigns::review::REGISTERED,
         campaigns::transitions::REGISTERED,

@@ -84,11 +84,17 @@ assert.equal((await agent("GetEmail", { emailId: emails[0].id })).email.status, 
 const reply = await agent("RecordReply", { prospectId: a, emailId: emails[0].id, body: "We are not interested, thank you." });
 assert.equal(reply.reply.intent, "REPLY_INTENT_NOT_INTERESTED");
 assert.equal(reply.prospect.engagement, "ENGAGEMENT_NOT_INTERESTED");
+const bounce = { messageId: `<${emails[0].messageId}>`, status: "5.1.1", diagnostic: "smtp; 550 5.1.1 no such user" };
+const bounced = await boxes("RecordBounce", bounce);
+assert.deepEqual([bounced.email.bounce.status, bounced.email.bounce.permanent, bounced.suppressed], ["5.1.1", true, true]);
+assert.deepEqual(await boxes("RecordBounce", bounce), bounced);
+await assert.rejects(boxes("RecordBounce", bounce, "user_b"), code("NOT_FOUND"));
+assert.notEqual((await boxes("RecordComplaint", { emailId: emails[0].id })).email.complaintTime, null);
 const { marketingStrategies } = await agent("ListMarketingStrategies", { website });
 assert.equal(marketingStrategies.length, 1);
 const found = await agent("GetMarketingStrategy", { website, goal: "CAMPAIGN_GOAL_PARTNERSHIPS" });
 assert.equal(found.marketingStrategy.id, marketingStrategies[0].id);
-assert.equal((await agent("ListSuppressions", { reason: "SUPPRESSION_REASON_BOUNCED" })).suppressions.length, 1);
+assert.equal((await agent("ListSuppressions", { reason: "SUPPRESSION_REASON_BOUNCED" })).suppressions.length, 2);
 await agent("RemoveSuppression", { email: "c@example.com" });
 await assert.rejects(agent("RemoveSuppression", { email: "c@example.com" }), code("NOT_FOUND"));
 

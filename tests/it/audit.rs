@@ -245,6 +245,21 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
     assert_eq!((touched, ids), (2, vec![id(&answer["reply"]["id"]), made[0].clone()]));
     walk.no_change("RecordReply", reply).await;
 
+    // What comes back of letters that were sent; and for addresses that none was sent to.
+    let bounce = |which: &str, name: String| json!({ which: name, "status": "5.1.1" });
+    let (_, touched, ids, _) = walk.change("RecordBounce", bounce("emailId", letter(2))).await;
+    assert_eq!((touched, ids), (1, vec![letter(2)]));
+    walk.no_change("RecordBounce", bounce("emailId", letter(2))).await;
+    walk.no_change("RecordBounce", bounce("messageId", id(&letters[2]["messageId"]))).await;
+    walk.refused("RecordBounce", bounce("messageId", "nobody@a.example".to_owned()), Code::NotFound).await;
+    let (_, touched, ids, _) = walk.change("RecordBounce", bounce("address", "gone@z.example".to_owned())).await;
+    assert_eq!((touched, &ids), (1, &none));
+    walk.no_change("RecordBounce", bounce("address", "gone@z.example".to_owned())).await;
+    walk.no_change("RecordBounce", json!({ "address": "late@z.example", "status": "4.4.1" })).await;
+    let (_, touched, ids, _) = walk.change("RecordComplaint", json!({ "emailId": letter(3) })).await;
+    assert_eq!((touched, ids), (1, vec![letter(3)]));
+    walk.no_change("RecordComplaint", json!({ "emailId": letter(3) })).await;
+
     // Whatever is not named above, with what its descriptor says; a new RPC is here by being there.
     let (strategies, _) = walk.ask("ListMarketingStrategies", json!({})).await;
     let strategy = id(&strategies.expect("a list")["marketingStrategies"][0]["id"]);

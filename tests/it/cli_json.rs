@@ -84,6 +84,8 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("campaign approve", &[], &["campaign", "approvedCount"]),
         ("campaign watch", &[], &[]),
         ("campaign results", &[], &["campaign", "analysis", "prospects"]),
+        ("campaign bounce", &["EMAIL", "--status", "4.2.2"], &["email", "suppressed"]),
+        ("campaign complaint", &["--to", "nobody@acme.example"], &["suppressed"]),
         ("campaign run", &["--website", &website, "--not-again-days", "0"], &[]),
         ("campaign cancel", &[], &["campaign"]),
         ("audit list", &[], &["events", "nextPageToken"]),

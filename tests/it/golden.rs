@@ -284,6 +284,11 @@ async fn all_that_a_tenant_is_told_is_what_a_person_has_read() {
             "messageId": format!("<{n}@theirs.example>"), "receivedTime": "2026-05-29T10:00:00Z" });
         tenant.ask("RecordReply", reply).await;
     }
+    let bounce =
+        |status: &str, diagnostic: &str| json!({ "emailId": letter(0), "status": status, "diagnostic": diagnostic });
+    tenant.ask("RecordBounce", bounce("4.2.2", "smtp; 452 4.2.2 mailbox full")).await;
+    tenant.ask("RecordBounce", bounce("5.1.1", "smtp; 550 5.1.1 no such user")).await;
+    tenant.ask("RecordComplaint", json!({ "emailId": letter(1), "time": "2026-05-29T11:00:00Z" })).await;
     for method in ["GetWorkflow", "GetWorkflowResults", "ListRecipients", "ListWorkflowEmails"] {
         tenant.ask(method, json!({ "campaignId": campaign })).await;
     }

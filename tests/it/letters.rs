@@ -220,6 +220,8 @@ fn a_letter_of_a_mailbox_is_read_by_others_as_it_was_meant_and_signed() {
                 create_time: Timestamp(0),
                 update_time: Timestamp(0),
                 reply: None,
+                bounce: None,
+                complaint_time: None,
             };
             let url = format!("https://herald.example/u/{}", "t".repeat(n * 20));
             let extras = Extras {

@@ -12,7 +12,9 @@ use herald::connect::smtp::Security;
 use herald::domain::clock::Clock as _;
 use herald::domain::delivery::Stage;
 use herald::pb;
+use herald::pb::campaign_event::Kind;
 use herald::pb::mailbox_service_client::MailboxServiceClient;
+use herald::pb::watch_workflow_response::Update;
 use herald::pb::{CampaignState, EmailStatus, MailboxState};
 use jsonwebtoken::Algorithm;
 use serde_json::json;
@@ -109,6 +111,14 @@ impl Office {
     async fn emails(&mut self) -> Vec<pb::Email> {
         let request = pb::ListWorkflowEmailsRequest { page_size: 1_000, ..Default::default() };
         self.api.workflow.list_workflow_emails(request).await.expect("listed").into_inner().emails
+    }
+
+    async fn bounced(&mut self, request: pb::RecordBounceRequest) -> pb::RecordBounceResponse {
+        self.mailboxes.record_bounce(request).await.expect("recorded").into_inner()
+    }
+
+    async fn complained(&mut self, request: pb::RecordComplaintRequest) -> pb::RecordComplaintResponse {
+        self.mailboxes.record_complaint(request).await.expect("recorded").into_inner()
     }
 
     async fn email(&mut self, id: &str) -> pb::Email {
@@ -324,6 +334,167 @@ async fn what_a_server_answers_becomes_of_the_letter_and_of_its_recipient() {
     let counts = done.emails.expect("counts");
     assert_eq!((done.state(), counts.sent, counts.failed, counts.unknown), (CampaignState::Completed, 3, 2, 1));
     assert_eq!(peer.count("RCPT"), asked + 2);
+}
+
+/// By whatever it is named, in whatever order reports come, and from whomever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_back_is_recorded_once_and_suppresses_whom_it_should() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects(&mut office.api, 8).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let campaign = newest(&mut office.api).await;
+    let emails = office.emails().await;
+    let bounce = |status: &str| pb::RecordBounceRequest { status: status.to_owned(), ..Default::default() };
+    let of = |n: usize, status: &str| pb::RecordBounceRequest { email_id: emails[n].id.clone(), ..bounce(status) };
+
+    // For good, by its Message-ID in brackets; again by its id, and a delay that comes too late.
+    let gone = pb::RecordBounceRequest {
+        message_id: format!("<{}>", emails[0].message_id),
+        diagnostic: "smtp; 550 5.1.1 no such user".to_owned(),
+        ..bounce("5.1.1")
+    };
+    let told = office.bounced(gone.clone()).await;
+    let email = told.email.clone().expect("one");
+    let known = email.bounce.clone().expect("a bounce");
+    assert_eq!((email.id.as_str(), email.status(), told.suppressed), (emails[0].id.as_str(), EmailStatus::Sent, true));
+    assert_eq!((known.permanent, known.status.as_str()), (true, "5.1.1"));
+    assert_eq!(known.diagnostic, "smtp; 550 5.1.1 no such user");
+    assert_eq!(office.bounced(gone).await, told);
+    assert_eq!(office.bounced(of(0, "5.1.1")).await, told);
+    assert_eq!(office.bounced(of(0, "4.4.7")).await, told);
+    assert_eq!(office.email(&emails[0].id).await.bounce.as_ref(), Some(&known));
+    assert_eq!(office.emails().await[0].bounce.as_ref(), Some(&known));
+
+    // Delayed, twice, and then for good.
+    let late = office.bounced(of(1, "4.4.7")).await;
+    assert_eq!((late.email.clone().and_then(|e| e.bounce).map(|b| b.permanent), late.suppressed), (Some(false), false));
+    assert_eq!(office.bounced(of(1, "4.2.2")).await, late);
+    assert!(office.bounced(of(1, "5.2.1")).await.suppressed);
+
+    // For what is the sender's own fault nobody is suppressed; nor for what an odd class says of a limit.
+    for (n, status, permanent) in [(2, "5.7.1", true), (3, "5.3.4", true), (4, "5.2.122", false)] {
+        let told = office.bounced(of(n, status)).await;
+        let bounce = told.email.and_then(|email| email.bounce).expect("a bounce");
+        assert_eq!((bounce.permanent, told.suppressed), (permanent, false), "{status}");
+    }
+    // Without a status, by what is said.
+    let said = |n: usize, diagnostic: &str| pb::RecordBounceRequest {
+        permanent: Some(true),
+        diagnostic: diagnostic.to_owned(),
+        ..of(n, "")
+    };
+    assert!(!office.bounced(said(5, "550 blocked: listed at an RBL")).await.suppressed);
+    assert!(office.bounced(said(6, "550 mailbox unavailable")).await.suppressed);
+
+    // A complaint, where nothing but the address is known: once.
+    let complaint = pb::RecordComplaintRequest { address: emails[7].to.to_uppercase(), ..Default::default() };
+    let told = office.complained(complaint.clone()).await;
+    let email = told.email.clone().expect("one");
+    assert_eq!((email.id.as_str(), told.suppressed), (emails[7].id.as_str(), true));
+    assert!(email.complaint_time.is_some() && email.bounce.is_none());
+    office.pass(60, 60).await;
+    assert_eq!(office.complained(complaint).await, told);
+    // An address that nobody has written to is suppressed, and no e-mail is told.
+    let unknown = pb::RecordBounceRequest { address: "gone@elsewhere.example".to_owned(), ..bounce("5.1.1") };
+    assert_eq!(office.bounced(unknown).await, pb::RecordBounceResponse { email: None, suppressed: true });
+    let unknown = pb::RecordBounceRequest { address: "late@elsewhere.example".to_owned(), ..bounce("4.4.1") };
+    assert_eq!(office.bounced(unknown).await, pb::RecordBounceResponse { email: None, suppressed: false });
+
+    let suppressed = office.api.agent.list_suppressions(pb::ListSuppressionsRequest::default()).await.expect("listed");
+    let mut suppressed: Vec<_> =
+        suppressed.into_inner().suppressions.into_iter().map(|one| (one.email.clone(), one.reason())).collect();
+    suppressed.sort();
+    let bounced = [0, 1, 6].map(|n| (emails[n].to.clone(), pb::SuppressionReason::Bounced));
+    let complained = (emails[7].to.clone(), pb::SuppressionReason::Complained);
+    let elsewhere = ("gone@elsewhere.example".to_owned(), pb::SuppressionReason::Bounced);
+    let mut right: Vec<_> = bounced.into_iter().chain([complained, elsewhere]).collect();
+    right.sort();
+    assert_eq!(suppressed, right);
+
+    // Who watches the campaign is told, in order and once each.
+    let mut reports = Vec::new();
+    let request = pb::WatchWorkflowRequest { campaign_id: campaign.id, after_seq: Some(campaign.last_seq) };
+    let mut stream = office.api.workflow.watch_workflow(request).await.expect("watched").into_inner();
+    while reports.len() < 9 {
+        let told = stream.message().await.expect("told").expect("more").update;
+        if let Some(Update::Event(pb::CampaignEvent { kind: Some(Kind::EmailReported(told)), .. })) = told {
+            reports.push((told.report(), emails.iter().position(|email| email.id == told.email_id).expect("one")));
+        }
+    }
+    use pb::EmailReport::{Bounced, Complained, Delayed};
+    let right = [
+        (Bounced, 0),
+        (Delayed, 1),
+        (Bounced, 1),
+        (Bounced, 2),
+        (Bounced, 3),
+        (Delayed, 4),
+        (Bounced, 5),
+        (Bounced, 6),
+        (Complained, 7),
+    ];
+    assert_eq!(reports, right);
+
+    // Another tenant's e-mail is none, as is one that never was and a reply; whatever its name.
+    let mut other = office.app.user("user_b").await;
+    add_prospects(&mut other, 1).await;
+    let none = other.mailbox.record_bounce(of(0, "5.1.1")).await.expect_err("another's");
+    let by_name = pb::RecordBounceRequest { message_id: emails[0].message_id.clone(), ..bounce("5.1.1") };
+    let never = pb::RecordBounceRequest { message_id: "never@acme.example".to_owned(), ..bounce("5.1.1") };
+    let prospect_id = emails[5].prospect_id.clone();
+    let reply = pb::RecordReplyRequest {
+        prospect_id,
+        body: "Hello".to_owned(),
+        message_id: "r@x.example".to_owned(),
+        ..Default::default()
+    };
+    let reply = office.api.agent.record_reply(reply).await.expect("recorded").into_inner().reply.expect("one");
+    for (mut mailboxes, request) in [
+        (other.mailbox.clone(), by_name),
+        (office.mailboxes.clone(), never),
+        (office.mailboxes.clone(), pb::RecordBounceRequest { email_id: reply.id, ..bounce("5.1.1") }),
+        (office.mailboxes.clone(), pb::RecordBounceRequest { message_id: "r@x.example".to_owned(), ..bounce("5.1.1") }),
+    ] {
+        let refused = mailboxes.record_bounce(request).await.expect_err("no such e-mail");
+        assert_eq!((reason(&refused), refused.message()), ("EMAIL_NOT_FOUND".to_owned(), none.message()));
+    }
+    // What says nothing, or two things.
+    let two = pb::RecordBounceRequest { address: "a@b.example".to_owned(), ..of(0, "5.1.1") };
+    let otherwise = pb::RecordBounceRequest { permanent: Some(true), ..of(0, "4.2.2") };
+    for (request, field) in [
+        (bounce("5.1.1"), "email_id"),
+        (two, "email_id"),
+        (of(0, ""), "status"),
+        (of(0, "2.1.5"), "status"),
+        (otherwise, "permanent"),
+    ] {
+        let refused = office.mailboxes.record_bounce(request).await.expect_err("refused");
+        assert!(refused.message().contains(field), "{refused:?}");
+    }
+}
+
+/// A letter that its server has refused at once has bounced, and is told as one that came back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_of_the_recipient_is_a_bounce_that_is_known_already() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects(&mut office.api, 1).await;
+    auto_approve(&mut office.api).await;
+    peer.rules([Rule::at(Stage::Recipient).answers("550 5.1.1 no such user here")]);
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let email = office.emails().await.remove(0);
+    let bounce = email.bounce.clone().expect("a bounce");
+    assert_eq!((email.status(), bounce.permanent, bounce.status.as_str()), (EmailStatus::Failed, true, "5.1.1"));
+    assert_eq!(bounce.diagnostic, "recipient: 550 5.1.1 no such user here");
+    let again =
+        pb::RecordBounceRequest { email_id: email.id.clone(), status: "5.0.0".to_owned(), ..Default::default() };
+    assert_eq!(office.bounced(again).await, pb::RecordBounceResponse { email: Some(email), suppressed: true });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

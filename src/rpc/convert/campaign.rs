@@ -1,5 +1,6 @@
 //! Campaigns, their steps, events and results.
 
+use super::bounce;
 use super::email;
 use super::enumeration;
 use super::recipients;
@@ -89,6 +90,11 @@ pub(in crate::rpc) fn event(event: &Event) -> pb::CampaignEvent {
             email_id: email_id.to_string(),
             prospect_id: prospect_id.to_string(),
             status: email::status(status).into(),
+        }),
+        EventKind::EmailReported { email_id, prospect_id, report } => Kind::EmailReported(pb::EmailReported {
+            email_id: email_id.to_string(),
+            prospect_id: prospect_id.to_string(),
+            report: bounce::report(report).into(),
         }),
         EventKind::HoldChanged { reason } => Kind::HoldChanged(pb::HoldChanged { reason }),
     };

@@ -1,6 +1,6 @@
 //! E-mails.
 
-use super::{enumeration, id, time};
+use super::{bounce, enumeration, id, recent};
 use crate::domain::delivery::Line;
 use crate::domain::email::{Decision, Email, EmailStatus, MAX_BODY, MAX_MESSAGE_ID, MAX_SUBJECT, Review};
 use crate::domain::error::{Error, Violations};
@@ -10,9 +10,6 @@ use crate::domain::reply::{Intent, judge};
 use crate::domain::text;
 use crate::pb;
 use crate::store::{RecordReply, RequestId};
-
-/// How far a mail server's clock may be ahead of ours.
-const AHEAD_SECONDS: i64 = 5 * 60;
 
 pub(in crate::rpc) fn out(email: Email) -> pb::Email {
     let (received_time, intent, in_reply_to) = match email.reply {
@@ -40,6 +37,8 @@ pub(in crate::rpc) fn out(email: Email) -> pb::Email {
         in_reply_to: in_reply_to.map(|id| id.to_string()).unwrap_or_default(),
         mailbox_id: email.mailbox_id.map(|id| id.to_string()).unwrap_or_default(),
         transcript: Vec::new(),
+        bounce: email.bounce.map(bounce::out),
+        complaint_time: email.complaint_time.map(Into::into),
     }
 }
 
@@ -64,14 +63,11 @@ pub(in crate::rpc) fn reply(
         "" => None,
         text => Some(id("email_id", text, EmailId::parse)?),
     };
-    let received = time("received_time", request.received_time)?;
+    let received = recent("received_time", request.received_time, ids)?;
     let mut v = Violations::default();
     let subject = text::line(&mut v, "subject", &request.subject, MAX_SUBJECT);
     let body = text::bounded(&mut v, "body", &request.body, MAX_BODY);
     let message_id = text::line(&mut v, "message_id", &request.message_id, MAX_MESSAGE_ID);
-    if received.is_some_and(|received| received > ids.now().plus_seconds(AHEAD_SECONDS)) {
-        v.add("received_time", "must be at most five minutes ahead of the server's clock");
-    }
     v.done()?;
     let intent = intent_in(request.intent, &subject, &body)?;
     let id = EmailId::make(ids);

@@ -1,6 +1,7 @@
 //! Between protobuf messages and domain types. What comes in is checked here, once; inside there are no raw strings.
 
 pub(super) mod audit;
+pub(super) mod bounce;
 pub(super) mod campaign;
 pub(super) mod config;
 pub(super) mod email;
@@ -15,10 +16,13 @@ use prost::Message;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest;
 use crate::domain::error::{Error, Violations};
-use crate::domain::id::{CampaignId, IdError, MAX_CHARS};
+use crate::domain::id::{CampaignId, IdError, Ids, MAX_CHARS};
 use crate::domain::paging::{PageRequest, QueryShape, page_size};
 use crate::domain::text;
 use crate::store::{CampaignRef, RequestId};
+
+/// How far a mail server's clock may be ahead of ours.
+const AHEAD_SECONDS: i64 = 5 * 60;
 
 /// A required id.
 pub(super) fn id<T>(field: &str, text: &str, parse: impl Fn(&str) -> Result<T, IdError>) -> Result<T, Error> {
@@ -65,6 +69,19 @@ pub(super) fn time(field: &str, time: Option<prost_types::Timestamp>) -> Result<
         Some(micros) => Ok(Some(Timestamp(micros))),
         None => Err(Error::field(field, "must be a time from 1970 on")),
     }
+}
+
+/// When something has happened, by the clock of somebody else.
+pub(super) fn recent(
+    field: &str,
+    value: Option<prost_types::Timestamp>,
+    ids: &Ids,
+) -> Result<Option<Timestamp>, Error> {
+    let value = time(field, value)?;
+    if value.is_some_and(|value| value > ids.now().plus_seconds(AHEAD_SECONDS)) {
+        return Err(Error::field(field, "must be at most five minutes ahead of the server's clock"));
+    }
+    Ok(value)
 }
 
 /// An enum value that must be one of the known ones, or unspecified.

@@ -7,13 +7,14 @@ use crate::domain::address;
 use crate::domain::campaign::{Action, Campaign, CampaignState, StepId, StepStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::Transcript;
-use crate::domain::email::{Email, EmailStatus};
+use crate::domain::email::{Bounce, Email, EmailStatus};
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId};
 use crate::domain::link::{Language, Token};
 use crate::domain::mailbox::{Mailbox, Secrets};
 use crate::domain::prospect::Prospect;
 use crate::domain::suppression::{Suppression, SuppressionReason};
+use crate::store::bounces;
 use crate::store::campaigns::{percent, set_state_under_lease, set_step};
 use crate::store::door::Scoped;
 use crate::store::emails::email_columns;
@@ -295,6 +296,7 @@ impl Write for SendDone {
         if matches!(self.outcome, Outcome::Bounced(_)) {
             let (reason, source) = (SuppressionReason::Bounced, format!("the mail server, of {}", self.email));
             suppressions::add(tx, &[Suppression { email: to, reason, source, create_time: now }])?;
+            bounces::set_bounce(tx, &self.email, &self.bounce(now))?;
         }
         let mut next = None;
         if campaign.state == CampaignState::Running {
@@ -322,6 +324,13 @@ impl SendDone {
         let tries: Option<(u32,)> = tx.query(TRIES).bind(&self.email).optional()?;
         let (tries,) = tries.unwrap_or_default();
         Ok(RETRIES.get(tries.saturating_sub(1) as usize).copied())
+    }
+
+    /// What the server's refusal tells.
+    fn bounce(&self, time: Timestamp) -> Bounce {
+        let last = self.transcript.last();
+        let (status, diagnostic) = last.map(|line| (line.enhanced, line.to_string())).unwrap_or_default();
+        Bounce { time, permanent: true, status, diagnostic }
     }
 
     /// The step's progress, where it has moved by a whole percent.

@@ -207,6 +207,8 @@ fn email(id: &str) -> Email {
         create_time: Timestamp(0),
         update_time: Timestamp(0),
         reply: None,
+        bounce: None,
+        complaint_time: None,
     }
 }
 
