@@ -232,6 +232,8 @@ CREATE TABLE emails (
     bounce_status     text COLLATE "C" NOT NULL DEFAULT '',
     bounce_diagnostic text COLLATE "C" NOT NULL DEFAULT '',
     complaint_time    bigint,
+    -- The id that the mail server has given it; empty: none that is known.
+    server_id         text COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
@@ -247,6 +249,7 @@ CREATE INDEX emails_address ON emails (tenant_id, address_key, status);
 CREATE INDEX emails_tries ON emails (tenant_id, mailbox_id, try_time) WHERE try_time IS NOT NULL;
 CREATE INDEX emails_waiting ON emails (tenant_id, mailbox_id) WHERE mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved');
 CREATE INDEX emails_message_id ON emails (tenant_id, message_id) WHERE campaign_id IS NOT NULL;
+CREATE INDEX emails_server_id ON emails (tenant_id, server_id) WHERE server_id != '';
 CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, position) WHERE status = 'approved';
 
 CREATE TABLE marketing_strategies (

@@ -206,6 +206,7 @@ mod tests {
             reply: None,
             bounce: None,
             complaint_time: None,
+            server_id: String::new(),
         }
     }
 

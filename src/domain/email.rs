@@ -70,6 +70,8 @@ pub struct Email {
     pub bounce: Option<Bounce>,
     /// When its recipient has complained about it.
     pub complaint_time: Option<Timestamp>,
+    /// The id that the mail server has given it; empty: none that is known.
+    pub server_id: String,
 }
 
 /// That an e-mail was not delivered.

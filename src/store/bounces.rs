@@ -23,6 +23,12 @@ tenant_sql! {
          FROM emails
          WHERE tenant_id = $1 AND message_id = $2 AND campaign_id IS NOT NULL
          LIMIT 1");
+    BY_SERVER_ID = concat!(
+        "SELECT ", email_columns!(), "
+         FROM emails
+         WHERE tenant_id = $1 AND server_id = CAST($2 AS text) AND server_id != ''
+         ORDER BY sent_time DESC, id DESC
+         LIMIT 1");
     NEWEST_TO = concat!(
         "SELECT ", email_columns!(), "
          FROM emails
@@ -43,7 +49,7 @@ tenant_sql! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SentRef {
     Id(EmailId),
-    /// Without angle brackets.
+    /// Without angle brackets; ours, or the one that the mail server has given it.
     MessageId(String),
     /// Its recipient's address: the newest that was sent to it.
     Address(String),
@@ -85,10 +91,26 @@ fn find(tx: &mut ScopedTx<'_>, which: &SentRef) -> Result<Option<Email>> {
             Err(StoreError::NotFound(_)) => None,
             found => Some(found?).filter(|email| email.reply.is_none()),
         },
-        SentRef::MessageId(id) => tx.query(BY_MESSAGE_ID).bind(id.clone()).optional()?,
+        SentRef::MessageId(id) => by_message_id(tx, id)?,
         SentRef::Address(to) => return tx.query(NEWEST_TO).bind(address::key(to)).optional(),
     };
     found.map(Some).ok_or(StoreError::NotFound(Noun::SentEmail))
+}
+
+/// The e-mail of a Message-ID, or of an id of the mail server's, which some servers write into the header with a domain behind.
+fn by_message_id(tx: &mut ScopedTx<'_>, id: &str) -> Result<Option<Email>> {
+    let ours = tx.query(BY_MESSAGE_ID).bind(id.to_owned()).optional()?;
+    if ours.is_some() {
+        return Ok(ours);
+    }
+    let bare = id.split_once('@').map(|(bare, _)| bare);
+    for id in [Some(id), bare].into_iter().flatten() {
+        let theirs = tx.query(BY_SERVER_ID).bind(id.to_owned()).optional()?;
+        if theirs.is_some() {
+            return Ok(theirs);
+        }
+    }
+    Ok(None)
 }
 
 /// Suppresses whom the report is about. Whether that is new.

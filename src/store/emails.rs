@@ -14,7 +14,8 @@ macro_rules! email_columns {
     () => {
         "id, prospect_id, campaign_id, template_id, position, subject, body, from_name, from_address, to_name, to_address,
          unsubscribe, status, note, message_id, edited, sent_time, create_time, update_time, received_time, intent,
-         in_reply_to, mailbox_id, bounce_time, bounce_permanent, bounce_status, bounce_diagnostic, complaint_time"
+         in_reply_to, mailbox_id, bounce_time, bounce_permanent, bounce_status, bounce_diagnostic, complaint_time,
+         server_id"
     };
 }
 
@@ -139,6 +140,7 @@ impl Record for Email {
             reply: received.zip(intent).map(|(time, intent)| Received { time, intent, in_reply_to }),
             bounce,
             complaint_time: cells.named("complaint_time")?,
+            server_id: cells.named("server_id")?,
         })
     }
 }

@@ -477,6 +477,33 @@ async fn what_comes_back_is_recorded_once_and_suppresses_whom_it_should() {
     }
 }
 
+/// Some providers put an id of their own into the header, with a domain of theirs behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_is_known_again_by_what_its_mail_server_calls_it() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects(&mut office.api, 3).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let emails = office.emails().await;
+    for (email, written) in emails.iter().zip(["", "<>", "<@eu-west-1.amazonses.com>"]) {
+        let server_id = office.email(&email.id).await.server_id;
+        assert!(server_id.starts_with('Q') && server_id.len() == 10, "{server_id}");
+        let message_id = match written.split_once('<') {
+            Some((_, rest)) => format!("<{server_id}{rest}"),
+            None => server_id,
+        };
+        let request = pb::RecordComplaintRequest { message_id: message_id.clone(), ..Default::default() };
+        assert_eq!(office.complained(request).await.email.expect("one").id, email.id, "{message_id}");
+    }
+    let mut other = office.app.user("user_b").await;
+    let message_id = office.email(&emails[0].id).await.server_id;
+    let refused = other.mailbox.record_complaint(pb::RecordComplaintRequest { message_id, ..Default::default() });
+    assert_eq!(reason(&refused.await.expect_err("another's")), "EMAIL_NOT_FOUND");
+}
+
 /// A letter that its server has refused at once has bounced, and is told as one that came back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_of_the_recipient_is_a_bounce_that_is_known_already() {

@@ -184,9 +184,10 @@ fn every_id_field_of_a_request_says_what_it_names() {
     for message in pool.all_messages().filter(|m| m.full_name().starts_with("herald.v1.")) {
         for field in message.fields() {
             let is_id = field.name() == "id" || field.name().ends_with("_id");
-            // The campaign step's id is an enum; the caller's tenant is no id that a request may hold; an OAuth client's is another's.
+            // The campaign step's id is an enum; the caller's tenant is no id that a request may hold; an OAuth client's and a mail server's are another's.
             let exempt = field.kind().as_enum().is_some()
-                || ["tenant_id", "request_id", "message_id", "call_id", "client_id"].contains(&field.name());
+                || ["tenant_id", "request_id", "message_id", "server_id", "call_id", "client_id"]
+                    .contains(&field.name());
             if is_id && !exempt {
                 assert!(field.options().has_extension(&names), "{} needs `[(names) = NOUN_…]`", field.full_name());
             }

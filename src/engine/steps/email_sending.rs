@@ -106,7 +106,7 @@ pub(in crate::engine) async fn settle(store: &Store, connectors: &Connectors, cl
             delivery.map_err(|error| StepError::Connect { error, patient: true })?
         };
         let outcome = match delivery {
-            Delivery::Delivered => Outcome::Sent,
+            Delivery::Delivered => Outcome::Sent(None),
             Delivery::NotDelivered => Outcome::NotSent,
             Delivery::Unknown => Outcome::Unknown,
         };
@@ -128,7 +128,7 @@ async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
 
 /// The next e-mail to send, if it was asked for.
 async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Sending>, StoreError> {
-    let sent = matches!(done.outcome, Outcome::Sent);
+    let sent = matches!(done.outcome, Outcome::Sent(_));
     let next = store.write(done).await?;
     if sent {
         metrics().tenant_email(store.tenant());
@@ -154,13 +154,13 @@ async fn into_outbox(turn: &Turn<'_>, email: &Email, link: Option<&Url>) -> Hand
         return Handed { outcome, transcript: Transcript::default(), told: None, refresh_token: None, failure };
     }
     let (outcome, failure) = match turn.connectors().mail.deliver(turn.scope(), email, link).await {
-        Ok(()) => (Some(Outcome::Sent), None),
+        Ok(()) => (Some(Outcome::Sent(None)), None),
         Err(ConnectError::Final(why)) => (Some(Outcome::Failed(why)), None),
         Err(error @ ConnectError::Passing(_)) => (Some(Outcome::NotSent), Some(error)),
         // It may have been taken, and the answer lost: the connector is asked. What it cannot tell now stays marked as being
         // sent, and is asked for again at the campaign's next turn.
         Err(error @ ConnectError::Unclear(_)) => match turn.connectors().mail.verify(turn.scope(), email).await {
-            Ok(Delivery::Delivered) => (Some(Outcome::Sent), None),
+            Ok(Delivery::Delivered) => (Some(Outcome::Sent(None)), None),
             Ok(Delivery::NotDelivered) => (Some(Outcome::NotSent), Some(error)),
             Ok(Delivery::Unknown) => (Some(Outcome::Unknown), None),
             Err(_) => (None, Some(error)),
@@ -212,7 +212,7 @@ async fn by_server(
         )
     });
     let (outcome, told) = match delivered.fate {
-        Fate::Taken { .. } => (Outcome::Sent, Told::LetIn),
+        Fate::Taken { server_id } => (Outcome::Sent(server_id), Told::LetIn),
         Fate::Bounced => (Outcome::Bounced(words), Told::LetIn),
         Fate::Policy { blames_mailbox: true } => {
             (Outcome::Failed(words.clone()), Told::Pause(format!("its mail server refuses its mail: {words}")))

@@ -39,6 +39,7 @@ pub(in crate::rpc) fn out(email: Email) -> pb::Email {
         transcript: Vec::new(),
         bounce: email.bounce.map(bounce::out),
         complaint_time: email.complaint_time.map(Into::into),
+        server_id: email.server_id,
     }
 }
 

@@ -70,7 +70,8 @@ tenant_sql! {
         "UPDATE emails
          SET status = $4, note = $5, sent_time = $6, update_time = $7, retry_time = $8, transcript = $9,
              try_time = CASE WHEN $10 = 1 THEN NULL ELSE try_time END,
-             tries = CASE WHEN $10 = 1 AND tries > 0 THEN tries - 1 ELSE tries END
+             tries = CASE WHEN $10 = 1 AND tries > 0 THEN tries - 1 ELSE tries END,
+             server_id = $11
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status = 'sending'
          RETURNING prospect_id, to_address";
     TRIES = "SELECT tries FROM emails WHERE tenant_id = $1 AND id = $2";
@@ -135,7 +136,8 @@ pub struct SendDone {
 /// What became of an e-mail that was handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    Sent,
+    /// With the id that its server has given it, if that is known.
+    Sent(Option<String>),
     /// Refused for good.
     Failed(String),
     /// Nobody is reached at its address, which is suppressed.
@@ -262,7 +264,7 @@ impl Write for SendDone {
             }
         }
         let (status, note, retry) = match &self.outcome {
-            Outcome::Sent => (EmailStatus::Sent, String::new(), None),
+            Outcome::Sent(_) => (EmailStatus::Sent, String::new(), None),
             Outcome::Failed(why) => (EmailStatus::Failed, why.clone(), None),
             Outcome::Bounced(why) => (EmailStatus::Failed, format!("bounced: {why}"), None),
             Outcome::NotSent => (EmailStatus::Approved, String::new(), None),
@@ -283,7 +285,8 @@ impl Write for SendDone {
         let transcript = if self.transcript.lines.is_empty() { String::new() } else { json(&self.transcript) };
         let query = tx.query(DONE_SENDING).bind(self.email.clone()).bind(campaign.id.clone()).bind(status.as_str());
         let query = query.bind(note.clone()).bind(sent).bind(now).bind(retry).bind(transcript);
-        let row = query.bind(i64::from(self.outcome == Outcome::NotSent)).optional()?;
+        let query = query.bind(i64::from(self.outcome == Outcome::NotSent)).bind(self.server_id());
+        let row = query.optional()?;
         let Some((prospect_id, to)): Option<(ProspectId, String)> = row else {
             return Err(Inconsistency::NotInSending(self.email.to_string()).into());
         };
@@ -324,6 +327,14 @@ impl SendDone {
         let tries: Option<(u32,)> = tx.query(TRIES).bind(&self.email).optional()?;
         let (tries,) = tries.unwrap_or_default();
         Ok(RETRIES.get(tries.saturating_sub(1) as usize).copied())
+    }
+
+    /// What the server calls it; empty if that is not known.
+    fn server_id(&self) -> String {
+        match &self.outcome {
+            Outcome::Sent(Some(id)) => id.clone(),
+            _ => String::new(),
+        }
     }
 
     /// What the server's refusal tells.

@@ -209,6 +209,7 @@ fn email(id: &str) -> Email {
         reply: None,
         bounce: None,
         complaint_time: None,
+        server_id: String::new(),
     }
 }
 
