@@ -124,6 +124,8 @@ CREATE TABLE campaigns (
     -- Why it stands still although it is running, and since when.
     hold_reason    text COLLATE "C" NOT NULL DEFAULT '',
     hold_time      bigint,
+    -- When it was last resumed: its guard counts what was sent since.
+    guard_time bigint,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );
@@ -234,6 +236,8 @@ CREATE TABLE emails (
     complaint_time    bigint,
     -- The id that the mail server has given it; empty: none that is known.
     server_id         text COLLATE "C" NOT NULL DEFAULT '',
+    -- When it was taken, or refused since nobody is there: the mails that the guards count.
+    mailed_time       bigint,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
@@ -250,6 +254,8 @@ CREATE INDEX emails_tries ON emails (tenant_id, mailbox_id, try_time) WHERE try_
 CREATE INDEX emails_waiting ON emails (tenant_id, mailbox_id) WHERE mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved');
 CREATE INDEX emails_message_id ON emails (tenant_id, message_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX emails_server_id ON emails (tenant_id, server_id) WHERE server_id != '';
+CREATE INDEX emails_of_mailbox ON emails (tenant_id, mailbox_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL AND mailbox_id IS NOT NULL;
+CREATE INDEX emails_of_campaign ON emails (tenant_id, campaign_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL;
 CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, position) WHERE status = 'approved';
 
 CREATE TABLE marketing_strategies (
@@ -387,6 +393,8 @@ CREATE TABLE mailboxes (
     -- How often its server was away, and has refused its sign-in, since it last let it in.
     failures     bigint NOT NULL DEFAULT 0,
     refused_sign_ins bigint NOT NULL DEFAULT 0,
+    -- When it was last resumed: its guard counts what was sent since.
+    guard_time bigint,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );

@@ -9,3 +9,12 @@ ALTER TABLE emails ADD COLUMN server_id TEXT NOT NULL DEFAULT '';
 -- Which e-mail a report is about.
 CREATE INDEX emails_message_id ON emails (tenant_id, message_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX emails_server_id ON emails (tenant_id, server_id) WHERE server_id != '';
+
+-- When it was taken, or refused since nobody is there: the mails that the guards count.
+ALTER TABLE emails ADD COLUMN mailed_time INTEGER;
+UPDATE emails SET mailed_time = sent_time WHERE sent_time IS NOT NULL;
+CREATE INDEX emails_of_mailbox ON emails (tenant_id, mailbox_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL AND mailbox_id IS NOT NULL;
+CREATE INDEX emails_of_campaign ON emails (tenant_id, campaign_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL;
+-- When it was last resumed: its guard counts what was sent since.
+ALTER TABLE mailboxes ADD COLUMN guard_time INTEGER;
+ALTER TABLE campaigns ADD COLUMN guard_time INTEGER;

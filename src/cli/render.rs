@@ -143,6 +143,7 @@ fn rows(kind: &Kind, told: &str) -> Vec<String> {
         Kind::StepChanged(change) => step_of(change),
         Kind::HoldChanged(hold) if hold.reason.is_empty() => vec!["goes on".to_owned()],
         Kind::HoldChanged(hold) => vec![format!("on hold: {}", hold.reason)],
+        Kind::MailboxPaused(paused) => vec![format!("the mailbox {} is paused: {}", paused.address, paused.reason)],
         Kind::LogAdded(_) | Kind::EmailChanged(_) | Kind::EmailReported(_) => Vec::new(),
     }
 }

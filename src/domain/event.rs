@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::campaign::{CampaignState, StepId, StepStatus};
 use super::clock::Timestamp;
 use super::email::{EmailStatus, Report};
-use super::id::{EmailId, ProspectId};
+use super::id::{EmailId, MailboxId, ProspectId};
 
 /// One line of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub enum EventKind {
         email_id: EmailId,
         prospect_id: ProspectId,
         report: Report,
+    },
+    /// A mailbox that has mail of the campaign to send has paused itself.
+    MailboxPaused {
+        mailbox_id: MailboxId,
+        address: String,
+        reason: String,
     },
     /// Empty: the campaign goes on.
     HoldChanged {

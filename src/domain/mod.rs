@@ -31,6 +31,7 @@ pub mod prospect;
 pub mod ranking;
 pub mod recipients;
 pub mod reply;
+pub mod reputation;
 pub mod state;
 pub mod strategy;
 pub mod suppression;

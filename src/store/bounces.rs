@@ -6,6 +6,7 @@
 use super::emails::{self, email_columns};
 use super::error::{Noun, Result, StoreError};
 use super::events::record;
+use super::guards;
 use super::sql::tenant_sql;
 use super::suppressions;
 use super::tx::ScopedTx;
@@ -37,11 +38,12 @@ tenant_sql! {
          LIMIT 1");
     SET_BOUNCE =
         "UPDATE emails
-         SET bounce_time = $3, bounce_permanent = $4, bounce_status = $5, bounce_diagnostic = $6, update_time = $7
+         SET bounce_time = $3, bounce_permanent = $4, bounce_status = $5, bounce_diagnostic = $6, update_time = $7,
+             mailed_time = COALESCE(mailed_time, try_time, $3)
          WHERE tenant_id = $1 AND id = $2";
     SET_COMPLAINT =
         "UPDATE emails
-         SET complaint_time = $3, update_time = $4
+         SET complaint_time = $3, update_time = $4, mailed_time = COALESCE(mailed_time, try_time, $3)
          WHERE tenant_id = $1 AND id = $2";
 }
 
@@ -178,6 +180,9 @@ impl Write for RecordBounce {
         if let Some(email) = email.as_ref().filter(|_| is_new) {
             set_bounce(tx, &email.id, &bounce)?;
             tell(tx, email, bounce.report())?;
+            if bounce.permanent {
+                guards::after_report(tx, email)?;
+            }
             changed = true;
         }
         reported(tx, &self.which, email, changed)
@@ -209,6 +214,7 @@ impl Write for RecordComplaint {
             let time = self.time.unwrap_or(now).min(now);
             tx.query(SET_COMPLAINT).bind(email.id.clone()).bind(time).bind(now).execute_exactly(1)?;
             tell(tx, email, Report::Complained)?;
+            guards::after_report(tx, email)?;
             changed = true;
         }
         reported(tx, &self.which, email, changed)

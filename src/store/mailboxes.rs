@@ -1,7 +1,9 @@
 //! The mailboxes that a tenant sends from.
 
+use super::campaigns::live_states;
 use super::door::Scoped;
 use super::error::{Inconsistency, Noun, Result, StoreError};
+use super::events::record;
 use super::request_id::{RequestId, once};
 use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
@@ -10,6 +12,7 @@ use crate::config::Secret;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Violations};
+use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, MailboxId};
 use crate::domain::mailbox::{MAX_MAILBOXES, MAX_NOTE, Mailbox, MailboxKind, MailboxSettings, MailboxState, Secrets};
 use crate::domain::mask::Mask;
@@ -50,7 +53,8 @@ tenant_sql! {
          WHERE tenant_id = $1 AND id = $2";
     SET_STATE =
         "UPDATE mailboxes
-         SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, next_time = NULL, revision = revision + 1, update_time = $6
+         SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, next_time = NULL,
+             guard_time = CASE WHEN $3 = 'enabled' THEN CAST($6 AS bigint) ELSE guard_time END, revision = revision + 1, update_time = $6
          WHERE tenant_id = $1 AND id = $2";
     SET_SECRETS = "UPDATE mailboxes SET secrets = $3 WHERE tenant_id = $1 AND id = $2";
     /// What waits for a time asks again.
@@ -61,7 +65,18 @@ tenant_sql! {
     PAUSE =
         "UPDATE mailboxes
          SET state = 'paused', pause_reason = $3, pause_time = $4, revision = revision + 1, update_time = $4
-         WHERE tenant_id = $1 AND id = $2 AND state = 'enabled'";
+         WHERE tenant_id = $1 AND id = $2 AND state = 'enabled'
+         RETURNING id";
+    /// The live campaigns that have mail of a mailbox.
+    CAMPAIGNS_OF = concat!(
+        "SELECT c.id
+         FROM campaigns c
+         WHERE c.tenant_id = $1 AND c.state IN ", live_states!(), " AND EXISTS (
+             SELECT 1
+             FROM emails e
+             WHERE e.tenant_id = $1 AND e.campaign_id = c.id AND e.mailbox_id = $2
+               AND e.status IN ('awaiting_approval', 'approved'))
+         ORDER BY c.create_time, c.id");
     DELETE = "DELETE FROM mailboxes WHERE tenant_id = $1 AND id = $2";
 }
 
@@ -192,11 +207,22 @@ pub(super) fn has_address(tx: &mut ScopedTx<'_>, address: &str) -> Result<bool> 
     Ok(found.is_some())
 }
 
-/// Pauses a mailbox that Herald does not let go on by itself; nothing happens to one that is paused, or gone.
+/// Pauses a mailbox that Herald does not let go on by itself, and tells the campaigns that have mail of it; nothing happens to one
+/// that is paused, or gone.
 pub(super) fn pause(tx: &mut ScopedTx<'_>, id: &MailboxId, reason: &str) -> Result<()> {
     let now = tx.now();
     let reason = text::cut(reason, MAX_NOTE).to_owned();
-    tx.query(PAUSE).bind(id).bind(reason).bind(now).execute().map(|_| ())
+    let paused: Option<(MailboxId,)> = tx.query(PAUSE).bind(id).bind(reason.clone()).bind(now).optional()?;
+    if paused.is_none() {
+        return Ok(());
+    }
+    let address = find(tx, id)?.settings.address;
+    let campaigns: Vec<(CampaignId,)> = tx.query(CAMPAIGNS_OF).bind(id).all()?;
+    for (campaign,) in campaigns {
+        let (mailbox_id, address, reason) = (id.clone(), address.clone(), reason.clone());
+        record(tx, &campaign, vec![EventKind::MailboxPaused { mailbox_id, address, reason }])?;
+    }
+    Ok(())
 }
 
 /// Puts another refresh token in the place of the mailbox's, which may be gone meanwhile.

@@ -17,6 +17,7 @@ mod emails;
 mod error;
 mod events;
 mod freshness;
+mod guards;
 mod hold_back;
 mod leases;
 mod links;
@@ -81,6 +82,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         campaigns::transitions::REGISTERED,
         emails::REGISTERED,
         events::REGISTERED,
+        guards::REGISTERED,
         hold_back::REGISTERED,
         links::REGISTERED,
         mailboxes::REGISTERED,

@@ -504,6 +504,141 @@ async fn a_letter_is_known_again_by_what_its_mail_server_calls_it() {
     assert_eq!(reason(&refused.await.expect_err("another's")), "EMAIL_NOT_FOUND");
 }
 
+/// What the campaign has told of pauses: its own and those of its mailboxes.
+async fn pauses(api: &mut Api) -> Vec<String> {
+    let campaign = newest(api).await;
+    let request = pb::WatchWorkflowRequest { campaign_id: campaign.id, after_seq: Some(0) };
+    let mut stream = api.workflow.watch_workflow(request).await.expect("watched").into_inner();
+    let (mut told, mut seq) = (Vec::new(), 0);
+    while seq < campaign.last_seq {
+        let Some(Update::Event(event)) = stream.message().await.expect("told").expect("more").update else { continue };
+        seq = event.seq;
+        match event.kind {
+            Some(Kind::MailboxPaused(paused)) => told.push(format!("{}: {}", paused.address, paused.reason)),
+            Some(Kind::StateChanged(change)) if change.to() == CampaignState::Paused => told.push(change.reason),
+            _ => {}
+        }
+    }
+    told
+}
+
+/// Forty-nine prove nothing, however many of them bounced; the fiftieth mail does. A person's resume holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_and_a_campaign_pause_when_too_much_comes_back_and_a_resume_counts_anew() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let mut hourly = unpaced(&peer, "anna@acme.example");
+    hourly.pace.as_mut().expect("a pace").max_emails_per_hour = Some(49);
+    let anna = office.create(hourly).await;
+    add_prospects_of(&mut office.api, "one", 110).await;
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    assert_eq!(peer.taken().len(), 49);
+    let sent = |emails: &[pb::Email]| -> Vec<_> {
+        emails.iter().filter(|email| email.status() == EmailStatus::Sent).map(|email| email.id.clone()).collect()
+    };
+    let first = sent(&office.emails().await);
+    let bounce = |id: &str| pb::RecordBounceRequest {
+        email_id: id.to_owned(),
+        status: "5.1.1".to_owned(),
+        ..Default::default()
+    };
+    for id in &first[..3] {
+        office.bounced(bounce(id)).await;
+    }
+    assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled);
+    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Running);
+    office.pass(62 * 60, 60).await;
+    assert_eq!(peer.taken().len(), 50, "nothing after the fiftieth");
+    let why = "3 of its last 50 mails bounced (6.0 %): it pauses from 5 % on";
+    let paused = office.mailbox(&anna.id).await;
+    assert_eq!((paused.state(), paused.pause_reason.as_str()), (MailboxState::Paused, why));
+    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Paused);
+    let both = [format!("anna@acme.example: {why}"), why.to_owned()];
+    assert_eq!(pauses(&mut office.api).await, both);
+
+    // Both are resumed, over a restart: what bounced before, or bounces now of what was sent before, counts no more.
+    office = office.restarted().await;
+    let resume = pb::ResumeMailboxRequest { mailbox_id: anna.id.clone() };
+    office.mailboxes.resume_mailbox(resume).await.expect("resumed");
+    office.api.workflow.resume_workflow(pb::ResumeWorkflowRequest::default()).await.expect("resumed");
+    office.bounced(bounce(&first[3])).await;
+    office.pass(60, 60).await;
+    let taken = peer.taken().len();
+    assert!((80..=99).contains(&taken), "it goes on with those of the hour: {taken}");
+    let new: Vec<_> = sent(&office.emails().await).into_iter().filter(|id| !first.contains(id)).skip(1).collect();
+    assert!((30..50).contains(&new.len()));
+    let complaint = |id: &str| pb::RecordComplaintRequest { email_id: id.to_owned(), ..Default::default() };
+    office.complained(complaint(&new[0])).await;
+    assert_eq!(pauses(&mut office.api).await, both, "fewer than fifty since");
+    office.pass(62 * 60, 60).await;
+    let why = "1 of its last 50 mails brought a complaint (2.0 %): it pauses from 0.3 % on";
+    assert_eq!(pauses(&mut office.api).await[2..], [format!("anna@acme.example: {why}"), why.to_owned()]);
+}
+
+/// At the rate exactly, by reports, after its end; and what was sent more than a week ago counts no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guard_counts_the_mails_of_a_week_and_pauses_at_its_rate_exactly() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let anna = office.create(unpaced(&peer, "anna@acme.example")).await;
+    auto_approve(&mut office.api).await;
+    let bounce = |id: &str| pb::RecordBounceRequest {
+        email_id: id.to_owned(),
+        status: "5.1.1".to_owned(),
+        ..Default::default()
+    };
+    add_prospects_of(&mut office.api, "old", 50).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Completed);
+    let old = office.emails().await;
+    office.pass(7 * DAY + 60, 7 * DAY + 60).await;
+    for email in &old[..10] {
+        office.bounced(bounce(&email.id)).await;
+    }
+    assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled, "a week ago");
+    add_prospects_of(&mut office.api, "new", 60).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let new = office.emails().await;
+    assert_eq!(new.len(), 100, "those who were not there are left out");
+    office.pass(7 * DAY - 60, 7 * DAY - 60).await;
+    let late = pb::RecordBounceRequest { status: "4.4.7".to_owned(), ..bounce(&new[5].id) };
+    office.bounced(late).await;
+    for email in &new[..4] {
+        office.bounced(bounce(&email.id)).await;
+        office.bounced(bounce(&email.id)).await;
+    }
+    assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled, "4 of 100, however often they are told");
+    office.bounced(bounce(&new[4].id)).await;
+    let paused = office.mailbox(&anna.id).await;
+    let why = "5 of its last 100 mails bounced (5.0 %): it pauses from 5 % on";
+    assert_eq!((paused.state(), paused.pause_reason.as_str()), (MailboxState::Paused, why));
+    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Completed, "what has ended stays so");
+}
+
+/// Refusals at RCPT are bounces; a campaign that sends into the outbox has its guard, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_of_recipients_count_as_bounces() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let anna = office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects_of(&mut office.api, "one", 55).await;
+    auto_approve(&mut office.api).await;
+    peer.rules([Rule::at(Stage::Recipient).answers("550 5.1.1 no such user here").times(3)]);
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let emails = office.emails().await;
+    let counts =
+        [EmailStatus::Sent, EmailStatus::Failed, EmailStatus::Approved].map(|status| by_status(&emails, status));
+    assert_eq!(counts, [47, 3, 5]);
+    let why = "3 of its last 50 mails bounced (6.0 %): it pauses from 5 % on";
+    assert_eq!(office.mailbox(&anna.id).await.pause_reason, why);
+    assert_eq!(pauses(&mut office.api).await, [format!("anna@acme.example: {why}"), why.to_owned()]);
+}
+
 /// A letter that its server has refused at once has bounced, and is told as one that came back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_of_the_recipient_is_a_bounce_that_is_known_already() {

@@ -96,6 +96,9 @@ pub(in crate::rpc) fn event(event: &Event) -> pb::CampaignEvent {
             prospect_id: prospect_id.to_string(),
             report: bounce::report(report).into(),
         }),
+        EventKind::MailboxPaused { mailbox_id, address, reason } => {
+            Kind::MailboxPaused(pb::MailboxPaused { mailbox_id: mailbox_id.to_string(), address, reason })
+        }
         EventKind::HoldChanged { reason } => Kind::HoldChanged(pb::HoldChanged { reason }),
     };
     pb::CampaignEvent { seq: event.seq, time: Some(event.time.into()), kind: Some(kind) }

@@ -30,6 +30,10 @@ tenant_sql! {
         "INSERT INTO campaign_steps (tenant_id, campaign_id, step, status, progress, summary)
          SELECT $1, $2, value, 'pending', 0, ''
          FROM {texts}($3)";
+    GUARD_ANEW =
+        "UPDATE campaigns
+         SET guard_time = $3
+         WHERE tenant_id = $1 AND id = $2";
     SET_SETTINGS =
         "UPDATE campaigns
          SET settings = $3
@@ -162,6 +166,10 @@ impl Write for Transition {
         if campaign.state == CampaignState::Failed {
             refuse_too_many_live(tx, self.max_live)?;
             recipients::refuse_taken(tx, &campaign.id)?;
+        }
+        if self.action == Action::Resume {
+            let now = tx.now();
+            tx.query(GUARD_ANEW).bind(campaign.id.clone()).bind(now).execute_exactly(1)?;
         }
         let mut events = Vec::new();
         match self.action {

@@ -20,6 +20,7 @@ use crate::store::door::Scoped;
 use crate::store::emails::email_columns;
 use crate::store::error::{Inconsistency, Result, StoreError};
 use crate::store::events::record;
+use crate::store::guards::{self, After};
 use crate::store::leases::Lease;
 use crate::store::links;
 use crate::store::mailboxes;
@@ -71,7 +72,7 @@ tenant_sql! {
          SET status = $4, note = $5, sent_time = $6, update_time = $7, retry_time = $8, transcript = $9,
              try_time = CASE WHEN $10 = 1 THEN NULL ELSE try_time END,
              tries = CASE WHEN $10 = 1 AND tries > 0 THEN tries - 1 ELSE tries END,
-             server_id = $11
+             server_id = $11, mailed_time = $12
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status = 'sending'
          RETURNING prospect_id, to_address";
     TRIES = "SELECT tries FROM emails WHERE tenant_id = $1 AND id = $2";
@@ -286,7 +287,8 @@ impl Write for SendDone {
         let query = tx.query(DONE_SENDING).bind(self.email.clone()).bind(campaign.id.clone()).bind(status.as_str());
         let query = query.bind(note.clone()).bind(sent).bind(now).bind(retry).bind(transcript);
         let query = query.bind(i64::from(self.outcome == Outcome::NotSent)).bind(self.server_id());
-        let row = query.optional()?;
+        let mailed = matches!(self.outcome, Outcome::Sent(_) | Outcome::Bounced(_)).then_some(now);
+        let row = query.bind(mailed).optional()?;
         let Some((prospect_id, to)): Option<(ProspectId, String)> = row else {
             return Err(Inconsistency::NotInSending(self.email.to_string()).into());
         };
@@ -301,6 +303,7 @@ impl Write for SendDone {
             suppressions::add(tx, &[Suppression { email: to, reason, source, create_time: now }])?;
             bounces::set_bounce(tx, &self.email, &self.bounce(now))?;
         }
+        let trouble = self.guard(tx, &campaign)?;
         let mut next = None;
         if campaign.state == CampaignState::Running {
             if status != EmailStatus::Approved {
@@ -308,6 +311,9 @@ impl Write for SendDone {
             }
             if self.pause_on_error && status == EmailStatus::Failed {
                 let reason = format!("an e-mail was refused: {note}");
+                let to = campaign.state.after(Action::Pause)?;
+                events.push(set_state_under_lease(tx, &campaign, to, &reason)?);
+            } else if let Some(reason) = trouble {
                 let to = campaign.state.after(Action::Pause)?;
                 events.push(set_state_under_lease(tx, &campaign, to, &reason)?);
             } else if self.begin_next
@@ -327,6 +333,19 @@ impl SendDone {
         let tries: Option<(u32,)> = tx.query(TRIES).bind(&self.email).optional()?;
         let (tries,) = tries.unwrap_or_default();
         Ok(RETRIES.get(tries.saturating_sub(1) as usize).copied())
+    }
+
+    /// Looks whether too much comes back: the mailbox pauses then. Why the campaign is to, if it is.
+    fn guard(&self, tx: &mut ScopedTx<'_>, campaign: &Campaign) -> Result<Option<String>> {
+        let after = match &self.outcome {
+            Outcome::Sent(_) => After::Mail,
+            Outcome::Bounced(_) => After::Trouble,
+            _ => return Ok(None),
+        };
+        if let Some((mailbox, _)) = &self.told {
+            guards::look_at_mailbox(tx, mailbox, after)?;
+        }
+        guards::look_at_campaign(tx, &campaign.id, after)
     }
 
     /// What the server calls it; empty if that is not known.
