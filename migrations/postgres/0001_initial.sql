@@ -395,6 +395,8 @@ CREATE TABLE mailboxes (
     refused_sign_ins bigint NOT NULL DEFAULT 0,
     -- When it was last resumed: its guard counts what was sent since.
     guard_time bigint,
+    -- The recipients' domains that have refused its mail for a policy since any took some, as JSON.
+    refusers text COLLATE "C" NOT NULL DEFAULT '[]',
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );

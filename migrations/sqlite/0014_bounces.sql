@@ -18,3 +18,6 @@ CREATE INDEX emails_of_campaign ON emails (tenant_id, campaign_id, mailed_time, 
 -- When it was last resumed: its guard counts what was sent since.
 ALTER TABLE mailboxes ADD COLUMN guard_time INTEGER;
 ALTER TABLE campaigns ADD COLUMN guard_time INTEGER;
+
+-- The recipients' domains that have refused its mail for a policy since any took some, as JSON.
+ALTER TABLE mailboxes ADD COLUMN refusers TEXT NOT NULL DEFAULT '[]';

@@ -1,7 +1,11 @@
-//! When a sender does harm by going on: too many of its mails bounce, or bring complaints.
+//! When a sender does harm by going on: too many of its mails bounce, or bring complaints, or one server after the other refuses them.
 //!
 //! Providers judge a sender by this, and remember it for long: the mailbox or campaign pauses itself before they do. A few mails
 //! prove nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::address;
 
 /// How far back mails count, in seconds: seven days.
 pub const WINDOW: i64 = 7 * 24 * 60 * 60;
@@ -13,6 +17,14 @@ pub const MAX_MAILS: u32 = 10_000;
 const MAX_BOUNCED: u32 = 50;
 /// The part of the mails that may not bring a complaint, in thousandths: 0.3 %.
 const MAX_COMPLAINED: u32 = 3;
+
+/// So many recipients' domains in a row that refuse a mailbox for a policy are no whim of one of them.
+const MAX_REFUSERS: usize = 3;
+
+/// The recipients' domains that have refused a mailbox for a policy since any took its mail, the first one first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Refusers(Vec<String>);
 
 /// What came of the mails of a mailbox or a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +70,26 @@ impl Record {
     }
 }
 
+// === impl Refusers ===
+
+impl Refusers {
+    /// One more refusal, of a mail to this address.
+    pub fn add(&mut self, to: &str) {
+        let key = address::key(to);
+        let domain = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
+        if self.0.len() < MAX_REFUSERS && !self.0.iter().any(|known| known == domain) {
+            self.0.push(domain.to_owned());
+        }
+    }
+
+    /// Why the mailbox must not go on, in words; None if it may.
+    pub fn trouble(&self) -> Option<String> {
+        let domains = self.0.join(", ");
+        (self.0.len() >= MAX_REFUSERS)
+            .then(|| format!("{MAX_REFUSERS} recipients' domains in a row refused its mail for a policy: {domains}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -97,6 +129,20 @@ mod tests {
         let words = |bounced, complained| Record { mails: 60, bounced, complained }.trouble().expect("words");
         assert_eq!(words(3, 1), "3 of its last 60 mails bounced (5.0 %): it pauses from 5 % on");
         assert_eq!(words(0, 1), "1 of its last 60 mails brought a complaint (1.6 %): it pauses from 0.3 % on");
+    }
+
+    #[test]
+    fn three_different_domains_are_in_the_way_however_they_are_spelled() {
+        let mut refusers = Refusers::default();
+        for to in ["a@one.example", "b@One.Example", "a@bücher.example", "c@xn--bcher-kva.example"] {
+            refusers.add(to);
+            assert_eq!(refusers.trouble(), None, "{to}");
+        }
+        refusers.add("a@three.example");
+        let why = refusers.trouble().expect("three");
+        assert!(why.contains("one.example, ") && why.ends_with(", three.example"), "{why}");
+        let json = serde_json::to_string(&refusers).expect("JSON");
+        assert_eq!(serde_json::from_str::<Refusers>(&json).expect("the same"), refusers);
     }
 
     proptest! {

@@ -53,7 +53,7 @@ tenant_sql! {
          WHERE tenant_id = $1 AND id = $2";
     SET_STATE =
         "UPDATE mailboxes
-         SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, next_time = NULL,
+         SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, refusers = '[]', next_time = NULL,
              guard_time = CASE WHEN $3 = 'enabled' THEN CAST($6 AS bigint) ELSE guard_time END, revision = revision + 1, update_time = $6
          WHERE tenant_id = $1 AND id = $2";
     SET_SECRETS = "UPDATE mailboxes SET secrets = $3 WHERE tenant_id = $1 AND id = $2";

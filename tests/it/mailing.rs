@@ -639,6 +639,65 @@ async fn refusals_of_recipients_count_as_bounces() {
     assert_eq!(pauses(&mut office.api).await, [format!("anna@acme.example: {why}"), why.to_owned()]);
 }
 
+/// One server's whim is its own; three in a row are the mailbox's, over a restart too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_pauses_when_three_domains_in_a_row_refuse_it_for_a_policy() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let mut slow = unpaced(&peer, "anna@acme.example");
+    slow.pace.as_mut().expect("a pace").max_emails_per_hour = Some(1);
+    let anna = office.create(slow).await;
+    let prospect = |address: &str| pb::Prospect { email: address.to_owned(), ..Default::default() };
+    let prospects = (1..=5)
+        .map(|n| prospect(&format!("kim@d{n}.example")))
+        .chain((1..=3).map(|n| prospect(&format!("n{n}@same.example"))));
+    let request = pb::BatchCreateProspectsRequest { prospects: prospects.collect(), request_id: String::new() };
+    office.api.agent.batch_create_prospects(request).await.expect("created");
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    let refusal = "550 5.7.1 not from you";
+    let refuse = |addresses: &[&str]| -> Vec<_> {
+        addresses.iter().map(|to| Rule::at(Stage::Recipient).to(to).answers(refusal)).collect()
+    };
+    peer.rules([Rule::at(Stage::Recipient).answers(refusal)]);
+    office.work().await;
+    office.pass(61 * 60, 60).await;
+    let order: Vec<String> = office.emails().await.into_iter().map(|email| email.to).collect();
+    let domain = |to: &str| to.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default();
+    let (two, rest) = order.split_at(2);
+    assert_eq!(by_status(&office.emails().await, EmailStatus::Failed), 2);
+    assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled, "{two:?}");
+    // The third is taken, and then it takes three more, of different domains.
+    peer.rules(refuse(&rest[1..].iter().map(String::as_str).collect::<Vec<_>>()));
+    office.pass(61 * 60, 60).await;
+    assert_eq!(peer.taken().len(), 1);
+    let mut seen: Vec<String> = Vec::new();
+    let mut refused = 2;
+    for to in &rest[1..] {
+        assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled, "{seen:?}");
+        office = office.restarted().await;
+        office.pass(61 * 60, 60).await;
+        refused += 1;
+        assert_eq!(by_status(&office.emails().await, EmailStatus::Failed), refused, "{to}");
+        if !seen.contains(&domain(to)) {
+            seen.push(domain(to));
+        }
+        if seen.len() == 3 {
+            break;
+        }
+    }
+    let why = format!("3 recipients' domains in a row refused its mail for a policy: {}", seen.join(", "));
+    let paused = office.mailbox(&anna.id).await;
+    assert_eq!((paused.state(), paused.pause_reason.as_str()), (MailboxState::Paused, why.as_str()));
+    assert_eq!(pauses(&mut office.api).await, [format!("anna@acme.example: {why}")]);
+    // A person's resume forgets them.
+    let resume = pb::ResumeMailboxRequest { mailbox_id: anna.id.clone() };
+    office.mailboxes.resume_mailbox(resume).await.expect("resumed");
+    office.pass(61 * 60, 60).await;
+    assert_eq!(by_status(&office.emails().await, EmailStatus::Failed), refused + 1);
+    assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled);
+}
+
 /// A letter that its server has refused at once has bounced, and is told as one that came back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_of_the_recipient_is_a_bounce_that_is_known_already() {

@@ -212,12 +212,13 @@ async fn by_server(
         )
     });
     let (outcome, told) = match delivered.fate {
-        Fate::Taken { server_id } => (Outcome::Sent(server_id), Told::LetIn),
+        Fate::Taken { server_id } => (Outcome::Sent(server_id), Told::Taken),
         Fate::Bounced => (Outcome::Bounced(words), Told::LetIn),
         Fate::Policy { blames_mailbox: true } => {
             (Outcome::Failed(words.clone()), Told::Pause(format!("its mail server refuses its mail: {words}")))
         }
-        Fate::Policy { blames_mailbox: false } | Fate::Unfit => (Outcome::Failed(words), Told::LetIn),
+        Fate::Policy { blames_mailbox: false } => (Outcome::Failed(words), Told::RefusedTo(email.to.address.clone())),
+        Fate::Unfit => (Outcome::Failed(words), Told::LetIn),
         Fate::NotNow if at_the_door => (Outcome::NotSent, Told::Away),
         Fate::NotNow => (Outcome::NotNow(words), Told::LetIn),
         Fate::SignInRefused => (Outcome::NotSent, Told::Refused(words)),

@@ -7,9 +7,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{CampaignId, MailboxId};
 use crate::domain::mailbox::{Mailbox, MailboxKind, MailboxState, Secrets};
 use crate::domain::pace::Sends;
+use crate::domain::reputation::Refusers;
 use crate::store::error::Result;
 use crate::store::mailboxes;
-use crate::store::sql::tenant_sql;
+use crate::store::sql::{Json, json, tenant_sql};
 use crate::store::tx::ScopedTx;
 
 tenant_sql! {
@@ -35,6 +36,9 @@ tenant_sql! {
     NEXT_TIME = "SELECT next_time FROM mailboxes WHERE tenant_id = $1 AND id = $2";
     SET_NEXT_TIME = "UPDATE mailboxes SET next_time = $3 WHERE tenant_id = $1 AND id = $2";
     LET_IN = "UPDATE mailboxes SET failures = 0, refused_sign_ins = 0 WHERE tenant_id = $1 AND id = $2 AND failures + refused_sign_ins > 0";
+    TAKEN = "UPDATE mailboxes SET failures = 0, refused_sign_ins = 0, refusers = '[]' WHERE tenant_id = $1 AND id = $2 AND (failures + refused_sign_ins > 0 OR refusers != '[]')";
+    REFUSERS = "SELECT refusers FROM mailboxes WHERE tenant_id = $1 AND id = $2";
+    SET_REFUSERS = "UPDATE mailboxes SET refusers = $3 WHERE tenant_id = $1 AND id = $2";
     AWAY = "UPDATE mailboxes SET failures = failures + 1 WHERE tenant_id = $1 AND id = $2 RETURNING failures";
     REFUSED = "UPDATE mailboxes SET refused_sign_ins = refused_sign_ins + 1 WHERE tenant_id = $1 AND id = $2 RETURNING refused_sign_ins";
 }
@@ -55,6 +59,10 @@ pub(super) enum Ready {
 pub enum Told {
     /// Its server has let it in.
     LetIn,
+    /// Its server has taken a mail.
+    Taken,
+    /// Its server, or the recipient's behind it, has refused a mail to this address for a policy.
+    RefusedTo(String),
     /// Its server was not reached.
     Away,
     /// Its server has refused its sign-in, and with which words.
@@ -144,6 +152,11 @@ pub(super) fn begin(tx: &mut ScopedTx<'_>, mailbox: Mailbox, now: Timestamp) -> 
 pub(super) fn note(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, told: &Told) -> Result<()> {
     match told {
         Told::LetIn => tx.query(LET_IN).bind(mailbox).execute().map(|_| ()),
+        Told::Taken => tx.query(TAKEN).bind(mailbox).execute().map(|_| ()),
+        Told::RefusedTo(address) => {
+            note(tx, mailbox, &Told::LetIn)?;
+            refused(tx, mailbox, address)
+        }
         Told::Away => {
             let failures: Option<(i64,)> = tx.query(AWAY).bind(mailbox).optional()?;
             let Some((failures,)) = failures else { return Ok(()) };
@@ -160,5 +173,17 @@ pub(super) fn note(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, told: &Told) -> R
             note(tx, mailbox, &Told::Away)
         }
         Told::Pause(why) => mailboxes::pause(tx, mailbox, why),
+    }
+}
+
+/// Notes that a mail to this address was refused for a policy. The mailbox pauses when recipients' domains do so in a row.
+fn refused(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, address: &str) -> Result<()> {
+    let known: Option<(Json<Refusers>,)> = tx.query(REFUSERS).bind(mailbox).optional()?;
+    let Some((Json(mut refusers),)) = known else { return Ok(()) };
+    refusers.add(address);
+    tx.query(SET_REFUSERS).bind(mailbox).bind(json(&refusers)).execute_exactly(1)?;
+    match refusers.trouble() {
+        Some(why) => mailboxes::pause(tx, mailbox, &why),
+        None => Ok(()),
     }
 }
