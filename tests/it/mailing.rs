@@ -1,6 +1,7 @@
 //! Campaigns that send from mailboxes, to a mail server that does as it is told: what becomes of each e-mail, of its recipient and of
 //! the mailbox, and at which pace.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -883,6 +884,69 @@ async fn a_campaign_that_waits_for_a_mailbox_looks_again_when_that_is_changed_or
     office.pass(DAY, 60 * 60).await;
     each_once(&peer.taken(), 3);
     assert_eq!(office.plan().await, None, "all is sent");
+}
+
+/// Ten tenants with a hundred mailboxes each, which all have letters for the same day: one an hour and two a day, from nine to five.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_mailboxes_send_on_one_day_within_their_limits_and_none_is_left_out() {
+    const TENANTS: usize = 10;
+    const MAILBOXES: usize = 100;
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let account = peer.account(Security::None);
+    let mut apis = Vec::new();
+    for tenant in 0..TENANTS {
+        let mut api = office.app.user(&format!("tenant{tenant}")).await;
+        for n in 0..MAILBOXES {
+            let smtp = pb::SmtpServer {
+                host: account.host.clone(),
+                port: i32::from(account.port),
+                security: pb::SmtpSecurity::None.into(),
+                ..Default::default()
+            };
+            let pace = pb::Pace {
+                max_emails_per_hour: Some(1),
+                max_emails_per_day: Some(2),
+                min_pause_seconds: Some(300),
+                max_pause_seconds: Some(900),
+                ..Default::default()
+            };
+            let mailbox = pb::Mailbox {
+                address: format!("m{n}@t{tenant}.example"),
+                smtp: Some(smtp),
+                pace: Some(pace),
+                ..Default::default()
+            };
+            let request = pb::CreateMailboxRequest { mailbox: Some(mailbox), request_id: String::new() };
+            api.mailbox.create_mailbox(request).await.expect("created");
+        }
+        add_prospects_of(&mut api, &format!("p{tenant}x"), 2 * MAILBOXES).await;
+        auto_approve(&mut api).await;
+        start_campaign(&mut api, &office.website).await;
+        apis.push(api);
+    }
+    // From the evening of a Thursday to that of the Friday.
+    office.work().await;
+    office.pass(DAY, 600).await;
+
+    each_once(&peer.taken(), TENANTS * MAILBOXES * 2);
+    for api in &mut apis {
+        assert_eq!(newest(api).await.state(), CampaignState::Completed);
+        let list = pb::ListWorkflowEmailsRequest { page_size: 1_000, ..Default::default() };
+        let emails = api.workflow.list_workflow_emails(list).await.expect("listed").into_inner().emails;
+        let mut times: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for email in emails {
+            let sent = email.sent_time.expect("it is sent").seconds;
+            times.entry(email.from).or_default().push(sent);
+        }
+        assert_eq!(times.len(), MAILBOXES);
+        for (mailbox, mut times) in times {
+            times.sort_unstable();
+            let open = |time: &i64| (9 * 3_600..17 * 3_600).contains(&(time % DAY as i64));
+            assert!(times.iter().all(open), "{mailbox}: {times:?}");
+            assert!(times.len() == 2 && times[1] - times[0] >= 3_600, "{mailbox}: {times:?}");
+        }
+    }
 }
 
 /// By a key that Herald makes, and whose record it tells; dkimpy reads it there.
