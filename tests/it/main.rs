@@ -46,6 +46,7 @@ mod live;
 mod logs;
 mod mailing;
 mod peers;
+mod postfix;
 mod private;
 mod read_cache;
 mod recipients;

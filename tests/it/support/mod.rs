@@ -1,6 +1,7 @@
 //! What the suites share: a server of their own each, its clients, a website, and child processes.
 
 pub mod kill;
+pub mod postfix;
 pub mod postgres;
 pub mod process;
 pub mod redis;
