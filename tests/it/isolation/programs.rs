@@ -680,8 +680,8 @@ impl Fill<'_> {
 
 async fn check_seeds(with_redis: bool) {
     let stage = Stage::start(with_redis).await;
-    let seeds = seeds(if deep() { 10_000 } else { 60 });
-    let few = seeds.clone().count() < 60;
+    let seeds = seeds(if deep() { 10_000 } else { 100 });
+    let few = seeds.clone().count() < 100;
     for seed in seeds.filter(|seed| seed.is_multiple_of(2) == with_redis) {
         stage.check(seed).await;
     }
