@@ -6,6 +6,7 @@ use serde::de::{Deserialize as _, Deserializer, Error as _};
 
 use super::{Auth, Cache, Config, Server, Tls, shown};
 use crate::domain::link::PublicUrl;
+use crate::domain::text;
 
 /// Why the settings cannot be used: what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -235,14 +236,7 @@ impl Auth {
 
 /// Whether keys may be read from the address: over TLS, or from this machine.
 fn is_safe(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && local)
+    url::Url::parse(url).is_ok_and(|url| text::is_tls_or_here(&url))
 }
 
 // === impl Tls ===

@@ -12,7 +12,6 @@ use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest;
 use crate::domain::email::{Email, NamedAddress};
-use crate::domain::link;
 use crate::domain::text;
 
 /// What the mailbox that a letter goes from adds to it.
@@ -152,11 +151,12 @@ fn message_id(id: &str) -> Result<&str, MessageError> {
 /// List-Unsubscribe, each of its URLs whole on a line: some servers take it apart where it is folded.
 fn unsubscribe(address: &str, url: Option<&Url>) -> Result<HeaderValue, MessageError> {
     let mailto = format!("<mailto:{}?subject=unsubscribe>", escape(&address::for_header(address)));
-    let is_safe = url.is_some_and(|url| url.scheme() == "https" || url.scheme() == "http" && link::is_local(url));
-    let value = match url.map(Url::as_str) {
+    let value = match url {
         None => mailto,
         Some(url) => {
             let has_break = |b: u8| !b.is_ascii_graphic() || b"<>,".contains(&b);
+            let is_safe = text::is_tls_or_here(url);
+            let url = url.as_str();
             if !is_safe || url.len() > MAX_URL || url.bytes().any(has_break) {
                 return Err(MessageError::UnsubscribeUrl(url.to_owned()));
             }

@@ -4,12 +4,13 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use url::{Host, Url};
+use url::Url;
 
 use super::clock::Timestamp;
 use super::id::EmailId;
 use super::named_enum::named_enum;
 use super::suppression::{Suppression, SuppressionReason};
+use super::text;
 
 /// The longest address of a link, in characters: it stands on a line of its own in List-Unsubscribe, and none may fold it.
 pub const MAX_ADDRESS: usize = 120;
@@ -97,11 +98,10 @@ impl fmt::Display for Token {
 
 impl PublicUrl {
     /// Or what is wrong with the text.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).ok().filter(|url| url.has_host());
+    pub fn parse(stated: &str) -> Result<Self, String> {
+        let url = Url::parse(stated).ok().filter(|url| url.has_host());
         let Some(mut url) = url else { return Err("it is no URL such as https://mail.example.com".to_owned()) };
-        let local = is_local(&url);
-        if url.scheme() != "https" && !(url.scheme() == "http" && local) {
+        if !text::is_tls_or_here(&url) {
             return Err(
                 "it must be an https URL, or mail programs do not offer the link; http only leads to 127.0.0.1 or \
                         localhost"
@@ -142,16 +142,6 @@ impl PublicUrl {
     /// Without a slash at its end; empty for none.
     pub fn path(&self) -> &str {
         self.0.path().trim_end_matches('/')
-    }
-}
-
-/// Whether the URL leads to this machine and to no other.
-pub fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -167,6 +167,21 @@ pub fn mail_host(text: &str) -> Result<String, &'static str> {
     Ok(host.to_owned())
 }
 
+/// Whether nothing that is said to the host leaves this machine.
+pub fn is_this_machine(host: &Host<impl AsRef<str>>) -> bool {
+    match host {
+        Host::Domain(name) => name.as_ref() == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+/// Whether nobody on the way reads or changes what comes from the URL: it is over TLS, or of this machine.
+pub fn is_tls_or_here(url: &Url) -> bool {
+    let is_here = || url.host().is_some_and(|host| is_this_machine(&host));
+    url.scheme() == "https" || (url.scheme() == "http" && is_here())
+}
+
 /// The text cut to at most `max` characters, on a character boundary.
 pub fn cut(text: &str, max: usize) -> &str {
     text.char_indices().nth(max).map_or(text, |(end, _)| &text[..end])
