@@ -15,23 +15,27 @@ use crate::domain::email::Email;
 use crate::domain::id::{CampaignId, MailboxId};
 use crate::domain::reputation::{MAX_MAILS, MIN_MAILS, Record, WINDOW};
 
+/// What came of the newest mails of those that the column names.
+macro_rules! record_of {
+    ($column:literal) => {
+        concat!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(counted.bounce_permanent), 0) AS bigint), COUNT(counted.complaint_time)
+             FROM (SELECT e.bounce_permanent, e.complaint_time
+                   FROM emails e
+                   WHERE e.tenant_id = $1 AND ",
+            $column,
+            " = $2 AND e.mailed_time > $3 AND e.mailed_time IS NOT NULL
+                   ORDER BY e.mailed_time DESC
+                   LIMIT CAST($4 AS bigint)) counted"
+        )
+    };
+}
+
 tenant_sql! {
     SINCE_OF_MAILBOX = "SELECT guard_time FROM mailboxes WHERE tenant_id = $1 AND id = $2 AND state = 'enabled'";
     SINCE_OF_CAMPAIGN = "SELECT guard_time FROM campaigns WHERE tenant_id = $1 AND id = $2";
-    OF_MAILBOX =
-        "SELECT COUNT(*), CAST(COALESCE(SUM(counted.bounce_permanent), 0) AS bigint), COUNT(counted.complaint_time)
-         FROM (SELECT e.bounce_permanent, e.complaint_time
-               FROM emails e
-               WHERE e.tenant_id = $1 AND e.mailbox_id = $2 AND e.mailed_time > $3 AND e.mailed_time IS NOT NULL
-               ORDER BY e.mailed_time DESC
-               LIMIT CAST($4 AS bigint)) counted";
-    OF_CAMPAIGN =
-        "SELECT COUNT(*), CAST(COALESCE(SUM(counted.bounce_permanent), 0) AS bigint), COUNT(counted.complaint_time)
-         FROM (SELECT e.bounce_permanent, e.complaint_time
-               FROM emails e
-               WHERE e.tenant_id = $1 AND e.campaign_id = $2 AND e.mailed_time > $3 AND e.mailed_time IS NOT NULL
-               ORDER BY e.mailed_time DESC
-               LIMIT CAST($4 AS bigint)) counted";
+    OF_MAILBOX = record_of!("e.mailbox_id");
+    OF_CAMPAIGN = record_of!("e.campaign_id");
 }
 
 /// What a guard looks after.

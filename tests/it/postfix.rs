@@ -9,7 +9,7 @@ use herald::pb::{CampaignState, EmailStatus, SuppressionReason};
 
 use crate::support::postfix::{Arrived, Headers, Postfix};
 use crate::support::token::now;
-use crate::support::{TestApp, auto_approve, config, folder, reaches, seams, site, start_campaign};
+use crate::support::{TestApp, any_time, auto_approve, config, folder, reaches, seams, site, start_campaign};
 
 const ANNA: &str = "anna@acme.example";
 const ANSWERS: &str = "answers@acme.example";
@@ -22,7 +22,6 @@ async fn office(postfix: &Postfix) -> (TestApp, Api) {
     config.mail.ca_file = postfix.authorities().display().to_string();
     let app = TestApp::with(data, config, seams()).await;
     let mut api = app.user("user_a").await;
-    let time = |hours| Some(pb::TimeOfDay { hours, minutes: 0 });
     let mailbox = pb::Mailbox {
         display_name: "Anna Berg".to_owned(),
         address: ANNA.to_owned(),
@@ -32,19 +31,7 @@ async fn office(postfix: &Postfix) -> (TestApp, Api) {
             port: i32::from(postfix.port),
             ..Default::default()
         }),
-        pace: Some(pb::Pace {
-            max_emails_per_hour: Some(0),
-            max_emails_per_day: Some(0),
-            min_pause_seconds: Some(0),
-            max_pause_seconds: Some(0),
-            ..Default::default()
-        }),
-        calendar: Some(pb::Calendar {
-            days: (1..=7).collect(),
-            hours: Some(pb::WorkingHours { start: time(0), end: time(24) }),
-            ..Default::default()
-        }),
-        ..Default::default()
+        ..any_time()
     };
     let create = pb::CreateMailboxRequest { mailbox: Some(mailbox), request_id: String::new() };
     api.mailbox.create_mailbox(create).await.expect("created");

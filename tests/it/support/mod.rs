@@ -372,6 +372,26 @@ pub async fn history(api: &mut Api, campaign_id: &str, after: i64) -> Vec<pb::Ca
     events
 }
 
+/// A mailbox that sends at any time, as fast as it can.
+pub fn any_time() -> pb::Mailbox {
+    let time = |hours| Some(pb::TimeOfDay { hours, minutes: 0 });
+    pb::Mailbox {
+        pace: Some(pb::Pace {
+            max_emails_per_hour: Some(0),
+            max_emails_per_day: Some(0),
+            min_pause_seconds: Some(0),
+            max_pause_seconds: Some(0),
+            ..Default::default()
+        }),
+        calendar: Some(pb::Calendar {
+            days: (1..=7).collect(),
+            hours: Some(pb::WorkingHours { start: time(0), end: time(24) }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
 /// A mailbox of that address, whose mail goes into the outbox folder.
 pub async fn outbox_mailbox(api: &mut Api, address: &str) {
     let (address, kind) = (address.to_owned(), pb::MailboxKind::Outbox.into());
