@@ -576,7 +576,7 @@ fn sending(plan: &pb::SendingPlan) -> String {
         text.get(..16).map_or_else(|| text.clone(), |minute| format!("{minute}Z"))
     };
     let next = plan.next_email_time.as_ref().map(|time| format!("the next letter goes at {}", minute(time)));
-    let pace = (plan.emails_per_day > 0).then(|| format!("about {} a day", plan.emails_per_day));
+    let pace = plan.emails_per_day.filter(|count| *count > 0).map(|count| format!("about {count} a day"));
     let end = plan.estimated_end_time.as_ref().map(|time| format!("the last one at about {}", minute(time)));
     let parts: Vec<_> = [next, pace, end].into_iter().flatten().collect();
     format!("sending: {}", if parts.is_empty() { "nothing goes now".to_owned() } else { parts.join(", ") })

@@ -210,9 +210,10 @@ impl Mailbox {
         digest::etag(tenant, "mailbox", self.id.as_str(), self.revision)
     }
 
-    /// Whether a campaign may send from it that names these mailboxes, or none.
-    pub fn may_send(&self, named: &[MailboxId]) -> bool {
-        self.state == MailboxState::Enabled && (named.is_empty() || named.contains(&self.id))
+    /// Whether a campaign may send from it that names these mailboxes, or none, in a deployment that has outbox folders or not.
+    pub fn may_send(&self, named: &[MailboxId], has_outbox: bool) -> bool {
+        let is_open = self.kind != MailboxKind::Outbox || has_outbox;
+        self.state == MailboxState::Enabled && is_open && (named.is_empty() || named.contains(&self.id))
     }
 
     /// Checks what only the whole mailbox tells: whether it could send.
@@ -231,7 +232,9 @@ impl Mailbox {
         }
         if smtp.host.is_empty() {
             v.add("mailbox.smtp.host", "is required");
-        } else if smtp.security == SmtpSecurity::None && !is_this_machine(&smtp.host) {
+        } else if smtp.security == SmtpSecurity::None
+            && !Host::parse(&smtp.host).is_ok_and(|host| text::is_this_machine(&host))
+        {
             v.add(
                 "mailbox.smtp.security",
                 "may be none only for localhost: what is said there, everybody on the way could read",
@@ -422,16 +425,6 @@ fn selector(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether nothing that is said to the host leaves this machine.
-fn is_this_machine(host: &str) -> bool {
-    match Host::parse(host) {
-        Ok(Host::Domain(name)) => name == "localhost",
-        Ok(Host::Ipv4(address)) => address.is_loopback(),
-        Ok(Host::Ipv6(address)) => address.is_loopback(),
-        Err(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -485,6 +478,35 @@ mod tests {
             assert_ne!(before, (all.clone(), all_secrets.clone()), "{path} is merged");
         }
         assert_eq!((all, all_secrets), (full, secrets), "nothing is left out");
+    }
+
+    #[test]
+    fn a_campaign_sends_from_what_is_enabled_named_and_open() {
+        let id = |text: &str| MailboxId::parse(text).expect("an id");
+        let mailbox = |kind, state| Mailbox {
+            id: id("mb_1"),
+            kind,
+            settings: MailboxSettings::default(),
+            has: HasSecrets::default(),
+            state,
+            pause_reason: String::new(),
+            pause_time: None,
+            revision: 1,
+            create_time: Timestamp(0),
+            update_time: Timestamp(0),
+        };
+        use MailboxKind::{Outbox, Smtp};
+        use MailboxState::{Enabled, Paused};
+        for (kind, state, named, has_outbox, right) in [
+            (Smtp, Enabled, vec![], false, true),
+            (Smtp, Enabled, vec![id("mb_2"), id("mb_1")], false, true),
+            (Smtp, Enabled, vec![id("mb_2")], false, false),
+            (Smtp, Paused, vec![], true, false),
+            (Outbox, Enabled, vec![], true, true),
+            (Outbox, Enabled, vec![id("mb_1")], false, false),
+        ] {
+            assert_eq!(mailbox(kind, state).may_send(&named, has_outbox), right, "{kind:?} {state:?} {named:?}");
+        }
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub const PER_DAY: u32 = 30;
 pub const PAUSES: (u32, u32) = (60, 180);
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
-/// How far an end is looked for.
-const FARTHEST_DAYS: u32 = 730;
+/// How far an end is looked for: two years.
+const FARTHEST: i64 = 730 * DAY;
 
 // === impl Pace ===
 
@@ -109,7 +109,8 @@ impl Pace {
         let seconds = calendar.hours().seconds();
         let (mut at, mut left) = (window.next_open(from)?, mails);
         let first = first.unwrap_or_else(|| window.day(at));
-        for _ in 0..FARTHEST_DAYS {
+        let farthest = from.plus_seconds(FARTHEST);
+        while at < farthest {
             let today = self.on_a_day(calendar, Some(first), window.day(at)).max(1);
             if left <= today {
                 let share = u64::from(seconds) * u64::from(left.saturating_sub(1)) / u64::from(today);
@@ -158,7 +159,13 @@ mod tests {
         assert_eq!(done(&pace, "2026-01-17T12:00:00Z", 1), Some(at("2026-01-19T09:00:00Z")), "begun on a Saturday");
         let ramp = Pace { ramp_start: 1, ramp_daily_increase: 1, ..pace };
         assert_eq!(done(&ramp, "2026-01-12T09:00:00Z", 15), Some(at("2026-01-16T15:24:00Z")), "1 + 2 + 3 + 4 + 5");
-        assert_eq!(done(&Pace { per_day: Some(1), ..pace }, "2026-01-14T09:00:00Z", 2_000), None);
+        let slow = Pace { per_day: Some(1), ..pace };
+        assert_eq!(done(&slow, "2026-01-14T09:00:00Z", 2_000), None);
+        // A hundred and four Wednesdays are two years, and no more are looked through.
+        let wednesdays = Calendar { days: vec![3], ..Calendar::default() };
+        let on_wednesdays = |mails| slow.done(&wednesdays, None, at("2026-01-14T09:00:00Z"), mails);
+        assert_eq!(on_wednesdays(104), Some(at("2028-01-05T09:00:00Z")));
+        assert_eq!((on_wednesdays(105).is_some(), on_wednesdays(106)), (true, None));
         let free = Pace { per_hour: Some(0), per_day: Some(0), min_pause: Some(0), max_pause: Some(0), ..pace };
         assert_eq!(done(&free, "2026-01-14T09:00:00Z", 100_000), Some(at("2026-01-14T09:00:00Z")));
     }

@@ -100,9 +100,15 @@ impl MailboxService for Mailboxes {
         let request = request.into_inner();
         let mailbox = request.mailbox.ok_or_else(|| Error::field("mailbox", "is required"))?;
         let update = convert::mailbox::update(mailbox, &request.update_mask.unwrap_or_default().paths)?;
-        let kind = update.kind.unwrap_or_default();
-        let dkim = if update.mask.has("dkim.selector") { new_key(kind, &update.settings).await? } else { None };
-        let mailbox = self.store.by(&actor).write(UpdateMailbox { dkim, ..update }).await?;
+        let store = self.store.by(&actor);
+        let mut dkim = None;
+        if update.mask.has("dkim.selector") {
+            let before = store.mailbox(&update.id).await?.ok_or_else(|| not_found(Noun::Mailbox))?;
+            if before.settings.dkim.selector != update.settings.dkim.selector {
+                dkim = new_key(before.kind, &update.settings).await?;
+            }
+        }
+        let mailbox = store.write(UpdateMailbox { dkim, ..update }).await?;
         let mailbox = Some(convert::mailbox::out(mailbox, actor.caller.tenant()));
         Ok(Response::new(pb::UpdateMailboxResponse { mailbox }))
     }

@@ -15,7 +15,6 @@ use crate::domain::campaign::{Action, Campaign, CampaignState, Settings, StepId}
 use crate::domain::email::Email;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{CampaignId, MailboxId, TemplateId};
-use crate::domain::mailbox::{Mailbox, MailboxKind};
 use crate::domain::number::saturating_i32;
 use crate::domain::paging::QueryShape;
 use crate::domain::{template, text};
@@ -95,8 +94,7 @@ impl Workflow {
         if named.iter().any(|id| all.iter().all(|mailbox| mailbox.id != *id)) {
             return Err(not_found(Noun::Mailbox));
         }
-        let is_open = |mailbox: &Mailbox| mailbox.kind != MailboxKind::Outbox || self.engine.has_outbox();
-        Ok(all.iter().any(|mailbox| mailbox.may_send(named) && is_open(mailbox)))
+        Ok(all.iter().any(|mailbox| mailbox.may_send(named, self.engine.has_outbox())))
     }
 }
 

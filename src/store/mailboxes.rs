@@ -267,14 +267,25 @@ pub(super) fn open(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Secrets> {
     opened.ok_or_else(|| Inconsistency::NotSealed("the secrets of a mailbox").into())
 }
 
-/// A selector that is new gets the new key; without one there is none.
-fn set_key(settings: &mut MailboxSettings, secrets: &mut Secrets, before: &str, new: Option<&NewKey>) {
+/// A selector that is new gets the new key; without one there is none. Refused if the key is missing since the selector has changed after
+/// it was looked at: letters would go unsigned.
+fn set_key(
+    kind: MailboxKind,
+    settings: &mut MailboxSettings,
+    secrets: &mut Secrets,
+    before: &str,
+    new: Option<&NewKey>,
+) -> Result<()> {
     if settings.dkim.selector == before {
-        return;
+        return Ok(());
     }
     let new = new.filter(|_| !settings.dkim.selector.is_empty());
+    if new.is_none() && !settings.dkim.selector.is_empty() && kind == MailboxKind::Smtp {
+        return Err(StoreError::EtagMismatch);
+    }
     secrets.dkim_key = new.map(|new| new.key.expose().to_owned()).unwrap_or_default();
     settings.dkim.record = new.map(|new| new.record.clone()).unwrap_or_default();
+    Ok(())
 }
 
 /// The campaigns that wait for the time of a mailbox look again when one of them may send.
@@ -310,7 +321,7 @@ impl CreateMailbox {
         let id = MailboxId::make(tx.ids());
         let key = free_key(tx, &id, &self.settings.address)?;
         let (mut settings, mut secrets) = (self.settings.clone(), self.secrets.clone());
-        set_key(&mut settings, &mut secrets, "", self.dkim.as_ref());
+        set_key(self.kind, &mut settings, &mut secrets, "", self.dkim.as_ref())?;
         let (sealed, now) = (seal(tx, &secrets)?, tx.now());
         let insert = tx.query(INSERT).bind(id.clone()).bind(key).bind(self.kind.as_str());
         let insert = insert.bind(json(&settings)).bind(sealed).bind(json(&self.secrets.has()));
@@ -344,7 +355,7 @@ impl Write for UpdateMailbox {
         check(&mailbox)?;
         let mut secrets = open(tx, &self.id)?;
         secrets.merge(&self.secrets, &self.mask);
-        set_key(&mut mailbox.settings, &mut secrets, &selector, self.dkim.as_ref());
+        set_key(mailbox.kind, &mut mailbox.settings, &mut secrets, &selector, self.dkim.as_ref())?;
         let key = free_key(tx, &self.id, &mailbox.settings.address)?;
         let (sealed, now) = (seal(tx, &secrets)?, tx.now());
         let update = tx.query(UPDATE).bind(self.id.clone()).bind(key).bind(json(&mailbox.settings)).bind(sealed);

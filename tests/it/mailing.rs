@@ -27,8 +27,8 @@ use crate::support::process::{free_port, serve};
 use crate::support::smtp::{Rule, SmtpPeer, Taken};
 use crate::support::token::{hs, production};
 use crate::support::{
-    SECRET, TestApp, TestClock, add_prospects, auto_approve, config, deep, folder, newest, outbox_mailbox, reaches,
-    reason, seams, site, start_campaign,
+    SECRET, TestApp, TestClock, add_prospects, any_time, auto_approve, config, deep, folder, newest, outbox_mailbox,
+    reaches, reason, seams, site, start_campaign,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -131,7 +131,6 @@ impl Office {
 /// From the peer, by a password, at any time and pace.
 fn unpaced(peer: &SmtpPeer, address: &str) -> pb::Mailbox {
     let account = peer.account(Security::Starttls);
-    let time = |hours| Some(pb::TimeOfDay { hours, minutes: 0 });
     pb::Mailbox {
         display_name: "Anna Berg".to_owned(),
         address: address.to_owned(),
@@ -142,19 +141,7 @@ fn unpaced(peer: &SmtpPeer, address: &str) -> pb::Mailbox {
             password: PASSWORD.to_owned(),
             ..Default::default()
         }),
-        pace: Some(pb::Pace {
-            max_emails_per_hour: Some(0),
-            max_emails_per_day: Some(0),
-            min_pause_seconds: Some(0),
-            max_pause_seconds: Some(0),
-            ..Default::default()
-        }),
-        calendar: Some(pb::Calendar {
-            days: (1..=7).collect(),
-            hours: Some(pb::WorkingHours { start: time(0), end: time(24) }),
-            ..Default::default()
-        }),
-        ..Default::default()
+        ..any_time()
     }
 }
 
@@ -873,9 +860,15 @@ async fn a_campaign_that_waits_for_a_mailbox_looks_again_when_that_is_changed_or
     let plan = office.plan().await.expect("two are left");
     let begun = office.clock.now().seconds() - 60 * 60;
     let after = |time: Option<prost_types::Timestamp>| time.expect("a time").seconds - begun;
-    assert_eq!(plan.emails_per_day, 1);
+    assert_eq!(plan.emails_per_day, Some(1));
     assert!((DAY as i64..DAY as i64 + 120).contains(&after(plan.next_email_time)), "{plan:?}");
     assert!((2 * DAY as i64..=2 * DAY as i64 + 120).contains(&after(plan.estimated_end_time)), "{plan:?}");
+    let pause = pb::PauseMailboxRequest { mailbox_id: anna.id.clone(), reason: String::new() };
+    office.mailboxes.pause_mailbox(pause).await.expect("paused");
+    let paused = office.plan().await.expect("two are left");
+    assert_eq!((paused.emails_per_day, paused.estimated_end_time), (Some(0), None), "none goes");
+    let resume = pb::ResumeMailboxRequest { mailbox_id: anna.id.clone() };
+    office.mailboxes.resume_mailbox(resume).await.expect("resumed");
     let pace = Some(pb::Pace { max_emails_per_day: Some(2), ..Default::default() });
     let mailbox = Some(pb::Mailbox { id: anna.id.clone(), pace, ..Default::default() });
     office.mailboxes.update_mailbox(pb::UpdateMailboxRequest { mailbox, update_mask: None }).await.expect("updated");

@@ -40,8 +40,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let store = turn.store();
     let (from, of) = (campaign.cursor, campaign.prospect_count);
     let prospects = store.chosen_prospects(&campaign.id, from, BATCH).await?;
-    let Settings { default_outbox, .. } = turn.resources().settings;
-    let mut senders = Senders::of(store.mailboxes_with_mail().await?, &campaign.settings.mailboxes);
+    let Settings { outbox, default_outbox, .. } = turn.resources().settings;
+    let mut senders = Senders::of(store.mailboxes_with_mail().await?, &campaign.settings.mailboxes, outbox);
     let config = store.agent_config().await?.settings;
     if senders.is_empty() && !default_outbox {
         let what = "it has no mailbox that is enabled: add one or resume one, then resume the campaign";
@@ -159,9 +159,9 @@ struct Senders(Vec<(Mailbox, u32)>);
 // === impl Senders ===
 
 impl Senders {
-    /// Those that are enabled, of the named ones if any are.
-    fn of(all: Vec<(Mailbox, u32)>, named: &[MailboxId]) -> Self {
-        Self(all.into_iter().filter(|(mailbox, _)| mailbox.may_send(named)).collect())
+    /// Those that may send, of the named ones if any are.
+    fn of(all: Vec<(Mailbox, u32)>, named: &[MailboxId], has_outbox: bool) -> Self {
+        Self(all.into_iter().filter(|(mailbox, _)| mailbox.may_send(named, has_outbox)).collect())
     }
 
     fn is_empty(&self) -> bool {

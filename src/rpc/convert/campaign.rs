@@ -308,7 +308,7 @@ pub(in crate::rpc) fn sending_plan(loads: &[Load], next: Option<Timestamp>, now:
     let end = if enabled().count() < loads.len() { None } else { ends.collect::<Option<Vec<_>>>() };
     pb::SendingPlan {
         next_email_time: next.map(Into::into),
-        emails_per_day: if per_day == u32::MAX { 0 } else { saturating_i32(per_day) },
+        emails_per_day: (per_day < u32::MAX).then(|| saturating_i32(per_day)),
         estimated_end_time: end.and_then(|ends| ends.into_iter().max()).map(Into::into),
     }
 }
