@@ -36,9 +36,12 @@ tenant_sql! {
          GROUP BY mailbox_id";
     /// Whose mail of the campaign is not sent yet.
     WITH_MAIL_OF =
-        "SELECT DISTINCT mailbox_id
-         FROM emails
-         WHERE tenant_id = $1 AND campaign_id = $2 AND mailbox_id IS NOT NULL AND status IN ('awaiting_approval', 'approved')";
+        "SELECT m.id
+         FROM mailboxes m
+         WHERE m.tenant_id = $1 AND EXISTS (
+             SELECT 1
+             FROM emails e
+             WHERE e.tenant_id = $1 AND e.campaign_id = $2 AND e.mailbox_id = m.id AND e.status IN ('awaiting_approval', 'approved'))";
     FIRST_SEND = "SELECT MIN(try_time) FROM emails WHERE tenant_id = $1 AND mailbox_id = $2 AND try_time IS NOT NULL";
     /// When a campaign that nobody works on is looked at again.
     DUE_TIME = "SELECT due_time FROM campaigns WHERE tenant_id = $1 AND id = $2 AND lease_owner IS NULL";
