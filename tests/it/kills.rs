@@ -10,7 +10,7 @@ use herald::pb::{self, CampaignState};
 use crate::support::kill::{Kill, assert_whole, killed};
 use crate::support::process::Server;
 use crate::support::site::{self, html};
-use crate::support::{Seeded, auto_approve, deep, eml_files, folder, outbox, reaches, seeds};
+use crate::support::{Seeded, deep, eml_files, folder, outbox, reaches, seeds};
 
 /// The tenants that write, and those that run campaigns.
 const WRITERS: usize = 4;
@@ -147,6 +147,11 @@ impl Ledger {
 /// Runs one campaign after the other until nothing is answered any more; how many were acknowledged.
 async fn campaign(mut api: Api, user: String, website: String) -> usize {
     let mut started = 0;
+    let config = pb::AgentConfig { auto_approve: true, ..Default::default() };
+    let update = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
+    if api.agent.update_agent_config(update).await.is_err() {
+        return started;
+    }
     for round in 0.. {
         let create = batch(&user, round);
         if api.agent.batch_create_prospects(create).await.is_err() {
@@ -176,16 +181,13 @@ async fn campaign(mut api: Api, user: String, website: String) -> usize {
 
 /// The load: writers and campaigners at once, until the server is gone.
 async fn load(server: &Server, website: &str) -> (Vec<Ledger>, Vec<(String, usize)>) {
-    // All are there before the first begins, which may be the server's end.
-    let mut campaigners = Vec::new();
+    // The server may die of any write, of the first ones too.
+    let mut campaigns = Vec::new();
     for n in 0..CAMPAIGNERS {
         let user = format!("campaigner{n}");
-        let mut api = server.user(&user).await;
-        auto_approve(&mut api).await;
-        campaigners.push((user, api));
+        let Some(api) = server.user_if_there(&user).await else { break };
+        campaigns.push((user.clone(), tokio::spawn(campaign(api, user, website.to_owned()))));
     }
-    let begin = |(user, api): (String, Api)| (user.clone(), tokio::spawn(campaign(api, user, website.to_owned())));
-    let campaigns: Vec<_> = campaigners.into_iter().map(begin).collect();
     let mut writers = Vec::new();
     for n in 0..WRITERS {
         let ledger = Ledger { user: format!("writer{n}"), ..Default::default() };

@@ -456,7 +456,7 @@ fn learn(answer: &DynamicMessage, who: usize, names: &mut Names, pools: &mut [Po
                 known[place..].rotate_left(1);
             } else {
                 known.push(text.to_owned());
-                if who == B && ["etag", "page_token", "call_id"].contains(&kind.as_str()) {
+                if who == B && ["etag", "page_token", "call_id", "dns_record"].contains(&kind.as_str()) {
                     names.add(text, &format!("{kind} {}", known.len()));
                 }
             }
@@ -472,6 +472,8 @@ fn kind(field: &FieldDescriptor) -> Option<String> {
         (None, "page_token" | "next_page_token") => Some("page_token".to_owned()),
         // Another one in each run, since others call too.
         (None, "call_id") => Some("call_id".to_owned()),
+        // Of a key that is made by chance.
+        (None, "dns_record") => Some("dns_record".to_owned()),
         _ => None,
     }
 }
