@@ -64,6 +64,8 @@ CREATE TABLE prospects (
     discovery_context      text COLLATE "C" NOT NULL DEFAULT '',
     manual_intervention    bigint NOT NULL DEFAULT 0,
     auto_reply_enabled     bigint NOT NULL DEFAULT 1,
+    -- Where its clocks are: a name of the IANA database; empty: nobody knows.
+    time_zone              text COLLATE "C" NOT NULL DEFAULT '',
     replies_received       bigint NOT NULL DEFAULT 0,
     last_reply             text COLLATE "C" NOT NULL DEFAULT '',
     last_reply_time        bigint,
@@ -256,7 +258,7 @@ CREATE INDEX emails_message_id ON emails (tenant_id, message_id) WHERE campaign_
 CREATE INDEX emails_server_id ON emails (tenant_id, server_id) WHERE server_id != '';
 CREATE INDEX emails_of_mailbox ON emails (tenant_id, mailbox_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL AND mailbox_id IS NOT NULL;
 CREATE INDEX emails_of_campaign ON emails (tenant_id, campaign_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL;
-CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, position) WHERE status = 'approved';
+CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, COALESCE(retry_time, 0), position) WHERE status = 'approved';
 
 CREATE TABLE marketing_strategies (
     tenant_id   text COLLATE "C" NOT NULL,

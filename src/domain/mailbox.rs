@@ -216,6 +216,14 @@ impl Mailbox {
         self.state == MailboxState::Enabled && is_open && (named.is_empty() || named.contains(&self.id))
     }
 
+    /// When it may write to somebody whose clocks are in `zone`, from `now` on, as far as hours and days go; None: never.
+    pub fn open_to(&self, zone: &str, now: Timestamp) -> Option<Timestamp> {
+        match self.kind {
+            MailboxKind::Outbox => Some(now),
+            MailboxKind::Smtp => self.settings.calendar.next_open(now, zone),
+        }
+    }
+
     /// Checks what only the whole mailbox tells: whether it could send.
     pub fn check(&self, v: &mut Violations) {
         let MailboxSettings { address, smtp, pace, .. } = &self.settings;

@@ -86,12 +86,11 @@ impl Pace {
         i64::try_from(least + u64::from_le_bytes(bytes) % span).unwrap_or(i64::MAX)
     }
 
-    /// When the mailbox may send its next mail, to somebody whose clocks are in `zone`. A clock that was ahead counts what was sent
-    /// then as sent now.
-    pub fn next(&self, calendar: &Calendar, sends: &Sends, now: Timestamp, zone: &str) -> Option<Timestamp> {
+    /// When the mailbox may send its next mail. A clock that was ahead counts what was sent then as sent now.
+    pub fn next(&self, calendar: &Calendar, sends: &Sends, now: Timestamp) -> Option<Timestamp> {
         let after = |time: Option<Timestamp>, seconds| time.map(|time| time.plus_seconds(seconds));
         let bounds = [sends.next, after(sends.hour_ago, HOUR), after(sends.day_ago, DAY)];
-        calendar.next_open(bounds.into_iter().flatten().fold(now, Timestamp::max), zone)
+        calendar.window().next_open(bounds.into_iter().flatten().fold(now, Timestamp::max))
     }
 
     /// About how many mails it sends on a day of its calendar, that day's ramp included.
@@ -136,7 +135,7 @@ mod tests {
     fn the_strictest_limit_holds_and_then_the_window() {
         let (pace, calendar) = (Pace::default(), Calendar::default());
         let now = at("2026-01-14T10:00:00Z");
-        let next = |sends: Sends| pace.next(&calendar, &sends, now, "").expect("a time");
+        let next = |sends: Sends| pace.next(&calendar, &sends, now).expect("a time");
         assert_eq!(next(Sends::default()), now);
         assert_eq!(next(Sends { next: Some(now.plus_seconds(90)), ..Sends::default() }), now.plus_seconds(90));
         let hour = Sends { hour_ago: Some(now.plus_seconds(-600)), ..Sends::default() };

@@ -1,6 +1,7 @@
 //! Prospects: people at companies who may be written to.
 
 use super::address;
+use super::calendar;
 use super::clock::Timestamp;
 use super::digest;
 use super::error::Violations;
@@ -54,6 +55,8 @@ pub struct ProspectFields {
     /// A person has taken over.
     pub manual_intervention: bool,
     pub auto_reply_enabled: bool,
+    /// A name of the IANA database; empty: nobody knows.
+    pub time_zone: String,
 }
 
 /// A prospect as it is stored.
@@ -136,6 +139,7 @@ pub const FIELDS: &[&str] = &[
     "discovery_context",
     "manual_intervention",
     "auto_reply_enabled",
+    "time_zone",
 ];
 
 /// The longest beginning of a reply that is kept with the prospect, in characters.
@@ -194,12 +198,15 @@ impl ProspectFields {
                 v.add(field("language"), "must be an IETF language tag such as en or zh-CN");
             }
         }
+        if mask.has("time_zone") {
+            out.time_zone = v.take(&field("time_zone"), calendar::parse_zone(&out.time_zone)).unwrap_or_default();
+        }
         out
     }
 
     /// Takes over the fields that the mask names.
     pub fn merge(&mut self, from: &Self, mask: &Mask) {
-        let texts: [(&str, &mut String, &String); 14] = [
+        let texts: [(&str, &mut String, &String); 15] = [
             ("email", &mut self.email, &from.email),
             ("company", &mut self.company, &from.company),
             ("contact_name", &mut self.contact_name, &from.contact_name),
@@ -214,6 +221,7 @@ impl ProspectFields {
             ("next_action", &mut self.next_action, &from.next_action),
             ("potential_interest", &mut self.potential_interest, &from.potential_interest),
             ("discovery_context", &mut self.discovery_context, &from.discovery_context),
+            ("time_zone", &mut self.time_zone, &from.time_zone),
         ];
         for (name, value, new) in texts {
             if mask.has(name) {

@@ -191,7 +191,8 @@ async fn an_update_of_a_prospect_changes_what_it_names_and_nothing_else() {
     let row = |n: &str, number: i64, status: &str, engaged: bool| {
         json!({ "email": format!("{n}@{n}.example"), "company": n, "contactName": n, "position": n, "industry": n, "location": n,
             "businessSize": n, "source": n, "sourceUrl": format!("https://{n}.example/"), "notes": n, "tags": [n],
-            "language": if number == 1 { "en" } else { "de" }, "status": format!("PROSPECT_STATUS_{status}"),
+            "language": if number == 1 { "en" } else { "de" },
+            "timeZone": if number == 1 { "Europe/Berlin" } else { "Asia/Tokyo" }, "status": format!("PROSPECT_STATUS_{status}"),
             "conversionProbability": number, "priorityScore": number, "nextAction": n, "potentialInterest": n,
             "discoveryContext": n, "autoReplyEnabled": engaged })
     };

@@ -846,6 +846,56 @@ async fn the_pace_of_a_mailbox_holds_for_all_its_campaigns_and_over_restarts_and
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prospect_is_written_to_while_its_own_clocks_and_the_mailboxs_are_at_work() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let in_berlin = pb::Calendar { time_zone: "Europe/Berlin".to_owned(), ..Default::default() };
+    office.create(pb::Mailbox { calendar: Some(in_berlin), ..unpaced(&peer, "anna@acme.example") }).await;
+    // From which hour of Berlin's on, up to which one. Tokyo goes home when Berlin begins: the two never meet.
+    let zones = [
+        ("America/New_York", 15, 17),
+        ("Asia/Kolkata", 9, 13),
+        ("Europe/Berlin", 9, 17),
+        ("Asia/Tokyo", 9, 17),
+        ("", 9, 17),
+    ];
+    let domain = |zone: &str| format!("at{}.example", zone.to_lowercase().replace(['/', '_'], "-"));
+    let prospect = |zone: &str, n: usize| pb::Prospect {
+        email: format!("{n}@{}", domain(zone)),
+        time_zone: zone.to_owned(),
+        ..Default::default()
+    };
+    // So many in a far zone that they do not go through one write.
+    let mut prospects: Vec<_> = (0..120).map(|n| prospect("America/New_York", n)).collect();
+    prospects.extend(zones[1..].iter().flat_map(|(zone, ..)| (0..3).map(|n| prospect(zone, n))));
+    let count = prospects.len();
+    let request = pb::BatchCreateProspectsRequest { prospects, request_id: String::new() };
+    office.api.agent.batch_create_prospects(request).await.expect("created");
+    auto_approve(&mut office.api).await;
+    start_campaign(&mut office.api, &office.website).await;
+    let berlin = jiff::tz::TimeZone::get("Europe/Berlin").expect("a zone");
+    let mut hours: BTreeMap<String, Vec<i8>> = BTreeMap::new();
+    office.work().await;
+    for half_hour in 0..4 * 48 {
+        let before = peer.taken().len();
+        office.pass(1_800, 1_800).await;
+        let wall = berlin.to_datetime(jiff::Timestamp::from_second(office.clock.now().seconds()).expect("a time"));
+        for taken in &peer.taken()[before..] {
+            let to = taken.to[0].split('@').nth(1).expect("a domain").to_owned();
+            hours.entry(to).or_default().push(wall.hour());
+        }
+        if half_hour == 30 {
+            office = office.restarted().await;
+        }
+    }
+    each_once(&peer.taken(), count);
+    for (zone, from, to) in zones {
+        let sent = &hours[&domain(zone)];
+        assert!(sent.iter().all(|hour| (from..to).contains(hour)), "{zone}: {sent:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_campaign_that_waits_for_a_mailbox_looks_again_when_that_is_changed_or_resumed() {
     let peer = SmtpPeer::start();
     let mut office = Office::open(&peer).await;

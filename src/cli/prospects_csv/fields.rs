@@ -7,7 +7,7 @@ use crate::cli::words::Word as _;
 use crate::pb;
 
 /// The columns that are written, in that order, and the fields that a column may be read as; `email` is required.
-pub(super) const COLUMNS: [&str; 20] = [
+pub(super) const COLUMNS: [&str; 21] = [
     "email",
     "company",
     "contact_name",
@@ -19,6 +19,7 @@ pub(super) const COLUMNS: [&str; 20] = [
     "notes",
     "tags",
     "language",
+    "time_zone",
     "source",
     "status",
     "conversion_probability",
@@ -43,6 +44,7 @@ pub(super) fn get(row: &pb::Prospect, field: &str) -> String {
         "source_url" => row.source_url.clone(),
         "notes" => row.notes.clone(),
         "language" => row.language.clone(),
+        "time_zone" => row.time_zone.clone(),
         "source" => row.source.clone(),
         "status" if row.status == 0 => String::new(),
         "status" => row.status().word(),
@@ -101,6 +103,7 @@ pub(super) fn set(row: &mut pb::Prospect, field: &str, text: &str) -> Result<(),
         "source_url" => text.clone_into(&mut row.source_url),
         "notes" => text.clone_into(&mut row.notes),
         "language" => row.language = tag(text),
+        "time_zone" => text.clone_into(&mut row.time_zone),
         _ => match serde_json::from_str::<Vec<String>>(text) {
             Ok(tags) => row.tags = tags,
             Err(_) => row.tags = text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect(),

@@ -117,6 +117,7 @@ const SYNONYMS: &[Synonyms] = &[
     ("notes", Part::Stopgap, "description beschreibung 描述"),
     ("tags", Part::Whole, "tag labels label categories schlagworte schlagwörter kategorien 标签 標籤"),
     ("language", Part::Whole, "lang locale preferredlanguage sprache bevorzugtesprache 语言 首选语言 語言"),
+    ("time_zone", Part::Whole, "tz zoneinfo ianatimezone zeitzone 时区 時區"),
     ("source", Part::Whole, "leadsource originalsource quelle herkunft 来源 线索来源 來源"),
 ];
 

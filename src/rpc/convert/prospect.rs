@@ -45,6 +45,7 @@ pub(in crate::rpc) fn out(prospect: Prospect, tenant: &TenantId) -> pb::Prospect
         discovery_context: fields.discovery_context,
         manual_intervention: fields.manual_intervention,
         auto_reply_enabled: Some(fields.auto_reply_enabled),
+        time_zone: fields.time_zone,
         replies_received: saturating_i32(prospect.replies.received),
         last_reply: prospect.replies.last,
         last_reply_time: prospect.replies.last_time.map(Into::into),
@@ -176,6 +177,7 @@ fn fields(row: pb::Prospect, v: &mut Violations, path: &str) -> ProspectFields {
         discovery_context: row.discovery_context,
         manual_intervention: row.manual_intervention,
         auto_reply_enabled: row.auto_reply_enabled.unwrap_or(true),
+        time_zone: row.time_zone,
     }
 }
 
@@ -202,6 +204,7 @@ fn set_fields(row: &pb::Prospect) -> Vec<&'static str> {
         ("discovery_context", !row.discovery_context.is_empty()),
         ("manual_intervention", row.manual_intervention),
         ("auto_reply_enabled", row.auto_reply_enabled.is_some()),
+        ("time_zone", !row.time_zone.is_empty()),
     ];
     set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
 }

@@ -14,17 +14,12 @@ use crate::store::sql::{Json, json, tenant_sql};
 use crate::store::tx::ScopedTx;
 
 tenant_sql! {
-    ANY_DUE =
-        "SELECT id
+    FIRST_DUE =
+        "SELECT COALESCE(retry_time, 0)
          FROM emails
          WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id = $3
-           AND (retry_time IS NULL OR retry_time <= $4)
-         ORDER BY position
+         ORDER BY COALESCE(retry_time, 0)
          LIMIT 1";
-    FIRST_RETRY =
-        "SELECT MIN(retry_time)
-         FROM emails
-         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id = $3";
     FIRST_SEND = "SELECT MIN(try_time) FROM emails WHERE tenant_id = $1 AND mailbox_id = $2 AND try_time IS NOT NULL";
     /// The one that is so many mails ago.
     EARLIER_SEND =
@@ -80,14 +75,15 @@ const AWAY_SECONDS: (i64, i64) = (60, 60 * 60);
 pub(super) fn ready(tx: &mut ScopedTx<'_>, campaign: &CampaignId, now: Timestamp) -> Result<Ready> {
     let (mut first, mut paused): (Option<(Timestamp, Mailbox)>, _) = (None, None);
     for mailbox in mailboxes::all(tx)? {
-        let Some(due) = due(tx, campaign, &mailbox.id, now)? else { continue };
+        let first_due: Option<(Timestamp,)> = tx.query(FIRST_DUE).bind(campaign).bind(&mailbox.id).optional()?;
+        let Some((due,)) = first_due else { continue };
         if mailbox.state == MailboxState::Paused {
             let Mailbox { settings, pause_reason, .. } = mailbox;
             let why = if pause_reason.is_empty() { String::new() } else { format!(": {pause_reason}") };
             paused.get_or_insert(format!("the mailbox {} is paused{why}", settings.address));
             continue;
         }
-        let Some(time) = next(tx, &mailbox, due)? else { continue };
+        let Some(time) = next(tx, &mailbox, due.max(now))? else { continue };
         if first.as_ref().is_none_or(|(earliest, _)| time < *earliest) {
             first = Some((time, mailbox));
         }
@@ -98,16 +94,6 @@ pub(super) fn ready(tx: &mut ScopedTx<'_>, campaign: &CampaignId, now: Timestamp
         (None, Some(why)) => Ready::Never(why),
         (None, None) => Ready::NoMail,
     })
-}
-
-/// When the first mail that the mailbox has of the campaign is due; None if it has none.
-fn due(tx: &mut ScopedTx<'_>, campaign: &CampaignId, mailbox: &MailboxId, now: Timestamp) -> Result<Option<Timestamp>> {
-    let any: Option<(String,)> = tx.query(ANY_DUE).bind(campaign).bind(mailbox).bind(now).optional()?;
-    if any.is_some() {
-        return Ok(Some(now));
-    }
-    let first: Option<(Option<Timestamp>,)> = tx.query(FIRST_RETRY).bind(campaign).bind(mailbox).optional()?;
-    Ok(first.and_then(|(first,)| first))
 }
 
 /// When the mailbox may send its next mail, from `from` on.
@@ -128,7 +114,7 @@ fn next(tx: &mut ScopedTx<'_>, mailbox: &Mailbox, from: Timestamp) -> Result<Opt
     if let Some(limit) = pace.daily(first_day, window.day(from)) {
         sends.day_ago = earlier_send(tx, &mailbox.id, limit)?;
     }
-    Ok(pace.next(calendar, &sends, from, ""))
+    Ok(pace.next(calendar, &sends, from))
 }
 
 /// When the mailbox sent the mail that is so many mails ago.

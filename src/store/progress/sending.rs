@@ -32,27 +32,33 @@ use crate::store::tx::ScopedTx;
 use crate::store::write::Write;
 
 tenant_sql! {
-    BEGIN_SENDING = concat!(
+    /// The next one for the outbox folder.
+    NEXT = concat!(
+        "SELECT ", email_columns!(), "
+         FROM emails
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id IS NULL
+         ORDER BY COALESCE(retry_time, 0), position
+         LIMIT 1");
+    NEXT_FROM = concat!(
+        "SELECT ", email_columns!(), "
+         FROM emails
+         WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id = $3
+           AND COALESCE(retry_time, 0) <= $4
+         ORDER BY COALESCE(retry_time, 0), position
+         LIMIT 1");
+    BEGIN_SENDING =
         "UPDATE emails
          SET status = 'sending', update_time = $3
-         WHERE tenant_id = $1 AND status = 'approved' AND id = (
-             SELECT id
-             FROM emails
-             WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id IS NULL
-             ORDER BY position
-             LIMIT 1)
-         RETURNING ", email_columns!());
-    BEGIN_SENDING_FROM = concat!(
+         WHERE tenant_id = $1 AND id = $2 AND status = 'approved'";
+    BEGIN_SENDING_FROM =
         "UPDATE emails
          SET status = 'sending', try_time = $3, tries = tries + 1, update_time = $3
-         WHERE tenant_id = $1 AND status = 'approved' AND id = (
-             SELECT id
-             FROM emails
-             WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'approved' AND mailbox_id = $4
-               AND (retry_time IS NULL OR retry_time <= $3)
-             ORDER BY position
-             LIMIT 1)
-         RETURNING ", email_columns!());
+         WHERE tenant_id = $1 AND id = $2 AND status = 'approved'";
+    /// Its recipient sleeps.
+    PUT_OFF =
+        "UPDATE emails
+         SET retry_time = $3
+         WHERE tenant_id = $1 AND id = $2 AND status = 'approved'";
     ANY_LEFT =
         "SELECT id
          FROM emails
@@ -65,8 +71,8 @@ tenant_sql! {
          ORDER BY position");
     SKIP =
         "UPDATE emails
-         SET status = 'skipped', note = $3, update_time = $4, try_time = NULL
-         WHERE tenant_id = $1 AND id = $2 AND status = 'sending'";
+         SET status = 'skipped', note = $3, update_time = $4
+         WHERE tenant_id = $1 AND id = $2 AND status = 'approved'";
     DONE_SENDING =
         "UPDATE emails
          SET status = $4, note = $5, sent_time = $6, update_time = $7, retry_time = $8, transcript = $9,
@@ -87,7 +93,7 @@ tenant_sql! {
 #[derive(Debug)]
 pub enum SendAttempt {
     Email(Box<Sending>),
-    /// Some were not to be sent after all; there may be more.
+    /// Some were not to be sent, after all or now; there may be more.
     Skipped,
     /// No mailbox may send before that time.
     Later(Timestamp),
@@ -182,7 +188,8 @@ impl Write for SendBegin {
     }
 }
 
-/// Marks the next approved e-mail as being sent. Those that are not to be sent after all are skipped.
+/// Marks the next approved e-mail as being sent. Those that are not to be sent after all are skipped, and those whose recipients
+/// are not at work now are put off.
 fn begin_next(
     tx: &mut ScopedTx<'_>,
     campaign: &Campaign,
@@ -191,13 +198,13 @@ fn begin_next(
 ) -> Result<SendAttempt> {
     let now = tx.now();
     for _ in 0..MAX_SKIPPED {
-        let into_outbox = tx.query(BEGIN_SENDING).bind(campaign.id.clone()).bind(now).optional()?;
+        let into_outbox = tx.query(NEXT).bind(campaign.id.clone()).optional()?;
         let (email, from): (Email, _) = match into_outbox {
             Some(email) => (email, None),
             None => match pacing::ready(tx, &campaign.id, now)? {
                 Ready::Now(mailbox) => {
-                    let begin = tx.query(BEGIN_SENDING_FROM).bind(campaign.id.clone()).bind(now).bind(&mailbox.id);
-                    let Some(email) = begin.optional()? else { return Ok(SendAttempt::NoneLeft) };
+                    let next = tx.query(NEXT_FROM).bind(campaign.id.clone()).bind(&mailbox.id).bind(now);
+                    let Some(email) = next.optional()? else { return Ok(SendAttempt::NoneLeft) };
                     (email, Some(*mailbox))
                 }
                 Ready::At(time) => return Ok(SendAttempt::Later(time)),
@@ -209,17 +216,26 @@ fn begin_next(
                 }
             },
         };
-        let recipient = recipient(tx, campaign, &email)?;
-        let status = if recipient.is_err() { EmailStatus::Skipped } else { EmailStatus::Sending };
-        let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
-        events.push(EventKind::EmailChanged { email_id: email_id.clone(), prospect_id, status });
-        let prospect = match recipient {
+        let changed = |status| {
+            let (email_id, prospect_id) = (email.id.clone(), email.prospect_id.clone());
+            EventKind::EmailChanged { email_id, prospect_id, status }
+        };
+        let prospect = match recipient(tx, campaign, &email)? {
             Ok(prospect) => prospect,
             Err(why) => {
-                tx.query(SKIP).bind(email_id).bind(why).bind(now).execute_exactly(1)?;
+                tx.query(SKIP).bind(&email.id).bind(why).bind(now).execute_exactly(1)?;
+                events.push(changed(EmailStatus::Skipped));
                 continue;
             }
         };
+        let at_work = from.as_ref().and_then(|mailbox| mailbox.open_to(&prospect.fields.time_zone, now));
+        if let Some(later) = at_work.filter(|time| *time > now) {
+            tx.query(PUT_OFF).bind(&email.id).bind(later).execute_exactly(1)?;
+            continue;
+        }
+        let begin = tx.query(if from.is_some() { BEGIN_SENDING_FROM } else { BEGIN_SENDING });
+        begin.bind(&email.id).bind(now).execute_exactly(1)?;
+        events.push(changed(EmailStatus::Sending));
         let from = from.map(|mailbox| pacing::begin(tx, mailbox, now)).transpose()?;
         let language = Language::of_tag(&prospect.fields.language);
         let link = if links { Some(links::of_email(tx, &email, language)?) } else { None };

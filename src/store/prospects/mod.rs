@@ -23,7 +23,8 @@ macro_rules! prospect_columns {
     () => {
         "p.id, p.email, p.company, p.contact_name, p.position, p.industry, p.location, p.business_size, p.source,
          p.source_url, p.notes, p.tags, p.language, p.status, p.conversion_probability, p.priority_score, p.next_action,
-         p.potential_interest, p.discovery_context, p.manual_intervention, p.auto_reply_enabled, p.emails_sent,
+         p.potential_interest, p.discovery_context, p.manual_intervention, p.auto_reply_enabled, p.time_zone,
+         p.emails_sent,
          p.last_contact_time, p.replies_received, p.last_reply, p.last_reply_time, p.decided_intent, p.create_time,
          p.update_time, p.delete_time, p.purge_time, p.duplicate_of, p.revision"
     };
@@ -131,6 +132,7 @@ impl Record for Prospect {
         let (next_action, potential_interest, discovery_context) = cells.take()?;
         let manual_intervention = cells.named("manual_intervention")?;
         let auto_reply_enabled = cells.named("auto_reply_enabled")?;
+        let time_zone = cells.named("time_zone")?;
         let (emails_sent, last_contact_time) = (cells.named("emails_sent")?, cells.named("last_contact_time")?);
         let (received, last, last_time, decided) = cells.take()?;
         let (create_time, update_time) = (cells.named("create_time")?, cells.named("update_time")?);
@@ -158,6 +160,7 @@ impl Record for Prospect {
                 discovery_context,
                 manual_intervention,
                 auto_reply_enabled,
+                time_zone,
             },
             emails_sent,
             last_contact_time,

@@ -36,6 +36,7 @@ macro_rules! changed {
                  next_action = value ->> {17}, potential_interest = value ->> {18},
                  discovery_context = value ->> {19}, manual_intervention = CAST(value ->> {20} AS bigint),
                  auto_reply_enabled = CAST(value ->> {21} AS bigint), search_key = value ->> {22}, industry_key = value ->> {23},
+                 time_zone = value ->> {24},
                  update_time = $4, revision = revision + 1", $more, "
              FROM {elements}($5)
              WHERE tenant_id = $1 AND prospects.id = $2 AND revision = $3"
@@ -56,13 +57,13 @@ tenant_sql! {
              tenant_id, id, email, email_key, company, contact_name, position, industry, location, business_size,
              source, source_url, notes, tags, language, status, conversion_probability, priority_score, next_action,
              potential_interest, discovery_context, manual_intervention, auto_reply_enabled, search_key, industry_key,
-             emails_sent, create_time, update_time, revision, keyed)
+             time_zone, emails_sent, create_time, update_time, revision, keyed)
          SELECT $1, value ->> {0}, value ->> {1}, value ->> {2}, value ->> {3},
              value ->> {4}, value ->> {5}, value ->> {6}, value ->> {7}, value ->> {8},
              value ->> {9}, value ->> {10}, value ->> {11}, value ->> {12}, value ->> {13},
              value ->> {14}, CAST(value ->> {15} AS bigint), CAST(value ->> {16} AS bigint), value ->> {17}, value ->> {18},
              value ->> {19}, CAST(value ->> {20} AS bigint), CAST(value ->> {21} AS bigint), value ->> {22}, value ->> {23},
-             0, $2, $2, 1, 1
+             value ->> {24}, 0, $2, $2, 1, 1
          FROM {elements}($3)
          WHERE true
          ON CONFLICT (tenant_id, email_key) WHERE delete_time IS NULL AND duplicate_of IS NULL DO NOTHING";
@@ -338,5 +339,6 @@ fn values(id: &ProspectId, f: &ProspectFields) -> Vec<Value> {
         u8::from(f.auto_reply_enabled).into(),
         f.search_key().into(),
         f.industry.to_lowercase().into(),
+        f.time_zone.as_str().into(),
     ]
 }
