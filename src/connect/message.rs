@@ -53,7 +53,8 @@ pub fn message(email: &Email, date: Timestamp) -> Result<Vec<u8>, MessageError> 
     message_with(email, date, &Extras::default())
 }
 
-/// The same with what the mailbox adds. It is in 7-bit characters but for local parts that are not: [`needs_smtputf8`].
+/// The same with what the mailbox adds. It is in 7-bit characters but for local parts that are not, which go only to servers that
+/// take them (RFC 6531).
 pub fn message_with(email: &Email, date: Timestamp, extras: &Extras) -> Result<Vec<u8>, MessageError> {
     let date = std::time::UNIX_EPOCH + std::time::Duration::from_millis(date.unix_millis());
     let mut builder = Message::builder()
@@ -81,13 +82,6 @@ pub fn message_with(email: &Email, date: Timestamp, extras: &Extras) -> Result<V
     let part = MultiPart::builder().kind(MultiPartKind::Alternative).boundary(boundary);
     let part = part.singlepart(SinglePart::plain(text)).singlepart(SinglePart::html(html));
     Ok(builder.multipart(part)?.formatted())
-}
-
-/// Whether the message goes only to servers that take addresses beyond ASCII (RFC 6531). A domain always has another form, what
-/// stands before the @ has none.
-pub fn needs_smtputf8(email: &Email, extras: &Extras) -> bool {
-    let addresses = [Some(&email.from.address), Some(&email.to.address), extras.reply_to.as_ref()];
-    addresses.into_iter().flatten().any(|address| !address::for_header(address).is_ascii())
 }
 
 /// The name, if there is one, and the address. A name in ASCII is never folded: some readers take the fold for another blank.
@@ -261,14 +255,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_local_part_beyond_ascii_needs_smtputf8_and_stays_as_it_is() {
-        assert!(!needs_smtputf8(&email(), &Extras::default()), "its domain is in A-labels");
+    fn only_a_local_part_beyond_ascii_stays_as_it_is() {
+        assert!(text(&email(), &Extras::default()).is_ascii(), "its domain is in A-labels");
         let mut ours = email();
         ours.to.address = "李雷@例子.example".to_owned();
-        assert!(needs_smtputf8(&ours, &Extras::default()));
         assert!(text(&ours, &Extras::default()).contains("<李雷@xn--fsqu00a.example>\r\n"));
         let extras = Extras { reply_to: Some("jürgen@a.example".to_owned()), ..Extras::default() };
-        assert!(needs_smtputf8(&email(), &extras));
+        assert!(text(&email(), &extras).contains("Reply-To: jürgen@a.example\r\n"));
     }
 
     /// Texts that somebody could put into a field to end a header, begin another, or be decoded into one.

@@ -22,7 +22,7 @@ use url::Url;
 pub use dkim::{DkimError, DkimKey};
 pub use fetch::WebFetch;
 pub use guard::{Guard, NotAllowed};
-pub use message::{Extras, MessageError, message, message_with, needs_smtputf8};
+pub use message::{Extras, MessageError, message, message_with};
 pub use outbox::Outbox;
 
 use crate::domain::email::Email;

@@ -409,11 +409,13 @@ async fn a_letter_that_the_server_cannot_take_fails_alone() {
     let account = peer.account(Security::Starttls);
     peer.settings(json!({ "smtputf8": false, "size": 300 }));
     let long = [content("long"), vec![b'a'; 400]].concat();
-    let eight = "Subject: caf\u{e9}\r\n\r\n".as_bytes();
+    let eight = "Subject: a\r\n\r\ncaf\u{e9}\r\n".as_bytes();
+    let answers = "Reply-To: k\u{e4}the@acme.example\r\nSubject: a\r\n\r\na\r\n".as_bytes();
     let bare = b"Subject: a\r\n\r\n.\nMAIL FROM:<x@y.example>\r\n";
     let seven = content("seven");
     for (to, text, words) in [
         ("käthe@acme.example", &seven[..], "SMTPUTF8"),
+        (TO, answers, "SMTPUTF8"),
         (TO, &long, "larger than"),
         (TO, eight, "7-bit"),
         (TO, bare, "CRLF"),
@@ -428,11 +430,12 @@ async fn a_letter_that_the_server_cannot_take_fails_alone() {
     assert_eq!((peer.count("MAIL"), peer.taken().len()), (0, 0));
     connections.close().await;
     peer.settings(json!({}));
-    for (to, envelope, options) in [
-        ("käthe@acme.example", "käthe@acme.example", vec!["SMTPUTF8"]),
-        ("kim@bücher.example", "kim@xn--bcher-kva.example", vec![]),
+    for (to, content, envelope, options) in [
+        ("käthe@acme.example", &seven[..], "käthe@acme.example", vec!["SMTPUTF8"]),
+        ("kim@bücher.example", &seven, "kim@xn--bcher-kva.example", vec![]),
+        (TO, answers, TO, vec!["SMTPUTF8"]),
     ] {
-        let letter = Letter { from: FROM, to, content: &seven };
+        let letter = Letter { from: FROM, to, content };
         assert!(is_taken(&connections.deliver("anna", &account, &letter, &Yes::always()).await), "{to}");
         let last = peer.taken().pop().expect("a letter");
         assert_eq!(

@@ -147,11 +147,14 @@ impl Talk {
         if [&from, &to].into_iter().any(|address| address.parse::<Address>().is_err()) {
             return Err("no mail can be sent to or from such an address");
         }
-        let utf8 = !from.is_ascii() || !to.is_ascii();
+        let head = letter.content.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(letter.content.len());
+        let (head, body) = letter.content.split_at(head);
+        // Reply-To may be the only address beyond ASCII.
+        let utf8 = !from.is_ascii() || !to.is_ascii() || !head.is_ascii();
         if utf8 && !self.offers.smtputf8 {
             return Err("the server does not take addresses with other than ASCII characters before the @ (SMTPUTF8)");
         }
-        if !utf8 && !letter.content.is_ascii() {
+        if !body.is_ascii() {
             return Err("the letter is not in 7-bit characters");
         }
         if has_bare_break(letter.content) {

@@ -255,11 +255,12 @@ impl Wire {
     /// The next line, without its end, whatever its charset.
     async fn line(&mut self) -> io::Result<String> {
         loop {
-            if let Some(end) = self.ahead.iter().position(|byte| *byte == b'\n') {
+            let end = self.ahead.iter().take(MAX_LINE).position(|byte| *byte == b'\n');
+            if let Some(end) = end {
                 let line: Vec<u8> = self.ahead.drain(..=end).collect();
                 return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
-            if self.ahead.len() > MAX_LINE {
+            if self.ahead.len() >= MAX_LINE {
                 return Err(io::Error::other("the answer has a line that does not end"));
             }
             self.fill().await?;
@@ -336,7 +337,9 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_read_within_their_bounds() {
-        let endless = [b"250-a\r\n".repeat(200), b"250 b\r\n".to_vec()].concat();
+        let lines = |count: usize| [b"250-a\r\n".repeat(count - 1), b"250 b\r\n".to_vec()].concat();
+        let said = |count: usize| [vec!["a"; count - 1].join(" "), "b".to_owned()].join(" ");
+        let line = |bytes: usize| format!("250 {}\r\n", "x".repeat(bytes - 6));
         for (bytes, right) in [
             (&b"250 ok\r\n"[..], Ok((250, "ok"))),
             (b"250\r\n", Ok((250, ""))),
@@ -348,8 +351,10 @@ mod tests {
             (b"HTTP/1.1 400 Bad Request\r\n", Err("the answer is none of a mail server's")),
             (b"99 a\r\n", Err("the answer is none of a mail server's")),
             (b"+25 a\r\n", Err("the answer is none of a mail server's")),
-            (&endless, Err("the answer is none of a mail server's")),
-            (&[b'2'; 10_000], Err("the answer has a line that does not end")),
+            (&lines(MAX_LINES), Ok((250, said(MAX_LINES).as_str()))),
+            (&lines(MAX_LINES + 1), Err("the answer is none of a mail server's")),
+            (line(MAX_LINE).as_bytes(), Ok((250, "x".repeat(MAX_LINE - 6).as_str()))),
+            (line(MAX_LINE + 1).as_bytes(), Err("the answer has a line that does not end")),
         ] {
             let reply = wire(bytes).reply().await;
             let read = reply.map(|reply| Answer::new(reply.code, &reply.lines)).map_err(|error| error.to_string());
