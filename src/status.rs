@@ -15,6 +15,7 @@ use crate::domain::error::{Error as RuleError, Violations};
 use crate::domain::id::CampaignId;
 use crate::domain::mailbox::MAX_MAILBOXES;
 use crate::domain::state::Refused;
+use crate::domain::template::MAX_TEMPLATES;
 use crate::domain::text::cut;
 use crate::files::FilesError;
 use crate::store::{Noun, StoreError};
@@ -264,6 +265,15 @@ impl From<StoreError> for Status {
                 let message = format!("the tenant has {MAX_MAILBOXES} mailboxes, and no more may be: delete one first");
                 status(Code::ResourceExhausted, "TOO_MANY_MAILBOXES", &message)
             }
+            StoreError::TooManyTemplates => {
+                let message = format!("the tenant has {MAX_TEMPLATES} templates, and no more may be: delete one first");
+                status(Code::ResourceExhausted, "TOO_MANY_TEMPLATES", &message)
+            }
+            StoreError::TemplateInUse(campaigns) => {
+                let message =
+                    "live campaigns have letters to write from it: wait until they are written, or cancel them";
+                of_campaigns("TEMPLATE_IN_USE", message, &campaigns, [])
+            }
             StoreError::ProspectDeleted => {
                 let message = "the prospect is deleted: bring it back with UndeleteProspect first";
                 precondition("PROSPECT_DELETED", "prospect", message)
@@ -391,6 +401,16 @@ fn precondition(reason: &str, subject: &str, message: &str) -> Status {
     let mut details = ErrorDetails::new();
     details.add_precondition_failure_violation(reason, subject, message);
     with(Code::FailedPrecondition, reason, message, [], details)
+}
+
+pub fn template_built_in() -> Status {
+    let message = "the built-in templates are everybody's and cannot be changed: create one of your own from it";
+    precondition("TEMPLATE_BUILT_IN", "template", message)
+}
+
+pub fn sender_missing() -> Status {
+    let message = "nobody knows which company writes: set `sender.company` in the configuration, or name a campaign";
+    precondition("SENDER_MISSING", "sender.company", message)
 }
 
 /// NOT_FOUND, the same for what is another's and for what never was.

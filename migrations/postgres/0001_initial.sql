@@ -260,6 +260,21 @@ CREATE INDEX emails_of_mailbox ON emails (tenant_id, mailbox_id, mailed_time, bo
 CREATE INDEX emails_of_campaign ON emails (tenant_id, campaign_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL;
 CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, COALESCE(retry_time, 0), position) WHERE status = 'approved';
 
+-- The templates that a tenant has written itself.
+CREATE TABLE templates (
+    tenant_id   text COLLATE "C" NOT NULL,
+    id          text COLLATE "C" NOT NULL,
+    name        text COLLATE "C" NOT NULL,
+    description text COLLATE "C" NOT NULL,
+    -- A subject and a body for each language, as JSON.
+    texts       text COLLATE "C" NOT NULL,
+    revision    bigint NOT NULL,
+    create_time bigint NOT NULL,
+    update_time bigint NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+
 CREATE TABLE marketing_strategies (
     tenant_id   text COLLATE "C" NOT NULL,
     id          text COLLATE "C" NOT NULL,

@@ -132,7 +132,7 @@ fn ready(header: &'static str, meant: String, value: String) -> HeaderValue {
 
 /// In one line, without the blanks that would be lost where it is folded or put into encoded words.
 fn one_spaced(text: &str) -> String {
-    text::tame(text).split_whitespace().collect::<Vec<_>>().join(" ")
+    text::one_line(&text::tame(text))
 }
 
 /// Ours always is one; it is a text of the database all the same.

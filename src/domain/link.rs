@@ -8,7 +8,7 @@ use url::Url;
 
 use super::clock::Timestamp;
 use super::id::EmailId;
-use super::named_enum::named_enum;
+use super::language::Language;
 use super::suppression::{Suppression, SuppressionReason};
 use super::text;
 
@@ -61,17 +61,6 @@ pub enum Standing {
     Unsubscribed,
     /// It is not, for another reason.
     Suppressed,
-}
-
-named_enum! {
-    /// A language that Herald speaks to readers of letters.
-    pub enum Language {
-        Chinese = "zh",
-        English = "en",
-        French = "fr",
-        German = "de",
-        Spanish = "es",
-    }
 }
 
 // === impl Token ===
@@ -182,16 +171,6 @@ pub fn masked(address: &str) -> String {
     }
 }
 
-// === impl Language ===
-
-impl Language {
-    /// That of an IETF language tag, such as `de-AT`; English where Herald does not speak it.
-    pub fn of_tag(tag: &str) -> Self {
-        let primary = tag.split(['-', '_']).next().unwrap_or_default();
-        Self::parse(&primary.to_ascii_lowercase()).unwrap_or(Self::English)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,20 +231,5 @@ mod tests {
         assert_eq!(masked("k@acme.example"), "…@acme.example");
         assert_eq!(masked("李雷@例子.example"), "李…@例子.example");
         assert_eq!(masked("\"a@b\"@acme.example"), "\"…@acme.example");
-    }
-
-    #[test]
-    fn a_reader_is_spoken_to_in_the_language_of_his_tag() {
-        for (tag, language) in [
-            ("de-AT", Language::German),
-            ("ZH-Hant-TW", Language::Chinese),
-            ("en_US", Language::English),
-            ("", Language::English),
-            ("it", Language::English),
-            ("fr", Language::French),
-            ("es-419", Language::Spanish),
-        ] {
-            assert_eq!(Language::of_tag(tag), language, "{tag}");
-        }
     }
 }

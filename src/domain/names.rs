@@ -7,6 +7,7 @@
 use icu_properties::CodePointSetData;
 use icu_properties::props::{DefaultIgnorableCodePoint, ExtendedPictographic};
 
+use super::language::primary;
 use super::text;
 
 /// The longest name that is greeted by, in characters.
@@ -225,6 +226,18 @@ pub fn person(name: &str) -> String {
     Some(told(name)).filter(|name| name.contains(char::is_alphabetic) && !name.contains('@')).unwrap_or_default()
 }
 
+/// A told value as it stands within a sentence of that language: nouns keep their capital in German alone.
+pub fn within_sentence(value: &str, language: &str) -> String {
+    let mut letters = value.chars();
+    match letters.next() {
+        // What has more capitals keeps them, such as `IT services` and `SaaS`.
+        Some(first) if primary(language) != "de" && !letters.clone().any(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => value.to_owned(),
+    }
+}
+
 /// UTF-8 that somebody has read as Windows-1252: "MÃ¼ller".
 fn is_garbled(value: &str) -> bool {
     let chars: Vec<char> = value.chars().collect();
@@ -278,12 +291,8 @@ fn without_tags(value: &str) -> String {
 
 /// The name to greet a person by who is written as `name`; empty where that is not clear.
 pub fn greeting(name: &str) -> String {
-    let name = told(name);
-    let name = name.split(['(', '[', '{', '|']).next().unwrap_or_default().trim();
-    let strange = |c: char| c.is_numeric() || "@&+:;=_!?*#<>/\\".contains(c);
-    if name.is_empty() || name.contains(strange) || is_several(name) {
-        return String::new();
-    }
+    let Some(name) = plain(name) else { return String::new() };
+    let name = name.as_str();
     if name.contains(is_han) {
         // The family name comes first, and both are said.
         return if name.chars().count() <= 6 && !name.contains(char::is_whitespace) {
@@ -292,7 +301,7 @@ pub fn greeting(name: &str) -> String {
             String::new()
         };
     }
-    if !name.chars().all(|c| is_cased_script(c) || c.is_whitespace() || "'’-‑.,".contains(c) || is_mark(c)) {
+    if !is_cased(name) {
         return String::new();
     }
     let found = match name.split_once(',') {
@@ -307,13 +316,45 @@ pub fn greeting(name: &str) -> String {
     found.filter(|found| found.chars().count() <= LONGEST).unwrap_or_default()
 }
 
+/// The name alone, if it may be one person's.
+pub(super) fn plain(name: &str) -> Option<String> {
+    let name = told(name);
+    let name = name.split(['(', '[', '{', '|']).next().unwrap_or_default().trim();
+    let strange = |c: char| c.is_numeric() || "@&+:;=_!?*#<>/\\".contains(c);
+    let is_one = !name.is_empty() && !name.contains(strange) && !is_several(name);
+    is_one.then(|| name.to_owned())
+}
+
+/// Whether it is written in a script whose names have an order that can be told.
+pub(super) fn is_cased(name: &str) -> bool {
+    name.chars().all(|c| is_cased_script(c) || c.is_whitespace() || "'’-‑.,".contains(c) || is_mark(c))
+}
+
+/// Whether one of the words is of no person.
+pub(super) fn is_no_person(words: &[&str]) -> bool {
+    words.iter().any(|word| NO_PERSON.contains(&word.to_lowercase().trim_matches('.')))
+}
+
+/// Whether somebody has begun a letter with it, in a field for a name.
+pub(super) fn is_salutation(word: &str) -> bool {
+    SALUTATIONS.contains(&bare(word).as_str())
+}
+
+/// The word as a part of a family name.
+pub(super) fn of_family(word: &str) -> String {
+    if is_particle(word) { word.to_lowercase() } else { cased(word) }
+}
+
+pub(super) fn is_particle(word: &str) -> bool {
+    PARTICLES.contains(&word.to_lowercase().as_str())
+}
+
 /// The given name of one that is written in its usual order.
 fn in_order(name: &str) -> Option<String> {
     let mut all = words(name);
-    all.retain(|word| !SALUTATIONS.contains(&bare(word).as_str()));
+    all.retain(|word| !is_salutation(word));
     let rest: Vec<&str> = all.iter().copied().filter(|word| !is_title(word) && !is_degree(word)).collect();
-    let lower: Vec<_> = rest.iter().map(|word| word.to_lowercase()).collect();
-    if lower.iter().any(|word| NO_PERSON.contains(&word.trim_matches('.'))) {
+    if is_no_person(&rest) {
         return None;
     }
     let (first, more) = rest.split_first()?;
@@ -330,7 +371,7 @@ fn in_order(name: &str) -> Option<String> {
         };
     }
     // "ИВАНОВ Иван Иванович": the patronymic comes last.
-    if more.len() == 2 && ["вич", "вна", "чна"].iter().any(|end| lower[2].ends_with(end)) {
+    if more.len() == 2 && is_patronymic(more[1]) {
         return is_given(more[0]).then(|| cased(more[0]));
     }
     // "DUPONT Jean": the family name is the one in capitals.
@@ -342,28 +383,32 @@ fn in_order(name: &str) -> Option<String> {
     is_given(first).then(|| cased(first))
 }
 
-fn words(name: &str) -> Vec<&str> {
+pub(super) fn is_patronymic(word: &str) -> bool {
+    ["вич", "вна", "чна"].iter().any(|end| word.to_lowercase().ends_with(end))
+}
+
+pub(super) fn words(name: &str) -> Vec<&str> {
     name.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()).collect()
 }
 
 /// In lower case, without dots.
-fn bare(word: &str) -> String {
+pub(super) fn bare(word: &str) -> String {
     word.to_lowercase().replace('.', "")
 }
 
-fn is_title(word: &str) -> bool {
+pub(super) fn is_title(word: &str) -> bool {
     // "h.c." and the like; an initial has one letter.
     TITLES.contains(&bare(word).as_str()) && (word.chars().count() > 1 || word == "M") || word.matches('.').count() > 1
 }
 
-fn is_degree(word: &str) -> bool {
+pub(super) fn is_degree(word: &str) -> bool {
     DEGREES.contains(&bare(word).as_str()) && word.chars().count() > 1
 }
 
 /// Whether it can be the name that somebody is called by: not an initial, not the beginning of a family name.
-fn is_given(word: &str) -> bool {
+pub(super) fn is_given(word: &str) -> bool {
     let letters = word.chars().filter(|c| c.is_alphabetic()).count();
-    letters > 1 && !word.contains('.') && !PARTICLES.contains(&word.to_lowercase().as_str())
+    letters > 1 && !word.contains('.') && !is_particle(word)
 }
 
 /// Two people, or a greeting that somebody has written for us.
@@ -372,7 +417,7 @@ fn is_several(name: &str) -> bool {
     [" and ", " und ", " et ", " y ", " e ", " u. "].iter().any(|and| lower.contains(and))
 }
 
-fn is_shouted(word: &str) -> bool {
+pub(super) fn is_shouted(word: &str) -> bool {
     word.chars().filter(|c| c.is_uppercase()).count() > 1 && !word.contains(char::is_lowercase)
 }
 
@@ -383,7 +428,7 @@ fn as_written(title: &str) -> String {
 }
 
 /// `ANNA-LENA` and `anna-lena` as `Anna-Lena`; what has both cases stays.
-fn cased(word: &str) -> String {
+pub(super) fn cased(word: &str) -> String {
     let (upper, lower) = (word.contains(char::is_uppercase), word.contains(char::is_lowercase));
     if upper && lower {
         return word.to_owned();
@@ -398,7 +443,7 @@ fn cased(word: &str) -> String {
         .collect()
 }
 
-fn is_han(c: char) -> bool {
+pub(super) fn is_han(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}')
 }
 
@@ -474,6 +519,21 @@ mod tests {
             ("Hans Meier / Anna Schulz", ""),
         ] {
             assert_eq!(greeting(name), greeted, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_within_a_sentence_is_written_as_its_language_does() {
+        for (value, language, written) in [
+            ("Insurance", "en", "insurance"),
+            ("Field vegetables", "", "field vegetables"),
+            ("IT services", "en", "IT services"),
+            ("Assurances", "fr-CA", "assurances"),
+            ("Gartenbau", "de", "Gartenbau"),
+            ("国际贸易", "zh", "国际贸易"),
+            ("", "", ""),
+        ] {
+            assert_eq!(within_sentence(value, language), written);
         }
     }
 

@@ -6,6 +6,7 @@ use super::clock::Timestamp;
 use super::digest;
 use super::error::Violations;
 use super::id::{CampaignId, ProspectId};
+use super::language;
 use super::mask::Mask;
 use super::named_enum::named_enum;
 use super::names;
@@ -142,6 +143,8 @@ pub const FIELDS: &[&str] = &[
     "time_zone",
 ];
 
+/// What a line of the notes begins with that is meant for the letter.
+const FOR_LETTER: &str = "letter";
 /// The longest beginning of a reply that is kept with the prospect, in characters.
 pub const LAST_REPLY: usize = 1_000;
 /// The longest texts: a sentence or two, and a page.
@@ -194,7 +197,7 @@ impl ProspectFields {
         }
         if mask.has("language") {
             out.language = out.language.trim().to_owned();
-            if !is_language_tag(&out.language) {
+            if !language::is_tag(&out.language) {
                 v.add(field("language"), "must be an IETF language tag such as en or zh-CN");
             }
         }
@@ -253,35 +256,26 @@ impl ProspectFields {
         format!("{}\n{}\n{}", self.contact_name, self.company, self.email).to_lowercase()
     }
 
-    /// What a letter may say of it.
-    pub fn values(&self) -> ProspectValues {
+    /// What a letter in that language may say of it.
+    pub fn values(&self, language: &str) -> ProspectValues {
         ProspectValues {
             contact_name: names::person(&self.contact_name),
             first_name: names::greeting(&self.contact_name),
             company: names::told(&self.company),
             position: names::told(&self.position),
-            industry: self.industry_in_text(),
+            industry: names::within_sentence(&names::told(&self.industry), language),
             location: names::told(&self.location),
             notes: names::told(&self.notes),
         }
     }
 
-    /// The industry as it stands within a sentence.
-    pub fn industry_in_text(&self) -> String {
-        let name = names::told(&self.industry);
-        let (mut letters, german) = (name.chars(), self.language.starts_with("de"));
-        match letters.next() {
-            // German nouns keep their capital, and so does what has more of them, such as `IT services` and `SaaS`.
-            Some(first) if !german && !letters.clone().any(char::is_uppercase) => {
-                first.to_lowercase().chain(letters).collect()
-            }
-            _ => name,
-        }
-    }
-
-    pub fn writes_chinese(&self) -> bool {
-        let language = self.language.to_ascii_lowercase();
-        language == "zh" || language.starts_with("zh-")
+    /// The line of the notes that is meant for the letter, which begins with `Letter:`.
+    pub fn line_for_letter(&self) -> String {
+        let meant = self.notes.lines().find_map(|line| {
+            let (name, text) = line.trim().split_once([':', '：'])?;
+            name.trim().eq_ignore_ascii_case(FOR_LETTER).then(|| names::told(text))
+        });
+        meant.unwrap_or_default()
     }
 }
 
@@ -337,14 +331,6 @@ impl ProspectOrder {
     }
 }
 
-/// Whether the text has the form of an IETF language tag (RFC 5646); the empty one passes.
-fn is_language_tag(tag: &str) -> bool {
-    let part = |p: &str| (1..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric());
-    let primary = |p: &str| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphabetic());
-    let mut parts = tag.split('-');
-    tag.is_empty() || (tag.len() <= 35 && parts.next().is_some_and(primary) && parts.all(part))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,27 +348,16 @@ mod tests {
     }
 
     #[test]
-    fn an_industry_within_a_sentence_is_written_as_its_language_does() {
-        for (industry, language, written) in [
-            ("Insurance", "en", "insurance"),
-            ("Field vegetables", "", "field vegetables"),
-            ("IT services", "en", "IT services"),
-            ("Gartenbau", "de", "Gartenbau"),
-            ("国际贸易", "zh", "国际贸易"),
-            ("", "", ""),
+    fn one_line_of_the_notes_is_meant_for_the_letter() {
+        for (notes, line) in [
+            ("Pays late.\nLetter: Kim Roth suggested that we write.\nLetter: no", "Kim Roth suggested that we write."),
+            ("letter：李雷建议我们联系您。", "李雷建议我们联系您。"),
+            ("A letter: is not meant", ""),
+            ("Letter: {{name}}", ""),
+            ("", ""),
         ] {
-            let fields = ProspectFields { industry: industry.into(), language: language.into(), ..Default::default() };
-            assert_eq!(fields.industry_in_text(), written);
-        }
-    }
-
-    #[test]
-    fn language_tags_have_their_form() {
-        for good in ["", "en", "zh-CN", "sr-Latn-RS", "de-1996"] {
-            assert!(is_language_tag(good), "{good}");
-        }
-        for bad in ["e", "en_US", "en-", "日本", "english language"] {
-            assert!(!is_language_tag(bad), "{bad}");
+            let fields = ProspectFields { notes: notes.to_owned(), ..Default::default() };
+            assert_eq!(fields.line_for_letter(), line, "{notes}");
         }
     }
 }

@@ -7,11 +7,13 @@
 
 mod fold;
 mod judge;
+mod offer;
 mod own_words;
 mod phrases;
 mod ways_out;
 
 pub use judge::judge;
+pub use offer::offers_way_out;
 
 use super::named_enum::named_enum;
 

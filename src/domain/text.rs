@@ -182,6 +182,12 @@ pub fn is_tls_or_here(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_here())
 }
 
+/// On one line, its words one blank apart; but for the blank that French has before some marks.
+pub fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() && c != '\u{a0}').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The text cut to at most `max` characters, on a character boundary.
 pub fn cut(text: &str, max: usize) -> &str {
     text.char_indices().nth(max).map_or(text, |(end, _)| &text[..end])

@@ -27,6 +27,7 @@ use crate::connect::Connectors;
 use crate::domain::campaign::{Campaign, StepId};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::CampaignId;
+use crate::domain::link::PublicUrl;
 use crate::store::{Claim, Claims, Release, Store, StoreError};
 use crate::tenant::TenantId;
 use board::{Board, Job};
@@ -56,6 +57,11 @@ impl Engine {
     /// Whether letters may go into the outbox folder.
     pub fn has_outbox(&self) -> bool {
         self.resources.settings.outbox
+    }
+
+    /// Where the links of letters lead, if they have any.
+    pub fn public_url(&self) -> Option<&PublicUrl> {
+        self.resources.settings.public_url.as_ref()
     }
 
     /// Whether they do so without a mailbox, from an address that is made up.

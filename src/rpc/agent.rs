@@ -8,10 +8,9 @@ use tonic::{Request, Response, Status};
 
 use super::answers::{Answers, made};
 use super::pages::Rows;
-use super::{actor, caller, convert, sized};
+use super::{actor, caller, convert, sized, templates};
 use crate::cache::TenantCache;
 use crate::domain::address;
-use crate::domain::agent_config::AgentSettings;
 use crate::domain::campaign::Goal;
 use crate::domain::email::Email;
 use crate::domain::error::Error;
@@ -19,7 +18,6 @@ use crate::domain::id::{EmailId, ProspectId, StrategyId};
 use crate::domain::number::saturating_i32;
 use crate::domain::paging::{Page, PageRequest, QueryShape};
 use crate::domain::prospect::Prospect;
-use crate::domain::template;
 use crate::files::Files;
 use crate::pb;
 use crate::pb::agent_service_server::AgentService;
@@ -76,7 +74,9 @@ impl AgentService for Agent {
         let config = request.config.ok_or_else(|| Error::field("config", "is required"))?;
         let etag = config.etag.clone();
         let update = convert::config::update(config, &request.update_mask.unwrap_or_default().paths)?;
-        known_template(&update.settings)?;
+        if let Some(id) = &update.settings.template_id {
+            templates::known(&self.store.scope(actor.caller.scope()), id).await?;
+        }
         let convert::config::Update { settings, mask } = update;
         let update = UpdateAgentConfig { settings, mask, etag };
         let config = self.store.by(&actor).write(update).await?;
@@ -373,13 +373,5 @@ impl AgentService for Agent {
             address::parse(&request.get_ref().email).map_err(|error| Error::field("email", error.to_string()))?;
         self.store.by(&actor).write(RemoveSuppression { email }).await?;
         Ok(Response::new(pb::RemoveSuppressionResponse {}))
-    }
-}
-
-/// The template of a configuration must be one that there is.
-fn known_template(settings: &AgentSettings) -> Result<(), Status> {
-    match &settings.template_id {
-        Some(id) if template::find(id).is_none() => Err(not_found(Noun::Template)),
-        _ => Ok(()),
     }
 }

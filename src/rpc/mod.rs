@@ -9,6 +9,7 @@ mod mailbox;
 mod pages;
 mod recipients;
 mod snapshot;
+mod templates;
 mod tenant;
 mod watch;
 mod workflow;

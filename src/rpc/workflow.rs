@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::answers::{Answers, made};
 use super::pages::Rows;
 use super::watch::{self, Limits};
-use super::{actor, caller, convert, recipients, sized};
+use super::{actor, caller, convert, recipients, sized, templates};
 use crate::domain::agent_config::{AgentSettings, MAX_GOAL_DETAIL};
 use crate::domain::campaign::{Action, Campaign, CampaignState, Settings, StepId};
 use crate::domain::email::Email;
@@ -17,12 +17,14 @@ use crate::domain::error::{Error, Violations};
 use crate::domain::id::{CampaignId, MailboxId, TemplateId};
 use crate::domain::number::saturating_i32;
 use crate::domain::paging::QueryShape;
-use crate::domain::{template, text};
+use crate::domain::text;
 use crate::engine::Engine;
 use crate::pb;
 use crate::pb::workflow_service_server::WorkflowService;
 use crate::status::{self, not_found};
-use crate::store::{Actor, CancelAll, Noun, ReviewEmails, Scoped, StartCampaign, Store, Transition};
+use crate::store::{
+    Actor, CancelAll, CreateTemplate, DeleteTemplate, Noun, ReviewEmails, Scoped, StartCampaign, Store, Transition,
+};
 use crate::tenant::TenantId;
 use crate::turns::Turns;
 
@@ -281,9 +283,70 @@ impl WorkflowService for Workflow {
         &self,
         request: Request<pb::ListTemplatesRequest>,
     ) -> Result<Response<pb::ListTemplatesResponse>, Status> {
-        caller(&request)?;
-        let templates = template::built_in().iter().map(convert::campaign::template).collect();
-        Ok(Response::new(pb::ListTemplatesResponse { templates }))
+        let caller = caller(&request)?;
+        let store = self.store.scope(caller.scope());
+        templates::list(&store, caller.tenant()).await.map(Response::new)
+    }
+
+    async fn get_template(
+        &self,
+        request: Request<pb::GetTemplateRequest>,
+    ) -> Result<Response<pb::GetTemplateResponse>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::id("template_id", &request.get_ref().template_id, TemplateId::parse)?;
+        let template = templates::known(&self.store.scope(caller.scope()), &id).await?;
+        let template = Some(convert::template::out(template, caller.tenant()));
+        Ok(Response::new(pb::GetTemplateResponse { template }))
+    }
+
+    async fn create_template(
+        &self,
+        request: Request<pb::CreateTemplateRequest>,
+    ) -> Result<Response<pb::CreateTemplateResponse>, Status> {
+        let actor = actor(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("CreateTemplate", &name, &request)?;
+        let template = request.template.ok_or_else(|| Error::field("template", "is required"))?;
+        let create = CreateTemplate { settings: convert::template::new(template)?, request_id };
+        let template = self.store.by(&actor).write(create).await?;
+        let template = Some(convert::template::out(template, actor.caller.tenant()));
+        Ok(Response::new(pb::CreateTemplateResponse { template }))
+    }
+
+    async fn update_template(
+        &self,
+        request: Request<pb::UpdateTemplateRequest>,
+    ) -> Result<Response<pb::UpdateTemplateResponse>, Status> {
+        let actor = actor(&request)?;
+        let request = request.into_inner();
+        let template = request.template.ok_or_else(|| Error::field("template", "is required"))?;
+        let update = convert::template::update(template, &request.update_mask.unwrap_or_default().paths)?;
+        templates::refuse_built_in(&update.id)?;
+        let template = self.store.by(&actor).write(update).await?;
+        let template = Some(convert::template::out(template, actor.caller.tenant()));
+        Ok(Response::new(pb::UpdateTemplateResponse { template }))
+    }
+
+    async fn delete_template(
+        &self,
+        request: Request<pb::DeleteTemplateRequest>,
+    ) -> Result<Response<pb::DeleteTemplateResponse>, Status> {
+        let actor = actor(&request)?;
+        let pb::DeleteTemplateRequest { template_id, etag } = request.into_inner();
+        let id = convert::id("template_id", &template_id, TemplateId::parse)?;
+        templates::refuse_built_in(&id)?;
+        self.store.by(&actor).write(DeleteTemplate { id, etag }).await?;
+        Ok(Response::new(pb::DeleteTemplateResponse {}))
+    }
+
+    async fn preview_template(
+        &self,
+        request: Request<pb::PreviewTemplateRequest>,
+    ) -> Result<Response<pb::PreviewTemplateResponse>, Status> {
+        let caller = caller(&request)?;
+        let store = self.store.scope(caller.scope());
+        templates::preview(&store, &self.engine, self.store.ids().now(), request.into_inner()).await.map(Response::new)
     }
 
     async fn select_template(
@@ -292,7 +355,8 @@ impl WorkflowService for Workflow {
     ) -> Result<Response<pb::SelectTemplateResponse>, Status> {
         let actor = actor(&request)?;
         let request = request.into_inner();
-        let template = known_template(&request.template_id)?;
+        let template = convert::id("template_id", &request.template_id, TemplateId::parse)?;
+        let template = templates::known(&self.store.scope(actor.caller.scope()), &template).await?.id;
         let action = Action::SelectTemplate;
         let campaign = self.transition(&actor, &request.campaign_id, action, Some(template)).await?;
         Ok(Response::new(pb::SelectTemplateResponse { campaign: Some(campaign) }))
@@ -406,7 +470,7 @@ async fn settings(
     recipients::refuse_unknown(store, &recipients).await?;
     let template_id = match request.template_id.as_str() {
         "" => config.template_id,
-        id => Some(known_template(id)?),
+        text => Some(templates::known(store, &convert::id("template_id", text, TemplateId::parse)?).await?.id),
     };
     Ok(Settings {
         website: website.map(String::from).unwrap_or_default(),
@@ -417,9 +481,4 @@ async fn settings(
         recipients,
         mailboxes: mailboxes.unwrap_or_default(),
     })
-}
-
-fn known_template(text: &str) -> Result<TemplateId, Status> {
-    let id = convert::id("template_id", text, TemplateId::parse)?;
-    template::find(&id).map(|template| template.id.clone()).ok_or_else(|| not_found(Noun::Template))
 }

@@ -58,6 +58,11 @@ pub enum StoreError {
     MailboxExists,
     #[error("the tenant has as many mailboxes as it may")]
     TooManyMailboxes,
+    #[error("the tenant has as many templates as it may")]
+    TooManyTemplates,
+    /// These live campaigns have letters to write from it.
+    #[error("{} live campaigns have letters to write from the template", .0.len())]
+    TemplateInUse(Vec<CampaignId>),
     #[error("the request id was used for another request")]
     RequestIdReused,
     #[error("the e-mail {id} is {status}")]

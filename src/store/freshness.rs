@@ -46,13 +46,13 @@ pub struct ReadSet {
 #[derive(Hash)]
 enum Place<'a> {
     /// A tenant's table: bumped by every change in it.
-    Table(&'a str, u16),
+    Table(&'a str, u32),
     /// A tenant's row: bumped by the changes that touch it alone.
-    Row(&'a str, u16, &'a str),
+    Row(&'a str, u32, &'a str),
     /// All of a tenant's rows of a table: bumped by changes that do not say which they touch.
-    Rows(&'a str, u16),
+    Rows(&'a str, u32),
     /// A table of all tenants: bumped by changes that cross tenants.
-    Everybody(u16),
+    Everybody(u32),
 }
 
 tokio::task_local! {

@@ -18,7 +18,8 @@ use super::write::{Touched, Write};
 use crate::domain::clock::Timestamp;
 use crate::domain::email::Email;
 use crate::domain::id::EmailId;
-use crate::domain::link::{HALF, Language, Link, Standing, Token};
+use crate::domain::language::Language;
+use crate::domain::link::{HALF, Link, Standing, Token};
 use crate::domain::suppression::{Suppression, SuppressionReason};
 use crate::tenant::{Origin, Scope, TenantId};
 

@@ -38,6 +38,7 @@ mod sqlite;
 mod strategies;
 mod suppressions;
 mod tail;
+mod templates;
 mod tenants;
 mod tx;
 mod write;
@@ -67,6 +68,7 @@ pub use retention::AuditRetention;
 pub use sql::Tables;
 pub use sqlite::{OpenError, Seen, check_copy, check_database, copy_database, rewrap_data_keys, sqlite_texts};
 pub use suppressions::{AddSuppressions, RemoveSuppression};
+pub use templates::{CreateTemplate, DeleteTemplate, UpdateTemplate};
 pub use tx::ScopedTx;
 pub use write::{CallWrite, OwnWrite, Touched, Write};
 
@@ -86,6 +88,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         hold_back::REGISTERED,
         links::REGISTERED,
         mailboxes::REGISTERED,
+        templates::REGISTERED,
         progress::advance::REGISTERED,
         progress::lease::REGISTERED,
         progress::pacing::REGISTERED,

@@ -24,6 +24,7 @@ tenant_sql! {
          SET settings = '{}', revision = revision + 1, update_time = $2
          WHERE tenant_id = $1 AND settings != '{}'";
     MAILBOXES = "DELETE FROM mailboxes WHERE tenant_id = $1";
+    TEMPLATES = "DELETE FROM templates WHERE tenant_id = $1";
     CHOICES =
         "DELETE FROM campaign_prospects
          WHERE tenant_id = $1 AND (campaign_id, position) IN (
@@ -94,6 +95,7 @@ pub struct Removed {
     pub emails: u64,
     pub campaigns: u64,
     pub strategies: u64,
+    pub templates: u64,
     /// There may be more to remove.
     pub more: bool,
 }
@@ -108,6 +110,7 @@ impl Removed {
         self.emails += slice.emails;
         self.campaigns += slice.campaigns;
         self.strategies += slice.strategies;
+        self.templates += slice.templates;
         self.more = slice.more;
     }
 }
@@ -149,6 +152,7 @@ impl Write for Reset {
             left.remove(tx, EVENTS)?;
             left.remove(tx, STEPS)?;
             removed.campaigns = left.remove(tx, CAMPAIGNS)?;
+            removed.templates = tx.query(TEMPLATES).execute()?;
         }
         if left.0 > 0 {
             tx.query(REQUESTS).execute()?;
@@ -161,12 +165,14 @@ impl Write for Reset {
 /// Each slice is a write of one call.
 impl CallWrite for Reset {
     fn touched(&self, removed: &Removed) -> Touched {
-        let Removed { prospects, emails, campaigns, strategies, .. } = *removed;
-        let count = u64::from(removed.configuration) + prospects + emails + campaigns + strategies;
+        let Removed { prospects, emails, campaigns, strategies, templates, .. } = *removed;
+        let count = u64::from(removed.configuration) + prospects + emails + campaigns + strategies + templates;
         let parts: &[_] = match self.scope {
             ResetScope::Configuration => &["config", "mailboxes"],
             ResetScope::Prospects => &["prospects"],
-            ResetScope::Everything => &["config", "mailboxes", "prospects", "campaigns", "marketing_strategies"],
+            ResetScope::Everything => {
+                &["config", "mailboxes", "prospects", "campaigns", "marketing_strategies", "templates"]
+            }
         };
         Touched { unfinished: removed.more, ..Touched::count(count).with_fields(parts.iter().copied()) }
     }

@@ -28,7 +28,8 @@ use tower::Service;
 
 use super::inline;
 use crate::call::{Peer, Request, Response, yield_connection_task};
-use crate::domain::link::{self, Language, PublicUrl, Standing, Token};
+use crate::domain::language::Language;
+use crate::domain::link::{self, PublicUrl, Standing, Token};
 use crate::store::{Followed, Store, StoreError};
 use page::Page;
 use strangers::Strangers;

@@ -215,6 +215,22 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
     walk.change("ResumeMailbox", json!({ "mailboxId": mailbox })).await;
     walk.refused("DeleteMailbox", json!({ "mailboxId": mailbox, "etag": "stale" }), Code::Aborted).await;
 
+    let text = json!({ "language": "en", "subject": "Hello", "body": "{{ salutation.formal }}" });
+    let create = json!({ "template": { "name": "Ours", "texts": [text] }, "requestId": "r1" });
+    let (answer, _, ids, _) = walk.change("CreateTemplate", create.clone()).await;
+    let template = id(&answer["template"]["id"]);
+    assert_eq!(ids, std::slice::from_ref(&template));
+    walk.no_change("CreateTemplate", create).await;
+    let change = json!({ "template": { "id": template, "name": "Fairs" } });
+    let (_, _, ids, fields) = walk.change("UpdateTemplate", change).await;
+    assert_eq!((ids, fields), (vec![template.clone()], vec!["name".to_owned()]));
+    let sender = json!({ "config": { "sender": { "company": "Acme" } } });
+    walk.change("UpdateAgentConfig", sender).await;
+    walk.no_change("PreviewTemplate", json!({ "templateId": template })).await;
+    walk.refused("DeleteTemplate", json!({ "templateId": "modern_tech" }), Code::FailedPrecondition).await;
+    let (_, _, ids, _) = walk.change("DeleteTemplate", json!({ "templateId": template })).await;
+    assert_eq!(ids, [template]);
+
     // A campaign, from the start to its end. It stands still between the calls.
     let start = json!({ "website": walk.site, "requestId": "r1" });
     let (answer, touched, ids, _) = walk.change("StartWorkflow", start.clone()).await;

@@ -51,7 +51,7 @@ impl Reader {
 /// What stands before the next id, and the id.
 fn next_id(text: &str) -> Option<(&str, &str)> {
     const DIGITS: usize = 32;
-    let kinds = ["cp_", "pr_", "em_", "mb_", "ms_"];
+    let kinds = ["cp_", "pr_", "em_", "mb_", "ms_", "tp_"];
     let mut starts: Vec<usize> = kinds.iter().flat_map(|kind| text.match_indices(kind).map(|(at, _)| at)).collect();
     starts.sort_unstable();
     starts.into_iter().find_map(|at| {
@@ -393,6 +393,20 @@ async fn all_that_a_tenant_is_told_is_what_a_person_has_read() {
     other.ask("PreviewRecipients", json!({ "recipients": { "notAgainDays": 0 } })).await;
     other.ask("StartWorkflow", json!({ "website": website })).await;
     other.reaches("WAITING_TEMPLATE").await;
+    let texts = json!([
+        { "language": "en", "subject": "For {{ prospect.company }}", "body": "{{ salutation.formal }}\n\n{{ line or 'Hello.' }}" },
+        { "language": "de", "subject": "Für {{ prospect.company }}", "body": "{{ salutation.formal }}\n\n{{ line }}" }
+    ]);
+    let template = json!({ "name": "For fairs", "description": "Two lines", "texts": texts });
+    let made = other.ask("CreateTemplate", json!({ "template": template, "requestId": "fairs" })).await;
+    let template = id(&made["template"]["id"]);
+    let renamed = json!({ "id": template, "name": "For trade fairs" });
+    other.ask("UpdateTemplate", json!({ "template": renamed })).await;
+    other.ask("GetTemplate", json!({ "templateId": template })).await;
+    let campaign = other.quietly("GetWorkflow", json!({})).await["campaign"]["id"].clone();
+    let preview = json!({ "templateId": template, "prospectId": first, "campaignId": campaign });
+    other.ask("PreviewTemplate", preview).await;
+    other.ask("DeleteTemplate", json!({ "templateId": template })).await;
     other.ask("PauseWorkflow", json!({})).await;
     other.ask("ResumeWorkflow", json!({})).await;
     other.ask("SelectTemplate", json!({ "templateId": "executive_outreach" })).await;

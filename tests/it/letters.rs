@@ -5,10 +5,15 @@ use std::process::Command;
 
 use herald::config::Secret;
 use herald::connect::{DkimKey, Extras, message_with};
+use herald::domain::agent_config::AgentSettings;
 use herald::domain::clock::Timestamp;
 use herald::domain::email::{Email, EmailStatus, NamedAddress};
 use herald::domain::id::{EmailId, ProspectId};
 use herald::domain::letter::with_footer;
+use herald::domain::letterhead::Letterhead;
+use herald::domain::prospect::ProspectFields;
+use herald::domain::state::Goal;
+use herald::domain::website::WebsiteAnalysis;
 use herald::pb::{self, CampaignState};
 use jsonwebtoken::Algorithm;
 use mail_parser::MessageParser;
@@ -62,12 +67,50 @@ fn ugly() -> Vec<pb::Prospect> {
                 position: other(1),
                 location: other(2),
                 notes: other(3),
-                language: ["", "en", "zh-CN", "de"][(i + j) % 4].into(),
+                language: ["", "en", "zh-CN", "de", "fr", "es"][(i + j) % 6].into(),
                 ..Default::default()
             });
         }
     }
     rows
+}
+
+/// What shows in a letter that nobody has looked.
+const WRONG: [&str; 27] = [
+    "{{",
+    "}}",
+    "{%",
+    "*|",
+    "NULL",
+    "N/A",
+    "n/a",
+    "None",
+    "undefined",
+    "<b>",
+    "<p>",
+    "<br>",
+    "&amp;",
+    "🌸",
+    "🚀",
+    "\u{202e}",
+    "  ",
+    " ,",
+    " .",
+    " ?",
+    "()",
+    "“”",
+    "Dear ,",
+    "12345",
+    "Dear J.",
+    "Dear van",
+    "Dear MEIER",
+];
+
+fn assert_clean(letter: &str, of: &str) {
+    for wrong in WRONG {
+        // French has a blank before some marks, which no line may break at.
+        assert!(!letter.contains(wrong), "{of}: {wrong:?} in\n{letter}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,42 +142,52 @@ async fn no_letter_shows_a_value_that_is_none_or_a_place_that_nobody_has_filled(
             assert!(raw.contains("\r\nMIME-Version: 1.0\r\n"), "{raw}");
             let to = mail.to().and_then(|to| to.first()).and_then(|to| to.name()).unwrap_or_default().to_owned();
             let all = format!("{to}\n{}\n{}", mail.subject().unwrap_or_default(), mail.body_text(0).expect("a text"));
-            for wrong in [
-                "{{",
-                "}}",
-                "{%",
-                "*|",
-                "NULL",
-                "N/A",
-                "n/a",
-                "None",
-                "undefined",
-                "<b>",
-                "<p>",
-                "<br>",
-                "&amp;",
-                "🌸",
-                "🚀",
-                "\u{202e}",
-                "  ",
-                " ,",
-                " .",
-                " ?",
-                "()",
-                "“”",
-                "Dear ,",
-                "12345",
-                "Dear J.",
-                "Dear van",
-                "Dear MEIER",
-            ] {
-                let body = all.replace("\r\n", "\n");
-                assert!(!body.contains(wrong), "{}: {wrong:?} in {file}:\n{body}", template.id);
-            }
+            assert_clean(&all.replace("\r\n", "\n"), &format!("{} to {file}", template.id));
             seen += 1;
         }
     }
     assert_eq!(seen, rows.len() * templates.len());
+}
+
+#[test]
+fn every_built_in_letter_in_every_language_and_for_every_goal_is_fit_for_ugly_lists() {
+    let rows = ugly();
+    let mut seen = 0;
+    for template in herald::domain::template::built_in() {
+        for text in &template.settings.texts {
+            for goal in Goal::ALL {
+                let website = WebsiteAnalysis {
+                    url: "https://fernwick.example/".into(),
+                    business_name: "Fernwick".into(),
+                    product_type: "sensors".into(),
+                    language: text.language.clone(),
+                    ..Default::default()
+                };
+                let letterhead = Letterhead::new(template, AgentSettings::default(), website, goal, String::new());
+                let letterhead = letterhead.expect("a letterhead");
+                for row in &rows {
+                    let prospect = ProspectFields {
+                        email: row.email.clone(),
+                        contact_name: row.contact_name.clone(),
+                        company: row.company.clone(),
+                        industry: row.industry.clone(),
+                        position: row.position.clone(),
+                        location: row.location.clone(),
+                        notes: format!("Letter: {}", row.notes),
+                        language: text.language.clone(),
+                        ..Default::default()
+                    };
+                    let letter = letterhead.write(&prospect, None).expect("written");
+                    let all = format!("{}\n{}", letter.subject, letter.body);
+                    let of = format!("{} in {} for {}, {goal:?}", template.id, text.language, row.contact_name);
+                    assert_clean(&all, &of);
+                    assert!(herald::domain::reply::offers_way_out(&letter.body), "{of}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(seen, rows.len() * 6 * 5 * 3);
 }
 
 #[tokio::test]

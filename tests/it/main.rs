@@ -57,6 +57,7 @@ mod smtp;
 mod soak;
 mod structure;
 mod support;
+mod templates;
 mod tls;
 mod traces;
 mod unsubscribe;

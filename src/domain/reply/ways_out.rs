@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 
 use super::fold::fold;
+use crate::domain::language::Language;
 use crate::domain::template;
 
 /// What one letter says in one language.
@@ -21,8 +22,9 @@ pub(super) struct WayOut {
 pub(super) fn ways_out() -> &'static [WayOut] {
     static WAYS_OUT: OnceLock<Vec<WayOut>> = OnceLock::new();
     WAYS_OUT.get_or_init(|| {
-        let letters = template::built_in().iter().flat_map(|letter| template::ways_out(&letter.body));
-        letters.map(WayOut::read).collect()
+        let texts = template::built_in().iter().flat_map(|letter| &letter.settings.texts);
+        let letters = texts.filter_map(|text| text.body.lines().next_back());
+        letters.chain(Language::ALL.map(template::way_out)).map(WayOut::read).collect()
     })
 }
 

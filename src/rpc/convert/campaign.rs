@@ -11,7 +11,6 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::mailbox::{MailboxKind, MailboxState};
 use crate::domain::number::saturating_i32;
 use crate::domain::strategy::{MarketingStrategy, SearchStrategy};
-use crate::domain::template::Template;
 use crate::domain::text;
 use crate::domain::website::{Audience, FieldSource, WebsiteAnalysis};
 use crate::pb;
@@ -166,16 +165,6 @@ pub(in crate::rpc) fn strategy(strategy: SearchStrategy) -> pb::SearchStrategy {
         roles: strategy.roles,
         keywords: strategy.keywords,
         location: strategy.location,
-    }
-}
-
-pub(in crate::rpc) fn template(template: &Template) -> pb::Template {
-    pb::Template {
-        id: template.id.to_string(),
-        name: template.name.clone(),
-        description: template.description.clone(),
-        subject: template.subject.clone(),
-        body: template.body.clone(),
     }
 }
 

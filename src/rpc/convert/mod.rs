@@ -10,6 +10,7 @@ pub(super) mod mailbox;
 pub(super) mod prospect;
 pub(super) mod recipients;
 pub(super) mod suppression;
+pub(super) mod template;
 
 use prost::Message;
 

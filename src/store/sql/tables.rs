@@ -1,7 +1,7 @@
 //! The tables that belong to tenants, and sets of them.
 
 /// The tables that belong to tenants.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "agent_configs",
     "agent_mail",
     "prospects",
@@ -18,6 +18,7 @@ const NAMES: [&str; 16] = [
     "audit_events",
     "mailboxes",
     "unsubscribe_links",
+    "templates",
 ];
 
 /// Tables whose rows triggers count, and where they do.
@@ -25,7 +26,7 @@ const COUNTED: [(&str, &str); 2] = [("emails", "email_counts"), ("prospects", "p
 
 /// A set of tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tables(u16);
+pub struct Tables(u32);
 
 impl Tables {
     /// Those that the text names. A name that is a part of another counts for both; that costs a read and nothing else.
@@ -62,8 +63,8 @@ impl Tables {
     }
 
     /// One number for each table.
-    pub(in crate::store) fn each(self) -> impl Iterator<Item = u16> {
-        (0..16).map(|n| 1 << n).filter(move |bit| self.0 & bit != 0)
+    pub(in crate::store) fn each(self) -> impl Iterator<Item = u32> {
+        (0..NAMES.len()).map(|n| 1 << n).filter(move |bit| self.0 & bit != 0)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::campaign::{Goal, StepId, StepStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::email::EmailStatus;
 use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId, StrategyId, TemplateId};
-use crate::domain::link::Language;
+use crate::domain::language::Language;
 use crate::domain::mailbox::{MailboxKind, MailboxState};
 use crate::domain::prospect::ProspectStatus;
 use crate::domain::reply::Intent;

@@ -31,7 +31,7 @@ sqlite_sql! {
 }
 
 /// The tables of this version.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "agent_configs",
     "agent_mail",
     "audit_events",
@@ -47,6 +47,7 @@ const TABLES: [&str; 16] = [
     "prospect_counts",
     "prospects",
     "suppressions",
+    "templates",
     "unsubscribe_links",
 ];
 

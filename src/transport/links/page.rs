@@ -15,7 +15,8 @@ use tonic::body::Body;
 
 use super::words::{Said, Words, words};
 use crate::call::Response;
-use crate::domain::link::{self, Language, Link};
+use crate::domain::language::Language;
+use crate::domain::link::{self, Link};
 use crate::domain::text::{escaped, tame};
 
 /// What a page says.

@@ -1,6 +1,6 @@
 //! What the pages of links say, in each language.
 
-use crate::domain::link::Language;
+use crate::domain::language::Language;
 
 /// The words of one language. `{sender}` stands for who has written the letter, `{address}` for whom it was sent to.
 pub(super) struct Words {

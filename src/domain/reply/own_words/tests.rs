@@ -1,47 +1,40 @@
 use super::super::{Intent, judge, ways_out};
 use super::forms::{HEADER_EXAMPLES, TITLE_EXAMPLES};
 use super::*;
-use crate::domain::template::{self, ProspectValues, Renderer, Sender, Template, Values};
+use crate::domain::agent_config::{self, AgentSettings};
+use crate::domain::letterhead::Letterhead;
+use crate::domain::prospect::ProspectFields;
+use crate::domain::state::Goal;
+use crate::domain::template;
 use crate::domain::website::WebsiteAnalysis;
 
 /// Every built-in letter in every language, for each of the goals, with all that it can say.
-fn letters(goals: &[&str]) -> Vec<String> {
-    let sender = Sender {
-        company: "Fernwick".into(),
-        name: "Ruth Adler".into(),
-        position: "Founder".into(),
-        email: "hello@fernwick.example".into(),
-        ..Default::default()
-    };
-    let website = WebsiteAnalysis {
+fn letters(goals: &[Goal]) -> Vec<String> {
+    let website = |language: &str| WebsiteAnalysis {
         url: "https://fernwick.example/".into(),
+        business_name: "Fernwick".into(),
         introduction: "Fernwick makes soil sensors.".into(),
+        language: language.into(),
         ..Default::default()
     };
-    let render = |template: &Template, goal: &str, chinese: bool| {
-        let values = Values {
-            prospect: ProspectValues {
-                contact_name: "Anna Berg".into(),
-                first_name: "Anna".into(),
-                company: "Greenleaf".into(),
-                position: "Head of Operations".into(),
-                industry: "horticulture".to_owned(),
-                location: "Venlo".into(),
-                notes: "".into(),
-            },
-            sender: &sender,
-            data: &serde_json::Map::new(),
-            website: &website,
-            goal,
-            goal_detail: "We are interested in how you measure today. Shall we talk?",
-            chinese,
-        };
-        Renderer::new(template).and_then(|renderer| renderer.render(&values)).expect("it renders").body
+    let prospect = |language: &str| ProspectFields {
+        contact_name: "Anna Berg".into(),
+        company: "Greenleaf".into(),
+        position: "Head of Operations".into(),
+        industry: "horticulture".into(),
+        location: "Venlo".into(),
+        language: language.into(),
+        ..Default::default()
     };
+    let sender = agent_config::Sender { name: "Ruth Adler".into(), position: "Founder".into(), ..Default::default() };
+    let detail = "We are interested in how you measure today. Shall we talk?";
     let mut out = Vec::new();
     for template in template::built_in() {
-        for goal in goals {
-            out.extend([false, true].map(|chinese| render(template, goal, chinese)));
+        for (goal, text) in goals.iter().flat_map(|goal| template.settings.texts.iter().map(move |text| (goal, text))) {
+            let settings = AgentSettings { sender: sender.clone(), ..Default::default() };
+            let letterhead = Letterhead::new(template, settings, website(&text.language), *goal, detail.to_owned());
+            let letter = letterhead.expect("a letterhead").write(&prospect(&text.language), None);
+            out.push(letter.expect("it renders").body);
         }
     }
     out
@@ -90,7 +83,7 @@ fn wrapped(text: &str) -> String {
 
 #[test]
 fn every_letter_under_every_programs_header_leaves_the_own_words_alone() {
-    for (n, letter) in letters(&["customers"]).into_iter().enumerate() {
+    for (n, letter) in letters(&[Goal::Customers]).into_iter().enumerate() {
         for (m, introduction) in introductions().enumerate() {
             // Each with some of the own words, and all of these under each.
             for (own, intent) in (0..OWN.len()).step_by(4).map(|k| OWN[(n + m + k) % OWN.len()]) {
@@ -110,7 +103,7 @@ fn every_letter_under_every_programs_header_leaves_the_own_words_alone() {
 
 #[test]
 fn answers_below_and_between_marked_lines_count() {
-    for letter in letters(&["press"]) {
+    for letter in letters(&[Goal::Press]) {
         let (first, rest) = letter.split_once("\n\n").expect("paragraphs");
         for row in ATTRIBUTIONS {
             for introduction in row.examples {
@@ -128,7 +121,7 @@ fn answers_below_and_between_marked_lines_count() {
 
 #[test]
 fn every_letters_way_out_is_an_answer_that_is_known_and_refuses_nothing_by_itself() {
-    let letters = letters(&["partnerships", "customers", "press"]);
+    let letters = letters(&Goal::ALL);
     for letter in &letters {
         let last = fold(letter.trim().lines().last().expect("a line"));
         let way_out = ways_out::ways_out().iter().find(|way_out| way_out.text == last);
@@ -146,8 +139,8 @@ fn every_letters_way_out_is_an_answer_that_is_known_and_refuses_nothing_by_itsel
         assert_eq!(judge("Re: partners", &format!("{own}\n\n{last}")), intent, "{last}");
     }
     // A language that a letter has and this test does not would be missing here.
-    let branches: usize = template::built_in().iter().map(|letter| template::ways_out(&letter.body).len()).sum();
-    assert_eq!(letters.len(), 3 * branches, "letters() renders every language of every letter");
+    let texts: usize = template::built_in().iter().map(|letter| letter.settings.texts.len()).sum();
+    assert_eq!(letters.len(), 3 * texts, "letters() renders every language of every letter");
 }
 
 #[test]

@@ -1,0 +1,165 @@
+//! Templates: which ones there are, and what a letter from one looks like.
+
+use tonic::Status;
+
+use super::convert;
+use crate::connect::{Extras, message_with};
+use crate::domain::agent_config::AgentSettings;
+use crate::domain::clock::Timestamp;
+use crate::domain::email::{Email, EmailStatus};
+use crate::domain::error::Error;
+use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId, TemplateId};
+use crate::domain::letterhead::{self, Letterhead, Unwritable};
+use crate::domain::link::{HALF, Token};
+use crate::domain::mailbox::{Mailbox, MailboxKind};
+use crate::domain::prospect::ProspectFields;
+use crate::domain::state::Goal;
+use crate::domain::template::{self, Template};
+use crate::domain::website::WebsiteAnalysis;
+use crate::domain::{address, language};
+use crate::engine::Engine;
+use crate::pb;
+use crate::status::{self, internal, not_found};
+use crate::store::{Noun, Scoped};
+use crate::tenant::TenantId;
+
+/// What a preview calls itself where a letter has ids.
+const PREVIEW: &str = "preview";
+
+/// The built-in templates and the tenant's own.
+pub(super) async fn list(store: &Scoped<'_>, tenant: &TenantId) -> Result<pb::ListTemplatesResponse, Status> {
+    let all = template::built_in().iter().cloned().chain(store.own_templates().await?);
+    let templates = all.map(|template| convert::template::out(template, tenant)).collect();
+    Ok(pb::ListTemplatesResponse { templates, values: convert::template::values() })
+}
+
+/// The template, built-in or the tenant's.
+pub(super) async fn known(store: &Scoped<'_>, id: &TemplateId) -> Result<Template, Status> {
+    store.template(id).await?.ok_or_else(|| not_found(Noun::Template))
+}
+
+/// Nobody changes what belongs to everybody.
+pub(super) fn refuse_built_in(id: &TemplateId) -> Result<(), Status> {
+    match template::find(id) {
+        None => Ok(()),
+        Some(_) => Err(status::template_built_in()),
+    }
+}
+
+/// The letter that would be sent.
+pub(super) async fn preview(
+    store: &Scoped<'_>,
+    engine: &Engine,
+    now: Timestamp,
+    request: pb::PreviewTemplateRequest,
+) -> Result<pb::PreviewTemplateResponse, Status> {
+    let template = match (request.template_id.as_str(), request.template) {
+        ("", Some(draft)) => {
+            let settings = convert::template::draft(draft)?;
+            Template { id: TemplateId::parse(PREVIEW).map_err(|error| internal(&error))?, settings, own: None }
+        }
+        ("", None) => return Err(Error::field("template_id", "is required, or a template").into()),
+        (_, Some(_)) => return Err(Error::field("template", "goes without a template_id").into()),
+        (id, None) => known(store, &convert::id("template_id", id, TemplateId::parse)?).await?,
+    };
+    let prospect = match request.prospect_id.as_str() {
+        "" => invented(&request.language)?,
+        id => {
+            let id = convert::id("prospect_id", id, ProspectId::parse)?;
+            store.prospect(&id).await?.ok_or_else(|| not_found(Noun::Prospect))?.fields
+        }
+    };
+    let mailbox = mailbox(store, engine, &request.mailbox_id).await?;
+    let config = store.agent_config().await?.settings;
+    let (website, goal, detail) = subject(store, &config, &request.campaign_id).await?;
+    let written = Letterhead::new(&template, config, website, goal, detail);
+    let fault = |error: &_| Status::from(convert::template::fault(&template, error));
+    let letterhead = written.map_err(|error| match error {
+        Unwritable::NoCompany => status::sender_missing(),
+        Unwritable::Template(error) => fault(&error),
+    })?;
+    let letter = letterhead.write(&prospect, mailbox.as_ref()).map_err(|error| fault(&error))?;
+    let sender = letterhead.sender(mailbox.as_ref());
+    let email = Email {
+        id: EmailId::parse(PREVIEW).map_err(|error| internal(&error))?,
+        prospect_id: ProspectId::parse(PREVIEW).map_err(|error| internal(&error))?,
+        campaign_id: None,
+        template_id: None,
+        position: 0,
+        subject: letter.subject,
+        body: letter.body,
+        from: letterhead::from(&sender),
+        to: letterhead::to(&prospect),
+        status: EmailStatus::AwaitingApproval,
+        note: String::new(),
+        message_id: format!("{PREVIEW}@{}", address::domain(&sender.email)),
+        unsubscribe: sender.unsubscribe_email,
+        edited: false,
+        mailbox_id: None,
+        sent_time: None,
+        create_time: Timestamp(0),
+        update_time: Timestamp(0),
+        reply: None,
+        bounce: None,
+        complaint_time: None,
+        server_id: String::new(),
+    };
+    let token = Token { id: [0; HALF], signature: [0; HALF] };
+    let unsubscribe_url = engine.public_url().map(|base| base.link(&token));
+    let extras = match mailbox.filter(|mailbox| mailbox.kind == MailboxKind::Smtp) {
+        Some(Mailbox { settings, .. }) => {
+            let reply_to = Some(settings.reply_to).filter(|address| !address.is_empty());
+            Extras { reply_to, html: settings.html, unsubscribe_url }
+        }
+        None => Extras { unsubscribe_url, ..Extras::default() },
+    };
+    let message = message_with(&email, now, &extras).map_err(|error| Error::field("", error.to_string()))?;
+    let Email { subject, body, .. } = email;
+    Ok(pb::PreviewTemplateResponse { language: letter.language, subject, body, message })
+}
+
+/// Somebody of whom everything is known.
+fn invented(language: &str) -> Result<ProspectFields, Error> {
+    if !language::is_tag(language) {
+        return Err(Error::field("language", "must be an IETF language tag such as en or zh-CN"));
+    }
+    Ok(ProspectFields {
+        email: "claire.moreau@greenleaf.example".to_owned(),
+        contact_name: "Ms Claire Moreau".to_owned(),
+        company: "Greenleaf".to_owned(),
+        position: "Head of Operations".to_owned(),
+        industry: "Horticulture".to_owned(),
+        location: "Nantes".to_owned(),
+        language: language.to_owned(),
+        ..ProspectFields::default()
+    })
+}
+
+/// The mailbox of that id, or the oldest one that is enabled.
+async fn mailbox(store: &Scoped<'_>, engine: &Engine, id: &str) -> Result<Option<Mailbox>, Status> {
+    if id.is_empty() {
+        let all = store.mailboxes().await?;
+        return Ok(all.into_iter().find(|mailbox| mailbox.may_send(&[], engine.has_outbox())));
+    }
+    let id = convert::id("mailbox_id", id, MailboxId::parse)?;
+    store.mailbox(&id).await?.ok_or_else(|| not_found(Noun::Mailbox)).map(Some)
+}
+
+/// What letters are about: as a campaign has it, or as the configuration says.
+async fn subject(
+    store: &Scoped<'_>,
+    config: &AgentSettings,
+    campaign: &str,
+) -> Result<(WebsiteAnalysis, Goal, String), Status> {
+    let stated = || {
+        let url = config.target_website.clone();
+        WebsiteAnalysis { url, ..Default::default() }.corrected_by(&config.website_analysis)
+    };
+    if campaign.is_empty() {
+        return Ok((stated(), config.goal, config.goal_detail.clone()));
+    }
+    let id = convert::id("campaign_id", campaign, CampaignId::parse)?;
+    let campaign = store.campaign(Some(&id)).await?.ok_or_else(|| not_found(Noun::Campaign))?;
+    let found = store.findings(&id).await?.analysis;
+    Ok((found.unwrap_or_else(stated), campaign.settings.goal, campaign.settings.goal_detail))
+}
