@@ -14,7 +14,7 @@ use crate::cache::CacheError;
 use crate::domain::error::{Error as RuleError, Violations};
 use crate::domain::id::CampaignId;
 use crate::domain::mailbox::MAX_MAILBOXES;
-use crate::domain::state::Refused;
+use crate::domain::state::CampaignState;
 use crate::domain::template::MAX_TEMPLATES;
 use crate::domain::text::cut;
 use crate::files::FilesError;
@@ -227,7 +227,7 @@ fn of_campaigns<const N: usize>(reason: &str, message: &str, live: &[CampaignId]
     with(Code::FailedPrecondition, reason, message, metadata, details)
 }
 
-fn campaign_state(Refused { state, .. }: Refused, message: &str) -> Status {
+fn campaign_state(state: CampaignState, message: &str) -> Status {
     let allowed = state.allowed().iter().map(|action| action.as_str()).collect::<Vec<_>>().join(",");
     let mut details = ErrorDetails::new();
     details.add_precondition_failure_violation("CAMPAIGN_STATE", state.as_str(), message);
@@ -315,7 +315,17 @@ impl From<StoreError> for Status {
                 details.add_precondition_failure_violation("EMAIL_STATE", id, format!("it is {status}"));
                 with(Code::FailedPrecondition, "EMAIL_STATE", &message, metadata, details)
             }
-            StoreError::CampaignState(refused) => campaign_state(refused, &message),
+            StoreError::EmailUnwritten(id) => {
+                let message = format!(
+                    "the e-mail {id} was never written: its note says why; correct that, and start another campaign"
+                );
+                precondition("EMAIL_UNWRITTEN", "email", &message)
+            }
+            StoreError::NotSentAgain(state) => {
+                let message = format!("cannot send e-mails of a campaign again that is {}", state.as_str());
+                campaign_state(state, &message)
+            }
+            StoreError::CampaignState(refused) => campaign_state(refused.state, &message),
             StoreError::DiskFull => disk_full(),
             StoreError::TooManyWrites => {
                 let message = "the tenant has too many changes waiting; nothing was changed";

@@ -240,6 +240,11 @@ CREATE TABLE emails (
     server_id         text COLLATE "C" NOT NULL DEFAULT '',
     -- When it was taken, or refused since nobody is there: the mails that the guards count.
     mailed_time       bigint,
+    -- Who has approved or rejected an e-mail, and who has changed its text last, as tokens name them; empty: the configuration, or nobody.
+    decided_by        text COLLATE "C" NOT NULL DEFAULT '',
+    decided_time      bigint,
+    edited_by         text COLLATE "C" NOT NULL DEFAULT '',
+    edited_time       bigint,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
@@ -258,6 +263,8 @@ CREATE INDEX emails_message_id ON emails (tenant_id, message_id) WHERE campaign_
 CREATE INDEX emails_server_id ON emails (tenant_id, server_id) WHERE server_id != '';
 CREATE INDEX emails_of_mailbox ON emails (tenant_id, mailbox_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL AND mailbox_id IS NOT NULL;
 CREATE INDEX emails_of_campaign ON emails (tenant_id, campaign_id, mailed_time, bounce_permanent, complaint_time) WHERE mailed_time IS NOT NULL;
+CREATE INDEX emails_trouble_of_mailbox ON emails (tenant_id, mailbox_id) WHERE bounce_permanent = 1 OR complaint_time IS NOT NULL;
+CREATE INDEX emails_trouble_of_campaign ON emails (tenant_id, campaign_id) WHERE bounce_permanent = 1 OR complaint_time IS NOT NULL;
 CREATE INDEX emails_to_send ON emails (tenant_id, campaign_id, mailbox_id, COALESCE(retry_time, 0), position) WHERE status = 'approved';
 
 -- The templates that a tenant has written itself.

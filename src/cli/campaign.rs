@@ -21,6 +21,7 @@ use super::prospects_csv::{CsvArgs, ProspectsCsv};
 use super::recipients::{PreviewArgs, RecipientsArgs, Rules, preview, reasons, recipients};
 use super::refusal::{NO_TEMPLATE, explain, explain_with, reason};
 use super::render::{Progress, step_lines};
+use super::retry::{ResolveArgs, RetryArgs, resolve, retry};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
 use super::which::{list_live, meant, newest, resumed};
 use super::words::Word as _;
@@ -62,11 +63,9 @@ enum Command {
     Cancel(One),
     /// Show what a campaign has found out and done.
     Results(One),
-    /// List the e-mail templates.
-    Templates(Json),
     /// Select the template of a campaign that waits for one.
     SelectTemplate {
-        /// The template's id; see `herald campaign templates`.
+        /// The template's id; see `herald templates list`.
         template: String,
         #[command(flatten)]
         one: One,
@@ -75,6 +74,10 @@ enum Command {
     Emails(EmailsArgs),
     /// Approve, edit or reject e-mails: those that are named, or on a terminal one after another.
     Review(ReviewArgs),
+    /// Send e-mails again that have failed; a completed campaign is running again.
+    Retry(RetryArgs),
+    /// Say of e-mails that may have been sent (`unknown`) whether they were.
+    Resolve(ResolveArgs),
     /// Approve all e-mails that await approval, without looking at them.
     Approve(One),
     /// Record that an e-mail was not delivered. If that is for good, its recipient is never written to again, unless the status
@@ -97,7 +100,7 @@ pub struct RunArgs {
     pub prospects: Option<PathBuf>,
     #[command(flatten)]
     pub csv: CsvArgs,
-    /// The template to write with; see `herald campaign templates`. Without it the campaign waits for a choice.
+    /// The template to write with; see `herald templates list`. Without it the campaign waits for a choice.
     #[arg(long, value_name = "ID")]
     pub template: Option<String>,
     /// Send from this mailbox, by its id or address, and not from all that are enabled. May be given more than once.
@@ -223,10 +226,6 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
             say!("{}", describe(&answer.campaign.unwrap_or_default(), answer.sending.as_ref()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Templates(form) => {
-            let answer = api.workflow.list_templates(pb::ListTemplatesRequest {}).await.map_err(|s| explain(&s))?;
-            show_templates(&answer.into_inner(), form)
-        }
         Command::Pause(one) => {
             let request = pb::PauseWorkflowRequest { campaign_id: meant(api, one.campaign).await? };
             let answer = api.workflow.pause_workflow(request).await.map_err(|s| explain(&s))?.into_inner();
@@ -250,6 +249,8 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Emails(args) => emails(api, args).await,
         Command::Review(args) => review(api, args).await,
+        Command::Retry(args) => retry(api, args).await,
+        Command::Resolve(args) => resolve(api, args).await,
         Command::Approve(one) => {
             let campaign_id = meant(api, one.campaign).await?;
             let answer = approve_all(api, campaign_id).await.map_err(|s| explain(&s))?;
@@ -551,16 +552,6 @@ fn best(prospects: &[pb::RankedProspect]) -> Vec<[String; 3]> {
     }
     rows.truncate(BEST);
     rows
-}
-
-fn show_templates(templates: &pb::ListTemplatesResponse, form: Json) -> anyhow::Result<ExitCode> {
-    if form.json {
-        return say_json(templates);
-    }
-    for template in &templates.templates {
-        say!("{}\n  {}", line(&template.id), line(&template.description));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Where a campaign stands, and what a person can do now.

@@ -267,7 +267,7 @@ pub(super) fn mailboxes(args: MailboxesArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// One stage of a talk, such as `sign_in: 535 5.7.8 bad credentials`.
-fn spoken(said: &pb::DeliveryLine) -> String {
+pub(super) fn spoken(said: &pb::DeliveryLine) -> String {
     let code = if said.code == 0 { String::new() } else { said.code.to_string() };
     let parts = [&code, &said.enhanced_code, &said.words].into_iter().filter(|part| !part.is_empty());
     let words = parts.map(String::as_str).collect::<Vec<_>>().join(" ");

@@ -13,6 +13,7 @@ mod cache;
 mod campaign;
 mod check;
 mod client;
+mod editor;
 mod given;
 mod import;
 mod input;
@@ -26,11 +27,13 @@ mod prospects_json;
 mod recipients;
 mod refusal;
 mod render;
+mod retry;
 mod review;
 mod rotate_key;
 mod serve;
 mod settings;
 mod suppressions;
+mod templates;
 mod token;
 mod which;
 mod words;
@@ -71,6 +74,8 @@ enum Command {
     Prospects(prospects::ProspectsArgs),
     /// Set up the addresses that the tenant sends from, on a running server.
     Mailboxes(mailboxes::MailboxesArgs),
+    /// See and write the letters that campaigns are written from, on a running server.
+    Templates(templates::TemplatesArgs),
     /// Add, remove and list addresses that are not to be written to, on a running server.
     Suppressions(suppressions::SuppressionsArgs),
     /// Look into and change the tenant's cache on a running server.
@@ -115,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Campaign(args) => campaign::campaign(args),
         Command::Prospects(args) => prospects::prospects(args),
         Command::Mailboxes(args) => mailboxes::mailboxes(args),
+        Command::Templates(args) => templates::templates(args),
         Command::Suppressions(args) => suppressions::suppressions(args),
         Command::Cache(args) => cache::cache(args),
         Command::Backup(args) => backup::run_backup(&args),

@@ -22,7 +22,7 @@ pub(super) struct Unanswered {
     pub then: String,
 }
 
-pub(super) const NO_TEMPLATE: &str = "there is no template of that id: `herald campaign templates` lists them";
+pub(super) const NO_TEMPLATE: &str = "there is no template of that id: `herald templates list` lists them";
 
 /// A refusal in words, with the reason that programs go by; or that there was no answer.
 pub(super) fn explain(status: &Status) -> anyhow::Error {
@@ -64,6 +64,16 @@ fn own_words(reason: &str, facts: &HashMap<String, String>) -> Option<String> {
         "EMAIL_NOT_FOUND" => "there is no e-mail of that id: `herald campaign emails` lists them".to_owned(),
         "PROSPECT_NOT_FOUND" => "there is no prospect of that id: `herald prospects list` shows them".to_owned(),
         "TEMPLATE_NOT_FOUND" => NO_TEMPLATE.to_owned(),
+        "TEMPLATE_BUILT_IN" => {
+            "it is built in: `herald templates create --name NAME --from TEMPLATE` makes one of your own".to_owned()
+        }
+        "TEMPLATE_IN_USE" => format!(
+            "live campaigns have letters to write from it: {}; wait until they are written, or cancel them",
+            fact("campaign_ids").replace(',', ", ")
+        ),
+        "SENDER_MISSING" => {
+            "nobody knows which company writes: `herald config set sender.company=NAME`, or give --campaign".to_owned()
+        }
         "CACHE_KEY_NOT_FOUND" => "the key holds no value: `herald cache keys` prints those that do".to_owned(),
         "MAILBOX_NOT_FOUND" => "there is no mailbox of that id: `herald mailboxes list` shows them".to_owned(),
         "CAMPAIGN_LIVE" => live(&fact("campaign_ids")),
@@ -80,6 +90,9 @@ fn own_words(reason: &str, facts: &HashMap<String, String>) -> Option<String> {
         "EMAIL_STATE" => {
             let (id, state) = (fact("email_id"), word::<pb::EmailStatus>("EMAIL_STATUS_", &fact("state")));
             format!("the e-mail {id} is {state} already; nothing was changed, of the others neither")
+        }
+        "EMAIL_UNWRITTEN" => {
+            "it could not be written: its note says why (`herald campaign emails --status failed`)".to_owned()
         }
         "ETAG_MISMATCH" => {
             "the configuration is no longer the one of that --etag: look at it with `herald config get`".to_owned()
@@ -142,6 +155,10 @@ const FLAGS: &[(&str, &str)] = &[
     ("goal", "--goal"),
     ("goal_detail", "--goal-detail"),
     ("template_id", "--template"),
+    ("template.name", "--name"),
+    ("template.description", "--description"),
+    ("template.texts", "--text"),
+    ("language", "--language"),
     ("max_prospects", "--max-prospects"),
     ("tags", "--tag"),
     ("tag", "--tag"),

@@ -1,13 +1,14 @@
 //! The letters of a campaign, on the command line: shown, edited, approved and rejected one by one.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 
 use super::client::Api;
+use super::editor;
 use super::input;
 use super::output::{Json, say_json, say_list};
 use super::pages;
@@ -18,7 +19,7 @@ use crate::pb::{self, EmailStatus, ReviewDecision};
 use crate::terminal::{line, say, tell, text};
 
 /// The id of an e-mail. An address is what people try first.
-fn email_id(text: &str) -> Result<String, String> {
+pub(super) fn email_id(text: &str) -> Result<String, String> {
     if text.contains('@') {
         return Err("is an address: an e-mail is named by its id, such as em_1, which `herald campaign emails` lists"
             .to_owned());
@@ -264,24 +265,8 @@ fn warn_of_places(text: &str) {
 
 /// The subject and text after a person has edited them; None if they are as they were.
 fn edited(email: &pb::Email) -> anyhow::Result<Option<(String, String)>> {
-    let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|e| !e.is_empty()));
-    let editor = editor.context("say which editor to use: set EDITOR")?;
-    let mut file = tempfile::Builder::new().prefix("herald-").suffix(".txt").tempfile().context("a file to edit")?;
-    let before = format!("Subject: {}\n\n{}\n", email.subject, email.body);
-    file.write_all(before.as_bytes())?;
-    // As a shell reads it: an editor may have arguments.
-    let status = Command::new("sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(file.path()).status();
-    let status = status.with_context(|| format!("cannot start {editor}"))?;
-    if !status.success() {
-        bail!("{editor} ended with {status}; the letter is as it was");
-    }
-    let after = input::text(file.path(), &input::TEXT).context("what was edited")?;
-    if after == before {
-        return Ok(None);
-    }
-    let (first, body) = after.split_once('\n').unwrap_or((&after, ""));
-    let subject = first.strip_prefix("Subject:").context("the first line must begin with \"Subject:\"")?;
-    Ok(Some((subject.trim().to_owned(), body.trim().to_owned())))
+    let after = editor::edited(&editor::written(&email.subject, &email.body))?;
+    after.map(|after| editor::read(&after)).transpose()
 }
 
 async fn decide(
@@ -321,6 +306,13 @@ fn letter(email: &pb::Email) -> String {
     if !email.note.is_empty() {
         lines.push(format!("Note: {}", line(&email.note)));
     }
+    let mark = |what: &str, by: &str, time: Option<prost_types::Timestamp>| {
+        let by = if by.is_empty() { "the configuration (auto_approve)".into() } else { line(by) };
+        time.map(|time| format!("{what} by {by}, {time}"))
+    };
+    let decided = if email.status() == EmailStatus::Rejected { "Rejected" } else { "Approved" };
+    lines.extend(mark("Edited", &email.edited_by, email.edited_time));
+    lines.extend(mark(decided, &email.decided_by, email.decided_time));
     lines.extend([
         format!("From: {}", line(&email.from)),
         format!("To: {}", line(&email.to)),

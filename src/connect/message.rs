@@ -201,6 +201,8 @@ mod tests {
             bounce: None,
             complaint_time: None,
             server_id: String::new(),
+            decision: None,
+            edit: None,
         }
     }
 

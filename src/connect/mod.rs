@@ -3,6 +3,7 @@
 //! Every call has a time limit and a size limit of its own. The engine decides whether and when to retry it.
 
 mod address;
+mod compose;
 mod dkim;
 mod fetch;
 mod guard;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+pub use compose::{ComposeError, compose, extras};
 pub use dkim::{DkimError, DkimKey};
 pub use fetch::WebFetch;
 pub use guard::{Guard, NotAllowed};

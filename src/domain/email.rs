@@ -72,6 +72,10 @@ pub struct Email {
     pub complaint_time: Option<Timestamp>,
     /// The id that the mail server has given it; empty: none that is known.
     pub server_id: String,
+    /// Who has approved or rejected it.
+    pub decision: Option<Mark>,
+    /// Who has changed its text last.
+    pub edit: Option<Mark>,
 }
 
 /// That an e-mail was not delivered.
@@ -108,6 +112,23 @@ pub struct Received {
 pub struct NamedAddress {
     pub name: String,
     pub address: String,
+}
+
+/// Who has done something with an e-mail, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// As the token names them; empty: the configuration.
+    pub by: String,
+    pub time: Timestamp,
+}
+
+/// What a person says of an e-mail of which nobody knows whether it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    WasSent,
+    SendAgain,
+    /// Neither.
+    Drop,
 }
 
 /// What a person decides about an e-mail.

@@ -323,7 +323,7 @@ mod tests {
                             "Moreau",
                             "Greenleaf",
                             "Fernwick makes soil sensors.",
-                            "Ten-year batteries",
+                            "en-year batteries",
                             "Kim Roth",
                             detail,
                         ] {

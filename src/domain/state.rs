@@ -150,6 +150,15 @@ impl CampaignState {
         }
     }
 
+    /// What it becomes when e-mails of it are to be sent again; None if they cannot be.
+    pub fn sending_again(self) -> Option<Self> {
+        match self {
+            Self::Completed | Self::Running => Some(Self::Running),
+            Self::WaitingApproval | Self::Paused { resume_to: Active::Running | Active::WaitingApproval } => Some(self),
+            _ => None,
+        }
+    }
+
     /// What a caller can do now.
     pub fn allowed(self) -> &'static [Action] {
         match self {

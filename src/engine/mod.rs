@@ -13,6 +13,7 @@ mod holds;
 mod reading;
 mod resources;
 mod steps;
+mod test_letter;
 mod turn;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use resources::Resources;
 use turn::{Turn, Verdict};
 
 pub use resources::Settings;
+pub use test_letter::{TestRefused, TestSent};
 
 /// The engine of one process.
 pub struct Engine {

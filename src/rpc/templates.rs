@@ -1,27 +1,28 @@
 //! Templates: which ones there are, and what a letter from one looks like.
 
 use tonic::Status;
+use url::Url;
 
 use super::convert;
-use crate::connect::{Extras, message_with};
+use crate::connect::{extras, message_with};
 use crate::domain::agent_config::AgentSettings;
 use crate::domain::clock::Timestamp;
-use crate::domain::email::{Email, EmailStatus};
+use crate::domain::email::{Email, EmailStatus, NamedAddress};
 use crate::domain::error::Error;
-use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId, TemplateId};
+use crate::domain::id::{CampaignId, EmailId, Ids, MailboxId, ProspectId, TemplateId};
 use crate::domain::letterhead::{self, Letterhead, Unwritable};
-use crate::domain::link::{HALF, Token};
-use crate::domain::mailbox::{Mailbox, MailboxKind};
+use crate::domain::link::{HALF, PublicUrl, Token};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::prospect::ProspectFields;
 use crate::domain::state::Goal;
 use crate::domain::template::{self, Template};
 use crate::domain::website::WebsiteAnalysis;
 use crate::domain::{address, language};
-use crate::engine::Engine;
+use crate::engine::{Engine, TestRefused};
 use crate::pb;
 use crate::status::{self, internal, not_found};
-use crate::store::{Noun, Scoped};
-use crate::tenant::TenantId;
+use crate::store::{Acting, BeginTest, Noun, RequestId, Scoped};
+use crate::tenant::{Scope, TenantId};
 
 /// What a preview calls itself where a letter has ids.
 const PREVIEW: &str = "preview";
@@ -46,6 +47,13 @@ pub(super) fn refuse_built_in(id: &TemplateId) -> Result<(), Status> {
     }
 }
 
+/// A letter to one prospect, as a campaign would send it, and where from.
+struct Sample {
+    language: String,
+    email: Email,
+    mailbox: Option<Mailbox>,
+}
+
 /// The letter that would be sent.
 pub(super) async fn preview(
     store: &Scoped<'_>,
@@ -53,6 +61,49 @@ pub(super) async fn preview(
     now: Timestamp,
     request: pb::PreviewTemplateRequest,
 ) -> Result<pb::PreviewTemplateResponse, Status> {
+    let Sample { language, email, mailbox } = sample(store, engine, request, PREVIEW).await?;
+    let extras = extras(mailbox.as_ref(), engine.public_url().map(no_link));
+    let message = message_with(&email, now, &extras).map_err(|error| Error::field("", error.to_string()))?;
+    let Email { subject, body, .. } = email;
+    Ok(pb::PreviewTemplateResponse { language, subject, body, message })
+}
+
+/// Sends such a letter to the mailbox's own address. A request that is made again sends nothing.
+pub(super) async fn send_test(
+    store: &Acting<'_>,
+    scope: &Scope,
+    engine: &Engine,
+    ids: &Ids,
+    letter: pb::PreviewTemplateRequest,
+    request_id: Option<RequestId>,
+) -> Result<pb::SendTestEmailResponse, Status> {
+    let mailbox = convert::id("letter.mailbox_id", &letter.mailbox_id, MailboxId::parse)?;
+    let id = EmailId::make(ids);
+    let mut sample = sample(store, engine, letter, id.as_str()).await?;
+    let message_id = sample.email.message_id.clone();
+    let begun = store.write(BeginTest { mailbox, message_id: message_id.clone(), request_id }).await?;
+    if begun.message_id != message_id {
+        // It went out, or may have, when it was asked for first.
+        return Ok(pb::SendTestEmailResponse { message_id: begun.message_id, repeated: true, ..Default::default() });
+    }
+    let (mailbox, secrets) = (begun.mailbox, begun.secrets);
+    sample.email.to = NamedAddress { name: String::new(), address: mailbox.settings.address.clone() };
+    let link = engine.public_url().map(no_link);
+    let sent = engine.send_test(scope, mailbox, secrets, sample.email, link).await;
+    let sent = sent.map_err(|refused| match refused {
+        TestRefused::OutboxClosed => status::outbox_closed(),
+        TestRefused::Unsendable(why) => Error::field("letter", why).into(),
+    })?;
+    let transcript = sent.transcript.lines.into_iter().map(convert::email::line).collect();
+    Ok(pb::SendTestEmailResponse { message_id, sent: sent.is_sent, transcript, repeated: false })
+}
+
+async fn sample(
+    store: &Scoped<'_>,
+    engine: &Engine,
+    request: pb::PreviewTemplateRequest,
+    id: &str,
+) -> Result<Sample, Status> {
     let template = match (request.template_id.as_str(), request.template) {
         ("", Some(draft)) => {
             let settings = convert::template::draft(draft)?;
@@ -81,7 +132,7 @@ pub(super) async fn preview(
     let letter = letterhead.write(&prospect, mailbox.as_ref()).map_err(|error| fault(&error))?;
     let sender = letterhead.sender(mailbox.as_ref());
     let email = Email {
-        id: EmailId::parse(PREVIEW).map_err(|error| internal(&error))?,
+        id: EmailId::parse(id).map_err(|error| internal(&error))?,
         prospect_id: ProspectId::parse(PREVIEW).map_err(|error| internal(&error))?,
         campaign_id: None,
         template_id: None,
@@ -92,7 +143,7 @@ pub(super) async fn preview(
         to: letterhead::to(&prospect),
         status: EmailStatus::AwaitingApproval,
         note: String::new(),
-        message_id: format!("{PREVIEW}@{}", address::domain(&sender.email)),
+        message_id: format!("{id}@{}", address::domain(&sender.email)),
         unsubscribe: sender.unsubscribe_email,
         edited: false,
         mailbox_id: None,
@@ -103,19 +154,15 @@ pub(super) async fn preview(
         bounce: None,
         complaint_time: None,
         server_id: String::new(),
+        decision: None,
+        edit: None,
     };
-    let token = Token { id: [0; HALF], signature: [0; HALF] };
-    let unsubscribe_url = engine.public_url().map(|base| base.link(&token));
-    let extras = match mailbox.filter(|mailbox| mailbox.kind == MailboxKind::Smtp) {
-        Some(Mailbox { settings, .. }) => {
-            let reply_to = Some(settings.reply_to).filter(|address| !address.is_empty());
-            Extras { reply_to, html: settings.html, unsubscribe_url }
-        }
-        None => Extras { unsubscribe_url, ..Extras::default() },
-    };
-    let message = message_with(&email, now, &extras).map_err(|error| Error::field("", error.to_string()))?;
-    let Email { subject, body, .. } = email;
-    Ok(pb::PreviewTemplateResponse { language: letter.language, subject, body, message })
+    Ok(Sample { language: letter.language, email, mailbox })
+}
+
+/// A link of the right length that does nothing.
+fn no_link(base: &PublicUrl) -> Url {
+    base.link(&Token { id: [0; HALF], signature: [0; HALF] })
 }
 
 /// Somebody of whom everything is known.

@@ -23,7 +23,8 @@ use crate::pb;
 use crate::pb::workflow_service_server::WorkflowService;
 use crate::status::{self, not_found};
 use crate::store::{
-    Actor, CancelAll, CreateTemplate, DeleteTemplate, Noun, ReviewEmails, Scoped, StartCampaign, Store, Transition,
+    Actor, CampaignRef, CancelAll, CreateTemplate, DeleteTemplate, Noun, ResolveEmails, RetryEmails, ReviewEmails,
+    Scoped, StartCampaign, Store, Transition,
 };
 use crate::tenant::TenantId;
 use crate::turns::Turns;
@@ -405,13 +406,78 @@ impl WorkflowService for Workflow {
         if reviews.is_empty() && others.is_none() {
             return Err(Error::field("reviews", "must hold a decision, unless others does").into());
         }
-        let reviewed = self.store.by(&actor).write(ReviewEmails { campaign, reviews, others }).await?;
+        let reviewed = self
+            .store
+            .by(&actor)
+            .write(ReviewEmails { campaign, reviews, others, by: actor.caller.subject().to_owned() })
+            .await?;
         self.engine.wake();
         Ok(Response::new(pb::ReviewEmailsResponse {
             campaign: Some(self.out(actor.caller.tenant(), reviewed.campaign)),
             approved_count: saturating_i32(reviewed.approved),
             rejected_count: saturating_i32(reviewed.rejected),
             reconsidered_count: saturating_i32(reviewed.reconsidered),
+        }))
+    }
+
+    async fn send_test_email(
+        &self,
+        request: Request<pb::SendTestEmailRequest>,
+    ) -> Result<Response<pb::SendTestEmailResponse>, Status> {
+        let actor = actor(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("SendTestEmail", &name, &request)?;
+        let letter = request.letter.ok_or_else(|| Error::field("letter", "is required"))?;
+        let store = self.store.by(&actor);
+        let sent =
+            templates::send_test(&store, actor.caller.scope(), &self.engine, self.store.ids(), letter, request_id)
+                .await?;
+        Ok(Response::new(sent))
+    }
+
+    async fn retry_emails(
+        &self,
+        request: Request<pb::RetryEmailsRequest>,
+    ) -> Result<Response<pb::RetryEmailsResponse>, Status> {
+        let actor = actor(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("RetryEmails", &name, &request)?;
+        let campaign = CampaignRef::Id(convert::id("campaign_id", &request.campaign_id, CampaignId::parse)?);
+        let emails = convert::email::ids("email_ids", "", &request.email_ids)?;
+        let retry = RetryEmails { campaign, emails, request_id, max_live: self.starts.live };
+        let (campaign, again) = self.store.by(&actor).write(retry).await?;
+        self.engine.changed(actor.caller.tenant(), &campaign);
+        Ok(Response::new(pb::RetryEmailsResponse {
+            campaign: Some(self.out(actor.caller.tenant(), campaign)),
+            retried_count: saturating_i32(again.sent_again),
+            unwritten_count: saturating_i32(again.unwritten),
+        }))
+    }
+
+    async fn resolve_emails(
+        &self,
+        request: Request<pb::ResolveEmailsRequest>,
+    ) -> Result<Response<pb::ResolveEmailsResponse>, Status> {
+        let actor = actor(&request)?;
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.request_id);
+        let request_id = convert::request_id("ResolveEmails", &name, &request)?;
+        let campaign = CampaignRef::Id(convert::id("campaign_id", &request.campaign_id, CampaignId::parse)?);
+        let others = convert::email::resolution("others", request.others)?;
+        let resolutions = convert::email::resolutions(&request.emails)?;
+        if resolutions.is_empty() && others.is_none() {
+            return Err(Error::field("emails", "must hold a resolution, unless others does").into());
+        }
+        let resolve = ResolveEmails { campaign, resolutions, others, request_id, max_live: self.starts.live };
+        let (campaign, again) = self.store.by(&actor).write(resolve).await?;
+        self.engine.changed(actor.caller.tenant(), &campaign);
+        Ok(Response::new(pb::ResolveEmailsResponse {
+            campaign: Some(self.out(actor.caller.tenant(), campaign)),
+            sent_count: saturating_i32(again.sent),
+            sent_again_count: saturating_i32(again.sent_again),
+            dropped_count: saturating_i32(again.dropped),
         }))
     }
 

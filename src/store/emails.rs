@@ -6,7 +6,7 @@ use super::paging::highest_first;
 use super::sql::{Cells, Json, Record, Unreadable, tenant_sql};
 use super::tx::ScopedTx;
 use crate::domain::delivery::Transcript;
-use crate::domain::email::{Bounce, Email, EmailStatus, NamedAddress, Received};
+use crate::domain::email::{Bounce, Email, EmailStatus, Mark, NamedAddress, Received};
 use crate::domain::id::{CampaignId, EmailId, ProspectId};
 use crate::domain::paging::{Page, PageRequest, RowCursor, page};
 
@@ -15,7 +15,7 @@ macro_rules! email_columns {
         "id, prospect_id, campaign_id, template_id, position, subject, body, from_name, from_address, to_name, to_address,
          unsubscribe, status, note, message_id, edited, sent_time, create_time, update_time, received_time, intent,
          in_reply_to, mailbox_id, bounce_time, bounce_permanent, bounce_status, bounce_diagnostic, complaint_time,
-         server_id"
+         server_id, decided_by, decided_time, edited_by, edited_time"
     };
 }
 
@@ -96,6 +96,12 @@ impl Scoped<'_> {
     }
 }
 
+/// Who has done something, and when; None if nobody has.
+fn mark(cells: &mut Cells<'_>) -> Result<Option<Mark>, Unreadable> {
+    let (by, time): (String, Option<_>) = cells.take()?;
+    Ok(time.map(|time| Mark { by, time }))
+}
+
 /// The e-mail, inside a write.
 pub(super) fn find(tx: &mut ScopedTx<'_>, id: &EmailId) -> Result<Email> {
     tx.query(GET).bind(id).optional()?.ok_or(StoreError::NotFound(Noun::Email))
@@ -141,6 +147,8 @@ impl Record for Email {
             bounce,
             complaint_time: cells.named("complaint_time")?,
             server_id: cells.named("server_id")?,
+            decision: mark(cells)?,
+            edit: mark(cells)?,
         })
     }
 }

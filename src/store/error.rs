@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain;
 use crate::domain::id::CampaignId;
+use crate::domain::state::CampaignState;
 use crate::tenant::TenantId;
 
 pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -67,6 +68,10 @@ pub enum StoreError {
     RequestIdReused,
     #[error("the e-mail {id} is {status}")]
     EmailState { id: String, status: &'static str },
+    #[error("the e-mail {0} was never written")]
+    EmailUnwritten(String),
+    #[error("the campaign is {}", .0.as_str())]
+    NotSentAgain(CampaignState),
     /// Another worker has claimed the campaign since.
     #[error("the lease on the campaign is no longer held")]
     StaleLease,

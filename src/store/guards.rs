@@ -12,7 +12,7 @@ use super::tx::ScopedTx;
 use crate::domain::campaign::Action;
 use crate::domain::clock::Timestamp;
 use crate::domain::email::Email;
-use crate::domain::id::{CampaignId, MailboxId};
+use crate::domain::id::{CampaignId, EmailId, MailboxId};
 use crate::domain::reputation::{MAX_MAILS, MIN_MAILS, Record, WINDOW};
 
 /// What came of the newest mails of those that the column names.
@@ -31,7 +31,23 @@ macro_rules! record_of {
     };
 }
 
+/// Whether anything has come back of the mails that the column names.
+macro_rules! trouble_of {
+    ($column:literal) => {
+        concat!(
+            "SELECT e.id
+             FROM emails e
+             WHERE e.tenant_id = $1 AND ",
+            $column,
+            " = $2 AND (e.bounce_permanent = 1 OR e.complaint_time IS NOT NULL)
+             LIMIT 1"
+        )
+    };
+}
+
 tenant_sql! {
+    TROUBLE_OF_MAILBOX = trouble_of!("e.mailbox_id");
+    TROUBLE_OF_CAMPAIGN = trouble_of!("e.campaign_id");
     SINCE_OF_MAILBOX = "SELECT guard_time FROM mailboxes WHERE tenant_id = $1 AND id = $2 AND state = 'enabled'";
     SINCE_OF_CAMPAIGN = "SELECT guard_time FROM campaigns WHERE tenant_id = $1 AND id = $2";
     OF_MAILBOX = record_of!("e.mailbox_id");
@@ -62,6 +78,10 @@ pub(super) fn after_report(tx: &mut ScopedTx<'_>, email: &Email) -> Result<()> {
 
 /// Pauses a mailbox that must not go on.
 pub(super) fn look_at_mailbox(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, after: After) -> Result<()> {
+    let trouble: Option<(EmailId,)> = tx.query(TROUBLE_OF_MAILBOX).bind(mailbox).optional()?;
+    if trouble.is_none() {
+        return Ok(());
+    }
     let since: Option<(Option<Timestamp>,)> = tx.query(SINCE_OF_MAILBOX).bind(mailbox).optional()?;
     let Some((since,)) = since else { return Ok(()) };
     let (from, max) = (window(tx, since), after.max());
@@ -74,6 +94,10 @@ pub(super) fn look_at_mailbox(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, after:
 
 /// Why a campaign must not go on; None if it may.
 pub(super) fn look_at_campaign(tx: &mut ScopedTx<'_>, campaign: &CampaignId, after: After) -> Result<Option<String>> {
+    let trouble: Option<(EmailId,)> = tx.query(TROUBLE_OF_CAMPAIGN).bind(campaign).optional()?;
+    if trouble.is_none() {
+        return Ok(None);
+    }
     let since: Option<(Option<Timestamp>,)> = tx.query(SINCE_OF_CAMPAIGN).bind(campaign).optional()?;
     let (from, max) = (window(tx, since.and_then(|(since,)| since)), after.max());
     let row = tx.query(OF_CAMPAIGN).bind(campaign).bind(from).bind(max).optional()?;

@@ -59,6 +59,10 @@ tenant_sql! {
          SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, refusers = '[]', next_time = NULL,
              guard_time = CASE WHEN $3 = 'enabled' THEN CAST($6 AS bigint) ELSE guard_time END, revision = revision + 1, update_time = $6
          WHERE tenant_id = $1 AND id = $2";
+    PAUSE_AFTER_TEST =
+        "UPDATE mailboxes
+         SET next_time = CASE WHEN next_time > $3 THEN next_time ELSE CAST($3 AS bigint) END
+         WHERE tenant_id = $1 AND id = $2";
     SET_SECRETS = "UPDATE mailboxes SET secrets = $3 WHERE tenant_id = $1 AND id = $2";
     /// What waits for a time asks again.
     WAKE =
@@ -129,6 +133,21 @@ pub struct DeleteMailbox {
 /// Reads a mailbox with what it signs in with, which only a write can open.
 pub struct OpenMailbox {
     pub id: MailboxId,
+}
+
+/// Opens a mailbox for a letter to itself, after which it pauses as after any other.
+pub struct BeginTest {
+    pub mailbox: MailboxId,
+    pub message_id: String,
+    pub request_id: Option<RequestId>,
+}
+
+/// What a test begins with.
+pub struct Begun {
+    pub mailbox: Mailbox,
+    pub secrets: Secrets,
+    /// That of the letter; an earlier one's, if this request was made before.
+    pub message_id: String,
 }
 
 /// Pauses a mailbox, or lets it send again.
@@ -292,7 +311,7 @@ fn set_key(
 }
 
 /// The campaigns that wait for the time of a mailbox look again when one of them may send.
-fn wake(tx: &mut ScopedTx<'_>) -> Result<()> {
+pub(super) fn wake(tx: &mut ScopedTx<'_>) -> Result<()> {
     let now = tx.now();
     tx.query(WAKE).bind(now).execute().map(|_| ())
 }
@@ -388,6 +407,33 @@ impl Write for DeleteMailbox {
 impl CallWrite for DeleteMailbox {
     fn touched(&self, (): &()) -> Touched {
         Touched::ids([&self.id])
+    }
+}
+
+// === impl BeginTest ===
+
+impl Write for BeginTest {
+    type Out = Begun;
+
+    fn run(&self, tx: &mut ScopedTx<'_>) -> Result<Begun> {
+        let message_id = once(tx, self.request_id.as_ref(), |tx| {
+            let mailbox = find(tx, &self.mailbox)?;
+            let pause = mailbox.settings.pace.pause(tx.ids().random());
+            let until = Timestamp(tx.now().0.saturating_add(pause));
+            tx.query(PAUSE_AFTER_TEST).bind(&self.mailbox).bind(until).execute_exactly(1)?;
+            Ok(self.message_id.clone())
+        })?;
+        Ok(Begun { mailbox: find(tx, &self.mailbox)?, secrets: open(tx, &self.mailbox)?, message_id })
+    }
+}
+
+impl CallWrite for BeginTest {
+    fn touched(&self, _: &Begun) -> Touched {
+        Touched::ids([&self.mailbox])
+    }
+
+    fn request_id(&self) -> Option<&RequestId> {
+        self.request_id.as_ref()
     }
 }
 

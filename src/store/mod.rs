@@ -46,7 +46,9 @@ mod write;
 pub use agent_configs::UpdateAgentConfig;
 pub use audit::{Acting, Actor, AuditEvent, AuditFilter, MAX_SUBJECT};
 pub use bounces::{RecordBounce, RecordComplaint, SentRef};
-pub use campaigns::{CampaignRef, CancelAll, ReviewEmails, Reviewed, StartCampaign, Transition};
+pub use campaigns::{
+    Again, CampaignRef, CancelAll, ResolveEmails, RetryEmails, ReviewEmails, Reviewed, StartCampaign, Transition,
+};
 pub use door::{Scoped, Store};
 pub use error::{Inconsistency, Noun, StoreError};
 pub use events::Feed;
@@ -54,7 +56,9 @@ pub use freshness::{Freshness, ReadSet, recorded};
 pub use hold_back::HeldBack;
 pub use leases::{Claim, Claims, Lease, Suspicion};
 pub use links::Followed;
-pub use mailboxes::{CreateMailbox, DeleteMailbox, Load, NewKey, OpenMailbox, SetMailboxState, UpdateMailbox};
+pub use mailboxes::{
+    BeginTest, Begun, CreateMailbox, DeleteMailbox, Load, NewKey, OpenMailbox, SetMailboxState, UpdateMailbox,
+};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use progress::{
     Advance, MAX_DEATHS, Next, Outcome, ReadsAlone, Release, SendAttempt, SendBegin, SendDone, Sending, Told, Work,
@@ -80,6 +84,7 @@ pub fn tenant_texts() -> Vec<sql::TenantSql> {
         audit::REGISTERED,
         bounces::REGISTERED,
         campaigns::REGISTERED,
+        campaigns::retry::REGISTERED,
         campaigns::review::REGISTERED,
         campaigns::transitions::REGISTERED,
         emails::REGISTERED,

@@ -44,6 +44,13 @@ impl Walk {
         Self { app, channel, database, site, called: BTreeSet::new(), changed: BTreeSet::new() }
     }
 
+    /// Leaves an e-mail in this status, behind the server's back.
+    fn leave(&self, email: &str, status: &str) {
+        let database = Connection::open(self.app.data.path().join("herald.db")).expect("the database");
+        let update = "UPDATE emails SET status = ?2 WHERE tenant_id = ?3 AND id = ?1";
+        assert_eq!(database.execute(update, [email, status, TENANT]).expect("changed"), 1);
+    }
+
     /// The rows of a table that the tenant has, by the names of their columns.
     fn table(&self, table: &str) -> Vec<Row> {
         let text = format!("SELECT * FROM {table} WHERE tenant_id = ?1");
@@ -227,6 +234,10 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
     let sender = json!({ "config": { "sender": { "company": "Acme" } } });
     walk.change("UpdateAgentConfig", sender).await;
     walk.no_change("PreviewTemplate", json!({ "templateId": template })).await;
+    let test = json!({ "letter": { "templateId": template, "mailboxId": mailbox }, "requestId": "r1" });
+    let (answer, _, ids, _) = walk.change("SendTestEmail", test.clone()).await;
+    assert_eq!((ids, &answer["sent"]), (vec![mailbox.clone()], &json!(true)));
+    walk.no_change("SendTestEmail", test).await;
     walk.refused("DeleteTemplate", json!({ "templateId": "modern_tech" }), Code::FailedPrecondition).await;
     let (_, _, ids, _) = walk.change("DeleteTemplate", json!({ "templateId": template })).await;
     assert_eq!(ids, [template]);
@@ -260,6 +271,21 @@ async fn every_call_of_every_rpc_that_changes_rows_adds_one_row_and_no_other_doe
     let (answer, touched, ids, _) = walk.change("RecordReply", reply.clone()).await;
     assert_eq!((touched, ids), (2, vec![id(&answer["reply"]["id"]), made[0].clone()]));
     walk.no_change("RecordReply", reply).await;
+
+    // What did not go out, as a mail server that refuses one and loses the answer to another would leave it.
+    for (n, status) in [(4, "failed"), (5, "unknown")] {
+        walk.leave(&letter(n), status);
+    }
+    let retry = json!({ "campaignId": campaign, "requestId": "r1" });
+    let (_, touched, ids, _) = walk.change("RetryEmails", retry.clone()).await;
+    assert_eq!((touched, ids), (2, vec![campaign.clone(), letter(4)]));
+    walk.no_change("RetryEmails", retry).await;
+    walk.no_change("RetryEmails", json!({ "campaignId": campaign })).await;
+    walk.work().await;
+    let resolve = json!({ "campaignId": campaign, "others": "EMAIL_RESOLUTION_DROP", "requestId": "r1" });
+    let (_, touched, ids, _) = walk.change("ResolveEmails", resolve.clone()).await;
+    assert_eq!((touched, ids), (2, vec![campaign.clone(), letter(5)]));
+    walk.no_change("ResolveEmails", resolve).await;
 
     // What comes back of letters that were sent; and for addresses that none was sent to.
     let bounce = |which: &str, name: String| json!({ which: name, "status": "5.1.1" });

@@ -1016,7 +1016,7 @@ async fn refusals_are_told_in_the_words_of_the_command_line() {
         ),
         (
             &["campaign", "run", "--website", "https://a.example", "--template", "none"],
-            "`herald campaign templates` lists them",
+            "`herald templates list` lists them",
         ),
         (&["campaign", "preview", "--min-score", "101"], "--min-score must be between 0 and 100"),
         (&["campaign", "emails", "em_none"], "`herald campaign emails` lists them"),

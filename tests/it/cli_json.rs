@@ -45,17 +45,20 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
     let server = serve(data.path(), &[]);
     let path = |name: &str| files.path().join(name).display().to_string();
     std::fs::write(path("p.csv"), "email,company\na@b.example,Acme\nc@d.example,Beta\n").expect("written");
+    std::fs::write(path("en.txt"), "Subject: Hello\n\n{{ salutation.formal }}\n").expect("written");
+    let letter = format!("en={}", path("en.txt"));
     let (csv, folder_of_data) = (path("p.csv"), data.path().display().to_string());
     let mut walked = BTreeSet::new();
     let mut answers = Vec::new();
     for (command, args, fields) in [
-        ("config set", &["sender.unsubscribe_email=grace@example.com"][..], &["config"][..]),
+        ("config set", &["sender.unsubscribe_email=grace@example.com", "sender.company=Acme"][..], &["config"][..]),
         ("config get", &[], &["config"]),
         ("prospects import", &[&csv], &["results", "createdCount"]),
         ("prospects list", &[], &["prospects", "nextPageToken"]),
         ("prospects count", &[], &["counts", "totalCount"]),
         ("suppressions add", &["x@y.example"], &["addedCount"]),
         ("mailboxes create", &["--outbox", "--address", "anna@bücher.example"], &["mailbox"]),
+        ("mailboxes create", &["--outbox", "--address", "ruth@bücher.example"], &["mailbox"]),
         ("mailboxes list", &[], &["mailboxes"]),
         ("mailboxes get", &["anna@xn--bcher-kva.example"], &["mailbox"]),
         ("mailboxes update", &["Anna@bücher.example", "--html"], &["mailbox"]),
@@ -68,7 +71,14 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("cache get", &["k"], &["entry"]),
         ("cache keys", &[], &["keys", "nextPageToken"]),
         ("cache clear", &["--yes"], &["deletedCount"]),
-        ("campaign templates", &[], &["templates"]),
+        ("templates list", &[], &["templates", "values"]),
+        ("templates values", &[], &["templates", "values"]),
+        ("templates get", &["modern_tech"], &["template"]),
+        ("templates create", &["--name", "Fairs", "--text", &letter], &["template"]),
+        ("templates update", &["TEMPLATE", "--name", "Trade fairs"], &["template"]),
+        ("templates preview", &["TEMPLATE"], &["language", "subject", "body", "message"]),
+        ("templates test", &["TEMPLATE", "--mailbox", "ruth@bücher.example"], &["messageId", "sent", "transcript"]),
+        ("templates delete", &["TEMPLATE"], &[]),
         ("campaign preview", &[], &["prospectCount", "leftOut", "notes"]),
         ("campaign run", &["--website", &website], &[]),
         ("campaign watch", &[], &[]),
@@ -84,6 +94,8 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("campaign approve", &[], &["campaign", "approvedCount"]),
         ("campaign watch", &[], &[]),
         ("campaign results", &[], &["campaign", "analysis", "prospects"]),
+        ("campaign retry", &[], &["campaign", "retriedCount", "unwrittenCount"]),
+        ("campaign resolve", &["--all", "--drop"], &["campaign", "sentCount", "sentAgainCount", "droppedCount"]),
         ("campaign bounce", &["EMAIL", "--status", "4.2.2"], &["email", "suppressed"]),
         ("campaign complaint", &["--to", "nobody@acme.example"], &["suppressed"]),
         ("campaign run", &["--website", &website, "--not-again-days", "0"], &[]),
@@ -97,6 +109,11 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
             assert!(run(&server, &["cache", "set", "k", r#"{"n": 1}"#]).await.0);
         }
         let mut args: Vec<String> = command.split(' ').chain(args.iter().copied()).map(str::to_owned).collect();
+        if let Some(place) = args.iter().position(|arg| arg == "TEMPLATE") {
+            let (_, out, _) = run(&server, &["templates", "list", "--json"]).await;
+            let templates: Value = serde_json::from_str(&out).expect("JSON");
+            args[place] = templates["templates"][6]["id"].as_str().expect("an id").to_owned();
+        }
         if let Some(place) = args.iter().position(|arg| arg == "EMAIL") {
             let (_, out, _) = run(&server, &["campaign", "emails", "--json"]).await;
             let emails: Value = serde_json::from_str(&out).expect("JSON");

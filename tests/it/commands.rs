@@ -59,7 +59,8 @@ async fn answer(
     Ok(Response::builder().header("content-type", "application/grpc").body(body).expect("an answer"))
 }
 
-/// A file with a body of a letter stands for FILE, one with an address for LIST, one with a secret for SECRET, an empty one for EMPTY.
+/// A file with a body of a letter stands for FILE, one with an address for LIST, one with a secret for SECRET, an empty one for EMPTY, and one with a text of a
+/// template for LETTER.
 const COMMANDS: &[&str] = &[
     "campaign preview --tag a --tag b --industry c --status contacted --source d --language de --prospect pr_1 --max-per-company 2 \
      --max-prospects 3 --not-again-days 4",
@@ -83,6 +84,12 @@ const COMMANDS: &[&str] = &[
     "campaign review em_1 --reject",
     "campaign review em_1 --reconsider",
     "campaign review em_1 --subject New --body FILE",
+    "campaign retry --campaign cp_1",
+    "campaign retry em_1 em_2 --campaign cp_1",
+    "campaign resolve em_1 --sent --campaign cp_1",
+    "campaign resolve em_1 em_2 --again",
+    "campaign resolve --all --drop",
+    "campaign resolve --all",
     "campaign bounce em_1 --status 5.1.1 --diagnostic TEXT",
     "campaign bounce <em_1@acme.example> --permanent",
     "campaign bounce --to kim@acme.example --status 4.2.2",
@@ -90,7 +97,15 @@ const COMMANDS: &[&str] = &[
     "campaign complaint em_1",
     "campaign complaint --to kim@acme.example",
     "campaign complaint",
-    "campaign templates",
+    "templates list",
+    "templates values",
+    "templates get modern_tech --language de",
+    "templates create --name Fairs --description Trade --text en=LETTER --text de=LETTER",
+    "templates update tp_1 --name Fairs --description New --text en=LETTER",
+    "templates preview tp_1 --prospect pr_1 --campaign cp_1 --mailbox mb_1 --language de",
+    "templates preview --text en=LETTER",
+    "templates test tp_1 --mailbox mb_1 --prospect pr_1 --campaign cp_1 --language de",
+    "templates delete tp_1",
     "prospects list --status contacted --tag a --industry b --query c --engagement not-interested --deleted --urgent \
      --campaign cp_1 --limit 7",
     "prospects count",
@@ -143,6 +158,8 @@ async fn each_option_says_in_the_request_what_its_help_says() {
     };
     let (letter, list) = (file("letter", "Dear Kim,\n\nall is new.\n"), file("list", "kim@acme.example\n"));
     let (secret, empty) = (file("secret", "s3cret\n"), file("empty", ""));
+    let template = file("template", "Subject: For {{ prospect.company }}\r\n\r\n{{ salutation.formal }}\r\n");
+    let [english, german] = ["en", "de"].map(|language| format!("{language}={template}"));
     let mut text = String::new();
     for command in COMMANDS {
         let args = command.split_whitespace().map(|arg| match arg {
@@ -150,13 +167,20 @@ async fn each_option_says_in_the_request_what_its_help_says() {
             "LIST" => list.as_str(),
             "SECRET" => secret.as_str(),
             "EMPTY" => empty.as_str(),
+            "en=LETTER" => english.as_str(),
+            "de=LETTER" => german.as_str(),
             arg => arg,
         });
         let mut herald = herald();
         herald.args(args).args(["--user", "user_a", "--server", &address]);
         let output = tokio::task::spawn_blocking(move || herald.output()).await.expect("no panic").expect("it ends");
         let told = String::from_utf8(output.stderr).expect("UTF-8");
-        let lacking = ["mailboxes create --address anna@acme.example", "campaign bounce em_1", "campaign complaint"];
+        let lacking = [
+            "mailboxes create --address anna@acme.example",
+            "campaign bounce em_1",
+            "campaign complaint",
+            "campaign resolve --all",
+        ];
         let is_refused = lacking.contains(command);
         assert_eq!(output.status.code() == Some(2), is_refused, "{command}: {told}");
         let words: Vec<_> = command.split_whitespace().collect();

@@ -276,6 +276,8 @@ fn a_letter_of_a_mailbox_is_read_by_others_as_it_was_meant_and_signed() {
                 bounce: None,
                 complaint_time: None,
                 server_id: String::new(),
+                decision: None,
+                edit: None,
             };
             let url = format!("https://herald.example/u/{}", "t".repeat(n * 20));
             let extras = Extras {

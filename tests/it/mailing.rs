@@ -324,6 +324,156 @@ async fn what_a_server_answers_becomes_of_the_letter_and_of_its_recipient() {
     assert_eq!(peer.count("RCPT"), asked + 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_sends_again_what_failed_and_settles_what_is_unknown() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects(&mut office.api, 8).await;
+    auto_approve(&mut office.api).await;
+    let to = |n: usize| format!("person{n}@company{n}.example");
+    let mut rules: Vec<_> =
+        (0..3).map(|n| Rule::at(Stage::Recipient).to(&to(n)).answers("550 5.7.1 not from you")).collect();
+    rules.push(Rule::at(Stage::Recipient).to(&to(3)).answers("550 5.1.1 no such user here"));
+    rules.extend((4..7).map(|n| Rule::at(Stage::Content).to(&to(n)).drops()));
+    peer.rules(rules);
+    // So many refusals in a row would pause the mailbox.
+    let campaign = start_campaign(&mut office.api, &office.website).await.id;
+    for _ in 0..8 {
+        office.work().await;
+        office.pass(3_600, 3_600).await;
+        for mailbox in
+            office.mailboxes.list_mailboxes(pb::ListMailboxesRequest {}).await.expect("listed").into_inner().mailboxes
+        {
+            let resume = pb::ResumeMailboxRequest { mailbox_id: mailbox.id };
+            office.mailboxes.resume_mailbox(resume).await.expect("resumed");
+        }
+    }
+    let counts = |campaign: &pb::Campaign| {
+        let emails = campaign.emails.expect("counts");
+        (campaign.state(), emails.sent, emails.failed, emails.unknown, emails.skipped)
+    };
+    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 1, 4, 3, 0));
+    let emails = office.emails().await;
+    let id = |n: usize| emails.iter().find(|email| email.to == to(n)).expect("a letter").id.clone();
+    let retry = |email_ids: Vec<String>, request_id: &str| pb::RetryEmailsRequest {
+        campaign_id: campaign.clone(),
+        email_ids,
+        request_id: request_id.to_owned(),
+    };
+
+    // What has not failed is not sent again, and nothing of such a request is.
+    let refused = office.api.workflow.retry_emails(retry(vec![id(0), id(7)], "")).await.expect_err("sent already");
+    assert_eq!(reason(&refused), "EMAIL_STATE");
+    let refused = office.api.workflow.retry_emails(retry(vec!["em_nobody".into()], "")).await.expect_err("not there");
+    assert_eq!(reason(&refused), "EMAIL_NOT_FOUND");
+    let mut other = office.app.user("user_b").await;
+    let refused = other.workflow.retry_emails(retry(vec![id(0)], "")).await.expect_err("another's");
+    assert_eq!(reason(&refused), "CAMPAIGN_NOT_FOUND");
+    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Completed);
+
+    // One by name, twice under one name of the request: it goes once.
+    peer.rules([]);
+    for _ in 0..2 {
+        let answer = office.api.workflow.retry_emails(retry(vec![id(0)], "again")).await.expect("again").into_inner();
+        assert_eq!((answer.retried_count, answer.unwritten_count), (1, 0));
+        office.work().await;
+    }
+    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 2, 3, 3, 0));
+    // The others; who is not there is suppressed, and skipped.
+    let answer = office.api.workflow.retry_emails(retry(vec![], "")).await.expect("again").into_inner();
+    let running = answer.campaign.expect("a campaign");
+    assert_eq!((answer.retried_count, running.state(), running.end_time), (3, CampaignState::Running, None));
+    office.work().await;
+    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 4, 0, 3, 1));
+
+    // What is unknown: one was sent, one is sent again, one is dropped.
+    let resolve =
+        |of: &[(usize, pb::EmailResolution)], others: pb::EmailResolution, request_id: &str| pb::ResolveEmailsRequest {
+            campaign_id: campaign.clone(),
+            emails: of.iter().map(|(n, to)| pb::ResolvedEmail { email_id: id(*n), resolution: (*to).into() }).collect(),
+            others: others.into(),
+            request_id: request_id.to_owned(),
+        };
+    use pb::EmailResolution::{Drop, SendAgain, Unspecified, WasSent};
+    let before = peer.taken().len();
+    for _ in 0..2 {
+        let request = resolve(&[(4, WasSent), (5, SendAgain)], Drop, "settled");
+        let answer = office.api.workflow.resolve_emails(request).await.expect("settled").into_inner();
+        assert_eq!((answer.sent_count, answer.sent_again_count, answer.dropped_count), (1, 1, 1));
+        office.work().await;
+    }
+    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 6, 0, 0, 2));
+    assert_eq!(peer.taken().len(), before + 1);
+    let settled = office.email(&id(4)).await;
+    assert_eq!((settled.status(), settled.sent_time.is_some(), settled.note.as_str()), (EmailStatus::Sent, true, ""));
+    let refused =
+        office.api.workflow.resolve_emails(resolve(&[(4, Drop)], Unspecified, "")).await.expect_err("settled");
+    assert_eq!(reason(&refused), "EMAIL_STATE");
+
+    // A limit of live campaigns holds for one that would be live again.
+    let cancel = pb::CancelWorkflowRequest { campaign_id: campaign.clone() };
+    assert_eq!(reason(&office.api.workflow.cancel_workflow(cancel).await.expect_err("it has ended")), "CAMPAIGN_STATE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_goes_to_the_mailbox_itself_once_for_each_request_and_as_a_preview_shows_it() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let paced = pb::Pace { min_pause_seconds: Some(600), max_pause_seconds: Some(600), ..Default::default() };
+    let anna = office.create(pb::Mailbox { pace: Some(paced), ..unpaced(&peer, "anna@acme.example") }).await;
+    let config = pb::AgentConfig {
+        sender: Some(pb::Sender { company: "Acme".to_owned(), ..Default::default() }),
+        auto_approve: true,
+        ..Default::default()
+    };
+    let update = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
+    office.api.agent.update_agent_config(update).await.expect("configured");
+    let letter = pb::PreviewTemplateRequest {
+        template_id: "professional_partnership".to_owned(),
+        mailbox_id: anna.id.clone(),
+        language: "de".to_owned(),
+        ..Default::default()
+    };
+    let preview = office.api.workflow.preview_template(letter.clone()).await.expect("a letter").into_inner();
+    let test = |letter: &pb::PreviewTemplateRequest, request_id: &str| pb::SendTestEmailRequest {
+        letter: Some(letter.clone()),
+        request_id: request_id.to_owned(),
+    };
+    let first = office.api.workflow.send_test_email(test(&letter, "once")).await.expect("sent").into_inner();
+    assert!(first.sent && !first.repeated && first.transcript.iter().any(|line| line.stage == "content"));
+    let again = office.api.workflow.send_test_email(test(&letter, "once")).await.expect("the same").into_inner();
+    assert_eq!((again.message_id.as_str(), again.repeated, again.sent), (first.message_id.as_str(), true, false));
+    let taken = peer.taken();
+    assert_eq!(
+        (taken.len(), taken[0].to.as_slice(), &taken[0].message_id),
+        (1, &["anna@acme.example".to_owned()][..], &first.message_id)
+    );
+    // Its body is the preview's, byte for byte.
+    let body = |raw: &str| raw.replace("\r\n", "\n").split_once("\n\n").expect("a head").1.trim_end().to_owned();
+    assert_eq!(body(&taken[0].raw), body(&String::from_utf8(preview.message).expect("7 bits")));
+
+    // It has nobody's place in a campaign, and the mailbox pauses after it.
+    add_prospects(&mut office.api, 1).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    assert_eq!(peer.taken().len(), 1);
+    office.pass(600, 60).await;
+    assert_eq!(peer.taken().len(), 2);
+
+    peer.rules([Rule::at(Stage::Recipient).answers("550 5.7.1 not from you")]);
+    let refused = office.api.workflow.send_test_email(test(&letter, "")).await.expect("an answer").into_inner();
+    let words = refused.transcript.iter().find(|line| line.code == 550).map(|line| line.words.as_str());
+    assert_eq!((refused.sent, words), (false, Some("not from you")));
+    assert_eq!(office.mailbox(&anna.id).await.state(), MailboxState::Enabled);
+    let nowhere = pb::PreviewTemplateRequest { mailbox_id: String::new(), ..letter.clone() };
+    let refused = office.api.workflow.send_test_email(test(&nowhere, "")).await.expect_err("from no mailbox");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (tonic::Code::InvalidArgument, "FIELD_INVALID"));
+    let mut other = office.app.user("user_b").await;
+    let refused = other.workflow.send_test_email(test(&letter, "")).await.expect_err("another's");
+    assert_eq!(reason(&refused), "MAILBOX_NOT_FOUND");
+}
+
 /// By whatever it is named, in whatever order reports come, and from whomever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_back_is_recorded_once_and_suppresses_whom_it_should() {

@@ -97,16 +97,21 @@ async fn an_edit_is_saved_without_a_decision_and_a_decision_can_be_taken_back() 
     assert_eq!(nothing.code(), Code::InvalidArgument);
     let now = &emails(&mut api).await[0];
     assert_eq!((now.subject.as_str(), now.status(), now.edited), ("Another", EmailStatus::AwaitingApproval, true));
+    assert_eq!((now.edited_by.as_str(), now.edited_time.is_some(), now.decided_time), ("user_a", true, None));
 
     decide(&mut api, vec![review(&letters[0], ReviewDecision::Reject)]).await.expect("rejected");
+    let now = &emails(&mut api).await[0];
+    assert_eq!((now.decided_by.as_str(), now.decided_time.is_some()), ("user_a", true));
     let back = decide(&mut api, vec![review(&letters[0], ReviewDecision::Reconsider)]).await.expect("taken back");
     assert_eq!(back.reconsidered_count, 1);
-    assert_eq!(emails(&mut api).await[0].status(), EmailStatus::AwaitingApproval);
+    let now = &emails(&mut api).await[0];
+    assert_eq!((now.status(), now.decided_by.as_str(), now.decided_time), (EmailStatus::AwaitingApproval, "", None));
     let twice = decide(&mut api, vec![review(&letters[0], ReviewDecision::Reconsider)]).await.expect_err("refused");
     assert_eq!(reason(&twice), "EMAIL_STATE");
     approve_all(&mut api).await;
     let done = reaches(&mut api, CampaignState::Completed).await;
     assert_eq!(done.emails.expect("counts").sent, 3);
+    assert!(emails(&mut api).await.iter().all(|email| email.decided_by == "user_a"));
     let late = decide(&mut api, vec![review(&letters[0], ReviewDecision::Reconsider)]).await.expect_err("it is sent");
     assert_eq!(reason(&late), "NO_CAMPAIGN", "none is live");
 }

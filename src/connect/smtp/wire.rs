@@ -328,6 +328,7 @@ impl Offers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::delivery::MAX_WORDS;
 
     /// A server that says so, whatever it is told.
     fn wire(answers: &[u8]) -> Wire {
@@ -353,7 +354,7 @@ mod tests {
             (b"+25 a\r\n", Err("the answer is none of a mail server's")),
             (&lines(MAX_LINES), Ok((250, said(MAX_LINES).as_str()))),
             (&lines(MAX_LINES + 1), Err("the answer is none of a mail server's")),
-            (line(MAX_LINE).as_bytes(), Ok((250, "x".repeat(MAX_LINE - 6).as_str()))),
+            (line(MAX_LINE).as_bytes(), Ok((250, "x".repeat(MAX_WORDS).as_str()))),
             (line(MAX_LINE + 1).as_bytes(), Err("the answer has a line that does not end")),
         ] {
             let reply = wire(bytes).reply().await;

@@ -5,21 +5,17 @@
 //! knows, and that is never tried again by itself.
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::super::turn::{StepError, Turn};
 use crate::config::Secret;
 use crate::connect::smtp::{self, Account};
-use crate::connect::{ConnectError, Connectors, Delivery, DkimError, DkimKey, Extras, message_with};
+use crate::connect::{ConnectError, Connectors, Delivery, compose};
 use crate::crash;
-use crate::domain::address;
 use crate::domain::campaign::{CampaignState, StepId, StepStatus};
-use crate::domain::clock::Timestamp;
 use crate::domain::delivery::{Fate, Stage, Transcript};
 use crate::domain::email::Email;
-use crate::domain::mailbox::{Mailbox, MailboxKind, MailboxSettings, Secrets};
+use crate::domain::mailbox::{Mailbox, MailboxKind, Secrets};
 use crate::metrics::metrics;
 use crate::store::{
     Claim, Lease, Next, Outcome, Scoped, SendAttempt, SendBegin, SendDone, Sending, Store, StoreError, Suspicion, Told,
@@ -183,14 +179,7 @@ async fn by_server(
         refresh_token: None,
         failure: None,
     };
-    let MailboxSettings { reply_to, html, .. } = &mailbox.settings;
-    let reply_to = Some(reply_to.clone()).filter(|address| !address.is_empty());
-    let extras = Extras { reply_to, html: *html, unsubscribe_url };
-    let content = match message_with(email, turn.resources().store.ids().now(), &extras) {
-        Ok(content) => content,
-        Err(error) => return failed(error.to_string()),
-    };
-    let content = match signed(content, mailbox, secrets, turn.resources().store.ids().now()) {
+    let content = match compose(email, mailbox, secrets, unsubscribe_url, turn.resources().store.ids().now()) {
         Ok(content) => content,
         Err(error) => return failed(error.to_string()),
     };
@@ -227,17 +216,6 @@ async fn by_server(
     };
     let smtp::Delivered { transcript, refresh_token, .. } = delivered;
     Handed { outcome: Some(outcome), transcript, told: Some(told), refresh_token, failure: None }
-}
-
-/// The message, signed if the mailbox has a key.
-fn signed(content: Vec<u8>, mailbox: &Mailbox, secrets: &Secrets, now: Timestamp) -> Result<Vec<u8>, DkimError> {
-    if secrets.dkim_key.is_empty() {
-        return Ok(content);
-    }
-    let key = STANDARD.decode(&secrets.dkim_key).map_err(|_| DkimError::Key)?;
-    let MailboxSettings { address, dkim, .. } = &mailbox.settings;
-    let header = DkimKey::from_pkcs8(&key)?.sign(&address::domain(address), &dkim.selector, &content, now)?;
-    Ok([header, content].concat())
 }
 
 /// Whether the campaign still runs and is still this worker's, looked at right before the mail server is given the letter.

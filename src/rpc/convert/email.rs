@@ -2,7 +2,7 @@
 
 use super::{bounce, enumeration, id, recent};
 use crate::domain::delivery::Line;
-use crate::domain::email::{Decision, Email, EmailStatus, MAX_BODY, MAX_MESSAGE_ID, MAX_SUBJECT, Review};
+use crate::domain::email::{Decision, Email, EmailStatus, MAX_BODY, MAX_MESSAGE_ID, MAX_SUBJECT, Resolution, Review};
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::{EmailId, Ids, ProspectId};
 use crate::domain::number::saturating_i64;
@@ -10,6 +10,9 @@ use crate::domain::reply::{Intent, judge};
 use crate::domain::text;
 use crate::pb;
 use crate::store::{RecordReply, RequestId};
+
+/// The e-mails that one call may name.
+const MAX_AT_ONCE: usize = 1_000;
 
 pub(in crate::rpc) fn out(email: Email) -> pb::Email {
     let (received_time, intent, in_reply_to) = match email.reply {
@@ -40,6 +43,10 @@ pub(in crate::rpc) fn out(email: Email) -> pb::Email {
         bounce: email.bounce.map(bounce::out),
         complaint_time: email.complaint_time.map(Into::into),
         server_id: email.server_id,
+        decided_time: email.decision.as_ref().map(|mark| mark.time.into()),
+        decided_by: email.decision.map(|mark| mark.by).unwrap_or_default(),
+        edited_time: email.edit.as_ref().map(|mark| mark.time.into()),
+        edited_by: email.edit.map(|mark| mark.by).unwrap_or_default(),
     }
 }
 
@@ -115,9 +122,8 @@ pub(in crate::rpc) fn status_filter(value: i32) -> Result<Option<EmailStatus>, E
 
 /// The decisions of a review; no e-mail twice.
 pub(in crate::rpc) fn reviews(reviews: Vec<pb::EmailReview>) -> Result<Vec<Review>, Error> {
-    const MAX_REVIEWS: usize = 1_000;
-    if reviews.len() > MAX_REVIEWS {
-        return Err(Error::field("reviews", format!("must be at most {MAX_REVIEWS}; call again for the rest")));
+    if reviews.len() > MAX_AT_ONCE {
+        return Err(Error::field("reviews", format!("must be at most {MAX_AT_ONCE}; call again for the rest")));
     }
     let mut v = Violations::default();
     let mut seen = std::collections::HashSet::new();
@@ -148,6 +154,50 @@ pub(in crate::rpc) fn decision(field: &str, value: i32) -> Result<Option<Decisio
         pb::ReviewDecision::Approve => Some(Decision::Approve),
         pb::ReviewDecision::Reject => Some(Decision::Reject),
         pb::ReviewDecision::Reconsider => Some(Decision::Reconsider),
+    })
+}
+
+/// E-mails, each once; `part` is what stands behind a place of the list.
+pub(in crate::rpc) fn ids(list: &str, part: &str, ids: &[String]) -> Result<Vec<EmailId>, Error> {
+    if ids.len() > MAX_AT_ONCE {
+        return Err(Error::field(list, format!("must be at most {MAX_AT_ONCE}; call again for the rest")));
+    }
+    let mut v = Violations::default();
+    let mut seen = std::collections::HashSet::new();
+    let mut out = Vec::with_capacity(ids.len());
+    for (i, id) in ids.iter().enumerate() {
+        let field = format!("{list}[{i}]{part}");
+        if !seen.insert(id) {
+            v.add(&field, "is there twice");
+        }
+        out.extend(v.take(&field, EmailId::parse(id)));
+    }
+    v.done().map(|()| out)
+}
+
+pub(in crate::rpc) fn resolutions(emails: &[pb::ResolvedEmail]) -> Result<Vec<(EmailId, Resolution)>, Error> {
+    let named: Vec<_> = emails.iter().map(|email| email.email_id.clone()).collect();
+    let ids = ids("emails", ".email_id", &named)?;
+    let mut v = Violations::default();
+    let mut out = Vec::with_capacity(ids.len());
+    for (i, (id, email)) in ids.into_iter().zip(emails).enumerate() {
+        let field = format!("emails[{i}].resolution");
+        match v.part(resolution(&field, email.resolution)) {
+            Some(Some(resolution)) => out.push((id, resolution)),
+            Some(None) => v.add(field, "must be WAS_SENT, SEND_AGAIN or DROP"),
+            None => {}
+        }
+    }
+    v.done().map(|()| out)
+}
+
+/// None if unspecified.
+pub(in crate::rpc) fn resolution(field: &str, value: i32) -> Result<Option<Resolution>, Error> {
+    Ok(match enumeration(field, value)? {
+        pb::EmailResolution::Unspecified => None,
+        pb::EmailResolution::WasSent => Some(Resolution::WasSent),
+        pb::EmailResolution::SendAgain => Some(Resolution::SendAgain),
+        pb::EmailResolution::Drop => Some(Resolution::Drop),
     })
 }
 

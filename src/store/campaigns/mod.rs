@@ -1,11 +1,13 @@
-//! Campaigns: reading them, and their states. What callers do with them is in `transitions` and `review`, what the engine does
+//! Campaigns: reading them, and their states. What callers do with them is in `transitions`, `review` and `retry`, what the engine does
 //! with them in [`super::progress`].
 
+pub(super) mod retry;
 pub(super) mod review;
 pub(super) mod transitions;
 
 use std::collections::HashMap;
 
+pub use retry::{Again, ResolveEmails, RetryEmails};
 pub use review::{ReviewEmails, Reviewed};
 pub use transitions::{CancelAll, StartCampaign, Transition};
 

@@ -15,19 +15,26 @@ tenant_sql! {
     DECIDE =
         "UPDATE emails
          SET status = $4, subject = COALESCE($5, subject), body = COALESCE($6, body),
-             edited = CASE WHEN $5 IS NOT NULL OR $6 IS NOT NULL THEN 1 ELSE edited END, update_time = $7
+             edited = CASE WHEN $5 IS NOT NULL OR $6 IS NOT NULL THEN 1 ELSE edited END,
+             edited_by = CASE WHEN $5 IS NOT NULL OR $6 IS NOT NULL THEN $8 ELSE edited_by END,
+             edited_time = CASE WHEN $5 IS NOT NULL OR $6 IS NOT NULL THEN CAST($7 AS bigint) ELSE edited_time END,
+             decided_by = CASE WHEN $4 = 'awaiting_approval' THEN '' ELSE $8 END,
+             decided_time = CASE WHEN $4 = 'awaiting_approval' THEN NULL ELSE CAST($7 AS bigint) END, update_time = $7
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status = 'awaiting_approval'
          RETURNING prospect_id";
     /// Of an e-mail that has not begun to be sent.
     RECONSIDER =
         "UPDATE emails
          SET status = 'awaiting_approval', subject = COALESCE($4, subject), body = COALESCE($5, body),
-             edited = CASE WHEN $4 IS NOT NULL OR $5 IS NOT NULL THEN 1 ELSE edited END, update_time = $6
+             edited = CASE WHEN $4 IS NOT NULL OR $5 IS NOT NULL THEN 1 ELSE edited END,
+             edited_by = CASE WHEN $4 IS NOT NULL OR $5 IS NOT NULL THEN $7 ELSE edited_by END,
+             edited_time = CASE WHEN $4 IS NOT NULL OR $5 IS NOT NULL THEN CAST($6 AS bigint) ELSE edited_time END,
+             decided_by = '', decided_time = NULL, update_time = $6
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status IN ('approved', 'rejected')
          RETURNING prospect_id";
     RECONSIDER_OTHERS =
         "UPDATE emails
-         SET status = 'awaiting_approval', update_time = $3
+         SET status = 'awaiting_approval', decided_by = '', decided_time = NULL, update_time = $3
          WHERE tenant_id = $1 AND campaign_id = $2 AND status IN ('approved', 'rejected')
          RETURNING id, prospect_id";
     EMAIL_STATUS =
@@ -36,7 +43,7 @@ tenant_sql! {
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3";
     DECIDE_OTHERS =
         "UPDATE emails
-         SET status = $3, update_time = $4
+         SET status = $3, decided_by = $5, decided_time = $4, update_time = $4
          WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'awaiting_approval'
          RETURNING id, prospect_id";
 }
@@ -47,6 +54,8 @@ pub struct ReviewEmails {
     pub reviews: Vec<Review>,
     /// What becomes of those that are still undecided afterwards; None leaves them waiting.
     pub others: Option<Decision>,
+    /// Who decides, as the token names them.
+    pub by: String,
 }
 
 /// What a review has done.
@@ -79,16 +88,19 @@ impl Write for ReviewEmails {
         }
         let mut events = Vec::new();
         for review in &self.reviews {
-            let prospect_id = decide(tx, &campaign.id, review)?;
+            let prospect_id = self.decide(tx, &campaign.id, review)?;
             events.push(decided(review.email_id.clone(), prospect_id, review.decision));
         }
         if let Some(decision) = self.others {
             let now = tx.now();
             let query = match decision {
-                Decision::Reconsider => tx.query(RECONSIDER_OTHERS).bind(campaign.id.clone()),
-                _ => tx.query(DECIDE_OTHERS).bind(campaign.id.clone()).bind(status_after(self.others).as_str()),
+                Decision::Reconsider => tx.query(RECONSIDER_OTHERS).bind(campaign.id.clone()).bind(now),
+                _ => {
+                    let query = tx.query(DECIDE_OTHERS).bind(campaign.id.clone());
+                    query.bind(status_after(self.others).as_str()).bind(now).bind(self.by.clone())
+                }
             };
-            let rows: Vec<(EmailId, ProspectId)> = query.bind(now).all()?;
+            let rows: Vec<(EmailId, ProspectId)> = query.all()?;
             events.extend(rows.into_iter().map(|(email, prospect)| decided(email, prospect, self.others)));
         }
         let emails = events.iter().filter_map(|event| match event {
@@ -131,6 +143,26 @@ impl CallWrite for ReviewEmails {
 }
 
 impl ReviewEmails {
+    fn decide(&self, tx: &mut ScopedTx<'_>, campaign: &CampaignId, review: &Review) -> Result<ProspectId> {
+        let now = tx.now();
+        let query = match review.decision {
+            Some(Decision::Reconsider) => tx.query(RECONSIDER).bind(review.email_id.clone()).bind(campaign.clone()),
+            decision => {
+                let query = tx.query(DECIDE).bind(review.email_id.clone()).bind(campaign.clone());
+                query.bind(status_after(decision).as_str())
+            }
+        };
+        let row =
+            query.bind(review.subject.clone()).bind(review.body.clone()).bind(now).bind(self.by.clone()).optional()?;
+        if let Some((prospect_id,)) = row {
+            return Ok(prospect_id);
+        }
+        let there = tx.query(EMAIL_STATUS).bind(review.email_id.clone()).bind(campaign.clone());
+        let (status,): (String,) = there.optional()?.ok_or(StoreError::NotFound(Noun::Email))?;
+        let status = EmailStatus::parse(&status).map_or("in an unknown status", EmailStatus::as_str);
+        Err(StoreError::EmailState { id: review.email_id.to_string(), status })
+    }
+
     /// Whether it decides nothing, and only opens again what was decided: then the campaign need not wait for it.
     fn only_takes_back(&self) -> bool {
         let back = Some(Decision::Reconsider);
@@ -163,25 +195,6 @@ pub(in crate::store) fn end_review_if_none_waits(
         events.push(set_state(tx, campaign, CampaignState::Running, "review done")?);
     }
     Ok(true)
-}
-
-fn decide(tx: &mut ScopedTx<'_>, campaign: &CampaignId, review: &Review) -> Result<ProspectId> {
-    let now = tx.now();
-    let query = match review.decision {
-        Some(Decision::Reconsider) => tx.query(RECONSIDER).bind(review.email_id.clone()).bind(campaign.clone()),
-        decision => {
-            let query = tx.query(DECIDE).bind(review.email_id.clone()).bind(campaign.clone());
-            query.bind(status_after(decision).as_str())
-        }
-    };
-    let row = query.bind(review.subject.clone()).bind(review.body.clone()).bind(now).optional()?;
-    if let Some((prospect_id,)) = row {
-        return Ok(prospect_id);
-    }
-    let there = tx.query(EMAIL_STATUS).bind(review.email_id.clone()).bind(campaign.clone());
-    let (status,): (String,) = there.optional()?.ok_or(StoreError::NotFound(Noun::Email))?;
-    let status = EmailStatus::parse(&status).map_or("in an unknown status", EmailStatus::as_str);
-    Err(StoreError::EmailState { id: review.email_id.to_string(), status })
 }
 
 fn status_after(decision: Option<Decision>) -> EmailStatus {

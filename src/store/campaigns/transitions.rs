@@ -116,7 +116,7 @@ impl StartCampaign {
     }
 }
 
-fn refuse_too_many_live(tx: &mut ScopedTx<'_>, max: u32) -> Result<()> {
+pub(super) fn refuse_too_many_live(tx: &mut ScopedTx<'_>, max: u32) -> Result<()> {
     let live = live(tx)?;
     if live.len() < max as usize { Ok(()) } else { Err(StoreError::TooManyLive { live, max }) }
 }

@@ -77,7 +77,7 @@ tenant_sql! {
     /// But those that have a note, which a person is to read.
     APPROVE_ALL =
         "UPDATE emails
-         SET status = 'approved', update_time = $3
+         SET status = 'approved', decided_by = '', decided_time = $3, update_time = $3
          WHERE tenant_id = $1 AND campaign_id = $2 AND status = 'awaiting_approval' AND note = ''
          RETURNING id, prospect_id";
 }
@@ -279,6 +279,12 @@ impl Advance {
                     let told = format!("{left} left to decide");
                     events.push(set_step(tx, id, StepId::EmailReview, StepStatus::InProgress, progress, &told)?);
                     events.push(set_state(tx, campaign, CampaignState::WaitingApproval, "")?);
+                    return Ok(());
+                }
+                if self.step == StepId::EmailSending
+                    && campaigns::get(tx, &CampaignRef::Id(id.clone()))?.emails.approved > 0
+                {
+                    // Somebody has sent some again since this one looked.
                     return Ok(());
                 }
                 events.push(set_step(tx, id, self.step, *status, 100, summary)?);

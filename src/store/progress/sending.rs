@@ -83,11 +83,6 @@ tenant_sql! {
          WHERE tenant_id = $1 AND id = $2 AND campaign_id = $3 AND status = 'sending'
          RETURNING prospect_id, to_address";
     TRIES = "SELECT tries FROM emails WHERE tenant_id = $1 AND id = $2";
-    CONTACTED =
-        "UPDATE prospects
-         SET emails_sent = emails_sent + 1, last_contact_time = $3, update_time = $3, revision = revision + 1,
-             status = CASE status WHEN 'discovered' THEN 'contacted' ELSE status END
-         WHERE tenant_id = $1 AND id = $2";
 }
 
 /// What was begun with an approved e-mail.
@@ -313,7 +308,7 @@ impl Write for SendDone {
             vec![EventKind::EmailChanged { email_id: self.email.clone(), prospect_id: prospect_id.clone(), status }];
         if status == EmailStatus::Sent {
             // A prospect that was purged meanwhile is no reason not to record what was sent.
-            tx.query(CONTACTED).bind(prospect_id).bind(now).execute()?;
+            prospects::contacted(tx, &prospect_id)?;
         }
         if matches!(self.outcome, Outcome::Bounced(_)) {
             let (reason, source) = (SuppressionReason::Bounced, format!("the mail server, of {}", self.email));

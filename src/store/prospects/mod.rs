@@ -2,6 +2,7 @@
 
 pub(super) mod writes;
 
+pub(super) use writes::contacted;
 pub use writes::{CreateProspects, Created, DeleteProspect, UndeleteProspect, UpdateProspect};
 
 use super::door::Scoped;

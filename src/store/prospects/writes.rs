@@ -70,10 +70,21 @@ tenant_sql! {
     UPDATE = changed!("");
     /// Touches the index of addresses, which the other need not.
     UPDATE_EMAIL = changed!(", email = value ->> {1}, email_key = value ->> {2}, duplicate_of = NULL");
+    CONTACTED =
+        "UPDATE prospects
+         SET emails_sent = emails_sent + 1, last_contact_time = $3, update_time = $3, revision = revision + 1,
+             status = CASE status WHEN 'discovered' THEN 'contacted' ELSE status END
+         WHERE tenant_id = $1 AND id = $2";
     SET_DELETED =
         "UPDATE prospects
          SET delete_time = $4, purge_time = $5, update_time = $6, duplicate_of = NULL, revision = revision + 1
          WHERE tenant_id = $1 AND id = $2 AND revision = $3";
+}
+
+/// A mail has gone to the prospect, which may be purged meanwhile.
+pub(in crate::store) fn contacted(tx: &mut ScopedTx<'_>, id: &ProspectId) -> Result<()> {
+    let now = tx.now();
+    tx.query(CONTACTED).bind(id).bind(now).execute().map(|_| ())
 }
 
 /// Adds prospects; a row whose address is held already is a duplicate.

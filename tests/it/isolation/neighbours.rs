@@ -210,6 +210,8 @@ fn email(id: &str) -> Email {
         bounce: None,
         complaint_time: None,
         server_id: String::new(),
+        decision: None,
+        edit: None,
     }
 }
 
