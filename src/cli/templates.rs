@@ -16,6 +16,7 @@ use super::output::{Json, say_json, say_list};
 use super::refusal::explain;
 use super::{editor, input, mailboxes};
 use crate::pb;
+use crate::pb::preview_template_request::From;
 use crate::terminal::{line, say, text};
 
 #[derive(Args)]
@@ -243,9 +244,9 @@ async fn run(api: &mut Api, command: Command, texts: Vec<pb::TemplateText>) -> a
         }
         Command::Edit { id, language, whom } => edit(api, &id, language, &whom).await,
         Command::Preview { id, language, whom, eml, form, .. } => {
-            let template = id.is_none().then(|| pb::Template { texts, ..Default::default() });
-            let languages = languages(template.as_ref());
-            let request = whom.request(id.unwrap_or_default(), template, language);
+            let draft = pb::Template { texts, ..Default::default() };
+            let languages = languages(Some(&draft));
+            let request = whom.request(id.map_or(From::Template(draft), From::TemplateId), language);
             let answer = api.workflow.preview_template(request).await.map_err(|s| told(&s, &languages))?.into_inner();
             if form.json {
                 return say_json(&answer);
@@ -260,12 +261,11 @@ async fn run(api: &mut Api, command: Command, texts: Vec<pb::TemplateText>) -> a
         Command::Test { id, mailbox, prospect, campaign, language, form } => {
             let mailbox_id = mailboxes::id(api, &mailbox).await?;
             let letter = pb::PreviewTemplateRequest {
-                template_id: id,
+                from: Some(From::TemplateId(id)),
                 prospect_id: prospect,
                 campaign_id: campaign,
                 mailbox_id,
                 language,
-                template: None,
             };
             let request = pb::SendTestEmailRequest { letter: Some(letter), request_id: String::new() };
             let answer = api.workflow.send_test_email(request).await.map_err(|s| explain(&s))?.into_inner();
@@ -332,7 +332,7 @@ async fn edit(api: &mut Api, id: &str, language: Option<String>, whom: &Whom) ->
                 put(&mut template.texts, vec![edited.clone()]);
                 let draft = pb::Template { texts: vec![edited], ..Default::default() };
                 let languages = languages(Some(&draft));
-                let request = whom.request(String::new(), Some(draft), begun.language.clone());
+                let request = whom.request(From::Template(draft), begun.language.clone());
                 match api.workflow.preview_template(request).await {
                     Ok(letter) => {
                         let letter = letter.into_inner();
@@ -441,10 +441,9 @@ fn told(status: &Status, languages: &[String]) -> anyhow::Error {
 // === impl Whom ===
 
 impl Whom {
-    fn request(&self, id: String, template: Option<pb::Template>, language: String) -> pb::PreviewTemplateRequest {
+    fn request(&self, from: From, language: String) -> pb::PreviewTemplateRequest {
         pb::PreviewTemplateRequest {
-            template_id: id,
-            template,
+            from: Some(from),
             prospect_id: self.prospect.clone(),
             campaign_id: self.campaign.clone(),
             mailbox_id: self.mailbox.clone(),

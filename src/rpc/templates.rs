@@ -20,6 +20,7 @@ use crate::domain::website::WebsiteAnalysis;
 use crate::domain::{address, language};
 use crate::engine::{Engine, TestRefused};
 use crate::pb;
+use crate::pb::preview_template_request::From;
 use crate::status::{self, internal, not_found};
 use crate::store::{Acting, BeginTest, Noun, RequestId, Scoped};
 use crate::tenant::{Scope, TenantId};
@@ -61,7 +62,7 @@ pub(super) async fn preview(
     now: Timestamp,
     request: pb::PreviewTemplateRequest,
 ) -> Result<pb::PreviewTemplateResponse, Status> {
-    let Sample { language, email, mailbox } = sample(store, engine, request, PREVIEW).await?;
+    let Sample { language, email, mailbox } = sample(store, engine, request).await?;
     let extras = extras(mailbox.as_ref(), engine.public_url().map(no_link));
     let message = message_with(&email, now, &extras).map_err(|error| Error::field("", error.to_string()))?;
     let Email { subject, body, .. } = email;
@@ -78,8 +79,9 @@ pub(super) async fn send_test(
     request_id: Option<RequestId>,
 ) -> Result<pb::SendTestEmailResponse, Status> {
     let mailbox = convert::id("letter.mailbox_id", &letter.mailbox_id, MailboxId::parse)?;
-    let id = EmailId::make(ids);
-    let mut sample = sample(store, engine, letter, id.as_str()).await?;
+    let mut sample = sample(store, engine, letter).await?;
+    sample.email.id = EmailId::make(ids);
+    sample.email.message_id = message_id(&sample.email);
     let message_id = sample.email.message_id.clone();
     let begun = store.write(BeginTest { mailbox, message_id: message_id.clone(), request_id }).await?;
     if begun.message_id != message_id {
@@ -98,20 +100,14 @@ pub(super) async fn send_test(
     Ok(pb::SendTestEmailResponse { message_id, sent: sent.is_sent, transcript, repeated: false })
 }
 
-async fn sample(
-    store: &Scoped<'_>,
-    engine: &Engine,
-    request: pb::PreviewTemplateRequest,
-    id: &str,
-) -> Result<Sample, Status> {
-    let template = match (request.template_id.as_str(), request.template) {
-        ("", Some(draft)) => {
+async fn sample(store: &Scoped<'_>, engine: &Engine, request: pb::PreviewTemplateRequest) -> Result<Sample, Status> {
+    let template = match request.from {
+        Some(From::Template(draft)) => {
             let settings = convert::template::draft(draft)?;
             Template { id: TemplateId::parse(PREVIEW).map_err(|error| internal(&error))?, settings, own: None }
         }
-        ("", None) => return Err(Error::field("template_id", "is required, or a template").into()),
-        (_, Some(_)) => return Err(Error::field("template", "goes without a template_id").into()),
-        (id, None) => known(store, &convert::id("template_id", id, TemplateId::parse)?).await?,
+        Some(From::TemplateId(id)) => known(store, &convert::id("template_id", &id, TemplateId::parse)?).await?,
+        None => return Err(Error::field("template_id", "is required, or a template").into()),
     };
     let prospect = match request.prospect_id.as_str() {
         "" => invented(&request.language)?,
@@ -131,8 +127,8 @@ async fn sample(
     })?;
     let letter = letterhead.write(&prospect, mailbox.as_ref()).map_err(|error| fault(&error))?;
     let sender = letterhead.sender(mailbox.as_ref());
-    let email = Email {
-        id: EmailId::parse(id).map_err(|error| internal(&error))?,
+    let mut email = Email {
+        id: EmailId::parse(PREVIEW).map_err(|error| internal(&error))?,
         prospect_id: ProspectId::parse(PREVIEW).map_err(|error| internal(&error))?,
         campaign_id: None,
         template_id: None,
@@ -143,7 +139,7 @@ async fn sample(
         to: letterhead::to(&prospect),
         status: EmailStatus::AwaitingApproval,
         note: String::new(),
-        message_id: format!("{id}@{}", address::domain(&sender.email)),
+        message_id: String::new(),
         unsubscribe: sender.unsubscribe_email,
         edited: false,
         mailbox_id: None,
@@ -157,7 +153,12 @@ async fn sample(
         decision: None,
         edit: None,
     };
+    email.message_id = message_id(&email);
     Ok(Sample { language: letter.language, email, mailbox })
+}
+
+fn message_id(email: &Email) -> String {
+    format!("{}@{}", email.id, address::domain(&email.from.address))
 }
 
 /// A link of the right length that does nothing.

@@ -430,7 +430,7 @@ async fn a_test_goes_to_the_mailbox_itself_once_for_each_request_and_as_a_previe
     let update = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: None };
     office.api.agent.update_agent_config(update).await.expect("configured");
     let letter = pb::PreviewTemplateRequest {
-        template_id: "professional_partnership".to_owned(),
+        from: Some(pb::preview_template_request::From::TemplateId("professional_partnership".to_owned())),
         mailbox_id: anna.id.clone(),
         language: "de".to_owned(),
         ..Default::default()

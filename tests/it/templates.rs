@@ -1,6 +1,7 @@
 //! Templates of a tenant's own: what is stored, what is refused, and that a preview is the letter that is sent.
 
 use herald::cli::Api;
+use herald::pb::preview_template_request::From;
 use herald::pb::{self, CampaignState, EmailStatus};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -253,7 +254,7 @@ async fn a_preview_is_the_letter_that_is_sent() {
         let mut previews = Vec::new();
         for prospect_id in &ids {
             let request = pb::PreviewTemplateRequest {
-                template_id: template_id.to_owned(),
+                from: Some(From::TemplateId(template_id.to_owned())),
                 prospect_id: prospect_id.clone(),
                 campaign_id: campaign.id.clone(),
                 ..Default::default()
@@ -277,7 +278,8 @@ async fn a_preview_is_the_letter_that_is_sent() {
     // Of what is not stored, to somebody who is not there, in any language; a draft needs no name.
     let draft =
         pb::Template { texts: vec![text("de", "S", "{{ salutation.formal }}\n{{ way_out }}")], ..Default::default() };
-    let request = pb::PreviewTemplateRequest { template: Some(draft), language: "de".into(), ..Default::default() };
+    let request =
+        pb::PreviewTemplateRequest { from: Some(From::Template(draft)), language: "de".into(), ..Default::default() };
     let refused = api.workflow.preview_template(request.clone()).await.expect_err("nobody knows who writes");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "SENDER_MISSING"));
     let config = pb::AgentConfig {
@@ -289,7 +291,7 @@ async fn a_preview_is_the_letter_that_is_sent() {
     let preview = api.workflow.preview_template(request).await.expect("a letter").into_inner();
     assert_eq!((preview.language.as_str(), preview.body.lines().next()), ("de", Some("Sehr geehrte Frau Moreau,")));
     let broken = pb::Template { texts: vec![text("de", "S", "{{ nothing }}")], ..Default::default() };
-    let request = pb::PreviewTemplateRequest { template: Some(broken), ..Default::default() };
+    let request = pb::PreviewTemplateRequest { from: Some(From::Template(broken)), ..Default::default() };
     let refused = api.workflow.preview_template(request).await.expect_err("a fault");
     assert_eq!(fields(&refused)[0].0, "template.texts[0].body");
 }

@@ -81,15 +81,23 @@ pub fn strings(message: &DynamicMessage, found: &mut dyn FnMut(&FieldDescriptor,
     }
 }
 
-/// The fields of a request that hold ids, with what they name, however deep.
+/// The fields of a request that hold ids, with what they name, however deep; of a oneof the first alone, as `filled` has it.
 pub fn id_fields(message: &MessageDescriptor) -> Vec<(String, pb::Noun)> {
     let mut found = Vec::new();
-    each_field(message, "", &mut |path, field| {
-        if let Some(noun) = names(field) {
-            found.push((path.to_owned(), noun));
+    for field in message.fields().filter(is_filled) {
+        found.extend(names(&field).map(|noun| (field.name().to_owned(), noun)));
+        if let Kind::Message(inner) = field.kind()
+            && inner.package_name() == "herald.v1"
+        {
+            let inner = id_fields(&inner).into_iter();
+            found.extend(inner.map(|(path, noun)| (format!("{}.{path}", field.name()), noun)));
         }
-    });
+    }
     found
+}
+
+fn is_filled(field: &FieldDescriptor) -> bool {
+    field.containing_oneof().is_none_or(|oneof| oneof.fields().next().as_ref() == Some(field))
 }
 
 /// Every field of a message and of those inside it, by its path.
@@ -116,7 +124,7 @@ fn fill(message: &MessageDescriptor, prefix: &str, id: &dyn Fn(&str, pb::Noun) -
     let mut filled = DynamicMessage::new(message.clone());
     let mut marked = false;
     for field in message.fields() {
-        if field.containing_oneof().is_some_and(|oneof| oneof.fields().next().as_ref() != Some(&field)) {
+        if !is_filled(&field) {
             continue;
         }
         let path = format!("{prefix}{}", field.name());
@@ -179,6 +187,11 @@ impl Rpc {
     /// Whether it takes something away or ends something, so that it is tried last.
     pub fn is_destructive(&self) -> bool {
         ["Delete", "Remove", "Reset", "Cancel", "Pause"].iter().any(|verb| self.descriptor.name().starts_with(verb))
+    }
+
+    /// Whether the id field says nothing: of a thing that is made.
+    pub fn ignores(&self, field: &str) -> bool {
+        self.is_create() && field.ends_with(".id")
     }
 
     /// Whether it only reads.
