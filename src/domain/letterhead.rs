@@ -112,7 +112,11 @@ impl Letterhead {
         let role = if told.first_name.is_empty() { String::new() } else { told.position.clone() };
         let own = mailbox.map(|mailbox| mailbox.settings.signature.trim().to_owned()).filter(|own| !own.is_empty());
         let stop = ['.', ' ', ';', '!', '。', '；', '！'];
-        let strength = website.selling_points.first().map(|point| point.trim_matches(stop).to_owned());
+        let strength = website.selling_points.first().map(|point| match spoken {
+            // After a colon they go on in lower case.
+            Language::French | Language::Spanish => names::within_sentence(point.trim_matches(stop), language),
+            _ => point.trim_matches(stop).to_owned(),
+        });
         Values {
             language,
             salutation: Salutation::of(spoken, &prospect.contact_name, &prospect.company),
