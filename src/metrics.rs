@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{
-    BoundCounter, BoundHistogram, BoundUpDownCounter, Counter, Histogram, MeterProvider as _,
+    BoundCounter, BoundGauge, BoundHistogram, BoundUpDownCounter, Counter, Histogram, Meter, MeterProvider as _,
 };
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
@@ -29,6 +29,9 @@ pub struct Metrics {
     tenant_calls: Counter<u64>,
     tenant_emails: Counter<u64>,
     steps: Counter<u64>,
+    mails: Counter<u64>,
+    links: Counter<u64>,
+    mail: MailGauges,
     refused_connections: Counter<u64>,
     methods: RwLock<HashMap<String, Method>>,
     tenants: RwLock<HashMap<TenantId, Tenant>>,
@@ -54,6 +57,28 @@ struct Method {
 struct Tenant {
     calls: BoundCounter<u64>,
     emails: BoundCounter<u64>,
+}
+
+/// How much mail waits, over all tenants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MailLevels {
+    /// Approved mails of campaigns that run, whenever they may go.
+    pub waiting: u32,
+    /// Campaigns whose next mail may go now.
+    pub due: u32,
+    /// Of those the ones that have done nothing for five minutes.
+    pub late: u32,
+    /// Of what waits the mails of mailboxes that are paused.
+    pub held: u32,
+    pub paused_mailboxes: u32,
+}
+
+struct MailGauges {
+    waiting: BoundGauge<u64>,
+    due: BoundGauge<u64>,
+    late: BoundGauge<u64>,
+    held: BoundGauge<u64>,
+    paused_mailboxes: BoundGauge<u64>,
 }
 
 /// Those of a cache.
@@ -152,6 +177,15 @@ impl Metrics {
             calls: counter("herald.calls", "Calls that have ended, by method and status code"),
             call_seconds: call_seconds.build(),
             steps: counter("herald.steps", "Steps of campaigns that have ended, by how"),
+            mails: counter(
+                "herald.mails",
+                "Mails that were handed over, by what became of them and where the talk ended",
+            ),
+            links: counter(
+                "herald.unsubscribe_links",
+                "Requests of the pages by which readers unsubscribe, by method and HTTP status",
+            ),
+            mail: MailGauges::new(&meter),
             refused_connections: counter(
                 "herald.refused_connections",
                 "Connections that had no place, or took one from another that had sent nothing, by why",
@@ -230,6 +264,26 @@ impl Metrics {
         self.steps.add(1, &[KeyValue::new("step", step), KeyValue::new("status", status)]);
     }
 
+    /// A mail was handed over. `stage`: where the talk with its server ended, or `none`.
+    pub fn mail(&self, outcome: &'static str, stage: &'static str) {
+        self.mails.add(1, &[KeyValue::new("outcome", outcome), KeyValue::new("stage", stage)]);
+    }
+
+    /// How much mail waits now.
+    pub fn mail_levels(&self, levels: &MailLevels) {
+        let MailLevels { waiting, due, late, held, paused_mailboxes } = *levels;
+        self.mail.waiting.record(waiting.into());
+        self.mail.due.record(due.into());
+        self.mail.late.record(late.into());
+        self.mail.held.record(held.into());
+        self.mail.paused_mailboxes.record(paused_mailboxes.into());
+    }
+
+    /// Somebody has come by a link that letters have. `method`: one of few.
+    pub fn link(&self, method: &'static str, code: u16) {
+        self.links.add(1, &[KeyValue::new("method", method), KeyValue::new("code", i64::from(code))]);
+    }
+
     /// So many more writes wait for their commit.
     pub fn waiting_writes(&self, change: i64) {
         self.waiting_writes.add(change);
@@ -291,6 +345,24 @@ impl Tenant {
     fn new(name: &str, calls: &Counter<u64>, emails: &Counter<u64>) -> Self {
         let name = [KeyValue::new("tenant", name.to_owned())];
         Self { calls: calls.bind(&name), emails: emails.bind(&name) }
+    }
+}
+
+// === impl MailGauges ===
+
+impl MailGauges {
+    fn new(meter: &Meter) -> Self {
+        let gauge = |name, help| meter.u64_gauge(name).with_description(help).build().bind(&[]);
+        Self {
+            waiting: gauge("herald.waiting_mails", "Approved mails of running campaigns, whenever they may go"),
+            due: gauge("herald.due_mails", "Running campaigns whose next mail may go now"),
+            late: gauge(
+                "herald.late_mails",
+                "Those whose next mail may go and that have done nothing for five minutes",
+            ),
+            held: gauge("herald.held_mails", "Approved mails of running campaigns whose mailbox is paused"),
+            paused_mailboxes: gauge("herald.paused_mailboxes", "Mailboxes that are paused"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::finding::Finding;
 use crate::files::{DataDir, DataDirError, check_folder, database_in, dev_master_key_of};
-use crate::store::{MasterKey, Seen, check_database};
+use crate::store::{Mailboxes, MasterKey, Seen, check_database};
 use crate::volume::Volume;
 
 /// Bytes of the volume below which campaigns are about to stand still, and below which that is near.
@@ -35,6 +35,7 @@ pub(super) fn look(config: &Config, deep: bool, report: &mut Report) -> Option<T
             seen = check_database(&database, key.as_ref().ok().and_then(Option::as_ref), deep);
             let how = if deep { ", every page" } else { "" };
             report.add(format!("{}: its schema, its tenants, its rows{how}", database.display()), seen.findings);
+            mailboxes(config, seen.mailboxes, report);
         }
         // That the folder cannot be used is told already.
         _ if is_unfit => {}
@@ -67,6 +68,17 @@ pub(super) fn look(config: &Config, deep: bool, report: &mut Report) -> Option<T
         report.add(format!("{name}: its modes, its owner, its tenants' folders"), check_folder(root, &seen.tenants));
     }
     seen.newest
+}
+
+fn mailboxes(config: &Config, seen: Mailboxes, report: &mut Report) {
+    let Mailboxes { count, outboxes, mut findings } = seen;
+    if outboxes > 0 && !config.has_outbox() {
+        findings.push(Finding::warning(
+            format!("{outboxes} mailboxes are outbox folders, which this deployment does not have: nothing is sent from them"),
+            "set mail.outbox, or have their tenants make mailboxes with a mail server",
+        ));
+    }
+    report.add(format!("the mailboxes, {count} in all: their settings, and that their sealed secrets open"), findings);
 }
 
 /// The text of the configured key, or of the one that `--dev` keeps in the data folder.

@@ -173,36 +173,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::email::EmailStatus;
     use crate::domain::id::{EmailId, ProspectId};
 
     fn email() -> Email {
         let named = |name: &str, address: &str| NamedAddress { name: name.to_owned(), address: address.to_owned() };
         Email {
-            id: EmailId::parse("em_1").expect("an id"),
-            prospect_id: ProspectId::parse("pr_1").expect("an id"),
-            campaign_id: None,
-            template_id: None,
-            position: 0,
             subject: "A question".to_owned(),
             body: "Dear Kim,\n\nsee https://acme.example/.\n".to_owned(),
             from: named("Anna Berg", "anna@bücher.example"),
             to: named("Kim Roth", "kim@acme.example"),
             unsubscribe: "stop@acme.example".to_owned(),
-            status: EmailStatus::Sending,
-            note: String::new(),
             message_id: "em_1@acme.example".to_owned(),
-            edited: false,
-            mailbox_id: None,
-            sent_time: None,
-            create_time: Timestamp(0),
-            update_time: Timestamp(0),
-            reply: None,
-            bounce: None,
-            complaint_time: None,
-            server_id: String::new(),
-            decision: None,
-            edit: None,
+            ..Email::blank(EmailId::parse("em_1").expect("an id"), ProspectId::parse("pr_1").expect("an id"))
         }
     }
 

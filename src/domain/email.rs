@@ -152,6 +152,36 @@ pub struct Review {
 // === impl Email ===
 
 impl Email {
+    /// One of no campaign that says nothing yet, for what makes letters by hand.
+    pub fn blank(id: EmailId, prospect_id: ProspectId) -> Self {
+        Self {
+            id,
+            prospect_id,
+            campaign_id: None,
+            template_id: None,
+            position: 0,
+            subject: String::new(),
+            body: String::new(),
+            from: NamedAddress::default(),
+            to: NamedAddress::default(),
+            unsubscribe: String::new(),
+            status: EmailStatus::AwaitingApproval,
+            note: String::new(),
+            message_id: String::new(),
+            edited: false,
+            mailbox_id: None,
+            sent_time: None,
+            create_time: Timestamp(0),
+            update_time: Timestamp(0),
+            reply: None,
+            bounce: None,
+            complaint_time: None,
+            server_id: String::new(),
+            decision: None,
+            edit: None,
+        }
+    }
+
     /// Where it stands among its prospect's, the newest first.
     pub fn place(&self) -> RowCursor {
         RowCursor { at: self.create_time.0, id: self.id.to_string() }

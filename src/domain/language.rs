@@ -62,6 +62,8 @@ mod tests {
 
     #[test]
     fn tags_have_their_form() {
+        let long = |letters: usize| format!("en-aaaaaaaa-aaaaaaaa-aaaaaaaa-{}", "a".repeat(letters));
+        assert_eq!((is_tag(&long(5)), is_tag(&long(6)), long(5).len()), (true, false, 35));
         for good in ["", "en", "zh-CN", "sr-Latn-RS", "de-1996"] {
             assert!(is_tag(good), "{good}");
         }

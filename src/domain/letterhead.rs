@@ -13,7 +13,7 @@ use super::prospect::ProspectFields;
 use super::reply;
 use super::salutation::Salutation;
 use super::state::Goal;
-use super::template::{Renderer, Sender, Template, TemplateError, Values, way_out};
+use super::template::{Renderer, Sender, TemplateError, TemplateText, Values, way_out};
 use super::text::is_chinese;
 use super::website::WebsiteAnalysis;
 
@@ -50,13 +50,13 @@ pub enum Unwritable {
 
 impl Letterhead {
     pub fn new(
-        template: &Template,
+        texts: &[TemplateText],
         settings: AgentSettings,
         website: WebsiteAnalysis,
         goal: Goal,
         goal_detail: String,
     ) -> Result<Self, Unwritable> {
-        let renderer = Renderer::new(&template.settings.texts)?;
+        let renderer = Renderer::new(texts)?;
         let mut sender = settings.sender;
         if sender.company.is_empty() {
             sender.company.clone_from(&website.business_name);
@@ -107,12 +107,12 @@ impl Letterhead {
     ) -> Values<'a> {
         let spoken = Language::of_tag(language);
         // Little of a website is quoted in a letter of another language.
-        let website = if self.speaks(language) { self.website.clone() } else { WebsiteAnalysis::default() };
+        let website = self.speaks(language).then_some(&self.website);
         let told = prospect.values(language);
         let role = if told.first_name.is_empty() { String::new() } else { told.position.clone() };
         let own = mailbox.map(|mailbox| mailbox.settings.signature.trim().to_owned()).filter(|own| !own.is_empty());
         let stop = ['.', ' ', ';', '!', '。', '；', '！'];
-        let strength = website.selling_points.first().map(|point| match spoken {
+        let strength = website.and_then(|website| website.selling_points.first()).map(|point| match spoken {
             // After a colon they go on in lower case.
             Language::French | Language::Spanish => names::within_sentence(point.trim_matches(stop), language),
             _ => point.trim_matches(stop).to_owned(),
@@ -120,8 +120,8 @@ impl Letterhead {
         Values {
             language,
             salutation: Salutation::of(spoken, &prospect.contact_name, &prospect.company),
-            about: in_sentences(&website.introduction),
-            offer: website.product_type.trim_end_matches(stop).to_owned(),
+            about: website.map(|website| in_sentences(&website.introduction)).unwrap_or_default(),
+            offer: website.map(|website| website.product_type.trim_end_matches(stop).to_owned()).unwrap_or_default(),
             strength: strength.unwrap_or_default(),
             field: told.industry.clone(),
             role,
@@ -196,7 +196,7 @@ fn mail_domain(website: &WebsiteAnalysis) -> String {
 mod tests {
     use super::*;
     use crate::domain::id::TemplateId;
-    use crate::domain::template::{TemplateSettings, TemplateText, built_in};
+    use crate::domain::template::{Template, TemplateSettings, built_in};
 
     fn fernwick() -> WebsiteAnalysis {
         WebsiteAnalysis {
@@ -214,7 +214,8 @@ mod tests {
         let sender =
             agent_config::Sender { name: "Ruth Adler".into(), position: "Founder".into(), ..Default::default() };
         let settings = AgentSettings { sender, ..Default::default() };
-        Letterhead::new(template, settings, website, goal, detail.to_owned()).expect("it can be written")
+        Letterhead::new(&template.settings.texts, settings, website, goal, detail.to_owned())
+            .expect("it can be written")
     }
 
     fn own(texts: &[(&str, &str)]) -> Template {

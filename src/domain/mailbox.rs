@@ -216,17 +216,21 @@ impl Mailbox {
         self.state == MailboxState::Enabled && is_open && (named.is_empty() || named.contains(&self.id))
     }
 
-    /// When it may write to somebody whose clocks are in `zone`, from `now` on, as far as hours and days go; None: never.
-    pub fn open_to(&self, zone: &str, now: Timestamp) -> Option<Timestamp> {
-        match self.kind {
-            MailboxKind::Outbox => Some(now),
-            MailboxKind::Smtp => self.settings.calendar.next_open(now, zone),
+    /// Until when a mail has to wait that it may send now, since the recipient's clocks, in `zone`, are not at work; None: it need not.
+    pub fn sleeps_until(&self, zone: &str, now: Timestamp) -> Option<Timestamp> {
+        if self.kind == MailboxKind::Outbox || zone.is_empty() {
+            return None;
         }
+        self.settings.calendar.next_open(now, zone).filter(|open| *open > now)
     }
+}
 
-    /// Checks what only the whole mailbox tells: whether it could send.
-    pub fn check(&self, v: &mut Violations) {
-        let MailboxSettings { address, smtp, pace, .. } = &self.settings;
+// === impl MailboxSettings ===
+
+impl MailboxSettings {
+    /// Checks what only all of them tell: whether a mailbox of that kind could send.
+    pub fn check(&self, kind: MailboxKind, v: &mut Violations) {
+        let Self { address, smtp, pace, .. } = self;
         if address.is_empty() {
             v.add("mailbox.address", "is required");
         }
@@ -235,7 +239,7 @@ impl Mailbox {
         {
             v.add("mailbox.pace.min_pause_seconds", "must not be more than max_pause_seconds");
         }
-        if self.kind == MailboxKind::Outbox {
+        if kind == MailboxKind::Outbox {
             return;
         }
         if smtp.host.is_empty() {
@@ -267,11 +271,7 @@ impl Mailbox {
             }
         }
     }
-}
 
-// === impl MailboxSettings ===
-
-impl MailboxSettings {
     /// Checks and trims the fields that the mask names.
     pub fn checked(mut self, v: &mut Violations, mask: &Mask) -> Self {
         let lines: [(&str, &mut String, usize); 3] = [

@@ -150,13 +150,16 @@ impl CampaignState {
         }
     }
 
-    /// What it becomes when e-mails of it are to be sent again; None if they cannot be.
-    pub fn sending_again(self) -> Option<Self> {
-        match self {
-            Self::Completed | Self::Running => Some(Self::Running),
-            Self::WaitingApproval | Self::Paused { resume_to: Active::Running | Active::WaitingApproval } => Some(self),
-            _ => None,
-        }
+    /// Whether e-mails that did not go out can be sent again; a completed campaign is running again then.
+    pub fn sends_again(self) -> bool {
+        use Active::{Running, WaitingApproval};
+        matches!(
+            self,
+            Self::Completed
+                | Self::Running
+                | Self::WaitingApproval
+                | Self::Paused { resume_to: Running | WaitingApproval }
+        )
     }
 
     /// What a caller can do now.

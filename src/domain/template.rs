@@ -520,6 +520,29 @@ mod tests {
     }
 
     #[test]
+    fn each_bound_is_kept_and_one_beyond_it_is_refused() {
+        let place = |bytes: usize| format!("{{{{ '{}' }}}}", "x".repeat(bytes - 6));
+        let condition = |bytes: usize| format!("x{{% if '{}' %}}{{% endif %}}", "x".repeat(bytes - 9));
+        let tall = |letter: &str, count: usize| format!("{{{{ '{letter}' * {count} }}}}");
+        type Made = Box<dyn Fn(usize) -> (String, String)>;
+        let body = |made: Box<dyn Fn(usize) -> String>| -> Made { Box::new(move |n| ("S".to_owned(), made(n))) };
+        for (bound, made, why) in [
+            (MAX_TAG, body(Box::new(place)), "may have 500 bytes"),
+            (MAX_TAG, body(Box::new(condition)), "may have 500 bytes"),
+            (MAX_TAGS, body(Box::new(|count| "{{ 1 }}".repeat(count))), "may be 300 places"),
+            (MAX_BODY, body(Box::new(move |count| tall("x", count))), "comes out longer than 20000"),
+            // A character has four bytes at most.
+            (MAX_BODY, body(Box::new(move |count| tall("🌸", count))), "comes out longer than 20000"),
+            (MAX_SUBJECT, Box::new(move |count| (tall("x", count), "B".to_owned())), "comes out longer than 300"),
+        ] {
+            let ((subject, body), (one_more_subject, one_more_body)) = (made(bound), made(bound + 1));
+            assert!(rendered(&subject, &body).is_ok(), "{bound} {why}: {:?}", rendered(&subject, &body));
+            let refused = rendered(&one_more_subject, &one_more_body).expect_err("one beyond");
+            assert!(refused.what.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
     fn a_fault_is_named_with_its_place_and_the_values_that_there_are() {
         for (subject, body, part, place, what) in [
             (
@@ -564,6 +587,13 @@ mod tests {
         assert_eq!(check(settings(vec![long(MAX_SUBJECT_SOURCE + 1, MAX_BODY_SOURCE + 1)])).len(), 2);
         let many = |count: usize| settings((0..count).map(|n| of(&format!("aa-x{n}"))).collect());
         assert_eq!((check(many(MAX_TEXTS)).len(), check(many(MAX_TEXTS + 1)).len()), (0, 1));
+        let named = |name: usize, description: usize| TemplateSettings {
+            name: "n".repeat(name),
+            description: "d".repeat(description),
+            ..settings(vec![good.clone()])
+        };
+        assert_eq!(check(named(text::SHORT, MAX_DESCRIPTION)), [""; 0]);
+        assert_eq!(check(named(text::SHORT + 1, MAX_DESCRIPTION + 1)).len(), 2);
         let nameless = TemplateSettings { name: " ".into(), ..settings(vec![good.clone()]) };
         assert_eq!(check(nameless), ["template.name is required"]);
         let template =

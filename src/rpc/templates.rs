@@ -7,7 +7,7 @@ use super::convert;
 use crate::connect::{extras, message_with};
 use crate::domain::agent_config::AgentSettings;
 use crate::domain::clock::Timestamp;
-use crate::domain::email::{Email, EmailStatus, NamedAddress};
+use crate::domain::email::{Email, NamedAddress};
 use crate::domain::error::Error;
 use crate::domain::id::{CampaignId, EmailId, Ids, MailboxId, ProspectId, TemplateId};
 use crate::domain::letterhead::{self, Letterhead, Unwritable};
@@ -101,12 +101,11 @@ pub(super) async fn send_test(
 }
 
 async fn sample(store: &Scoped<'_>, engine: &Engine, request: pb::PreviewTemplateRequest) -> Result<Sample, Status> {
-    let template = match request.from {
-        Some(From::Template(draft)) => {
-            let settings = convert::template::draft(draft)?;
-            Template { id: TemplateId::parse(PREVIEW).map_err(|error| internal(&error))?, settings, own: None }
+    let texts = match request.from {
+        Some(From::Template(draft)) => convert::template::draft(draft)?,
+        Some(From::TemplateId(id)) => {
+            known(store, &convert::id("template_id", &id, TemplateId::parse)?).await?.settings.texts
         }
-        Some(From::TemplateId(id)) => known(store, &convert::id("template_id", &id, TemplateId::parse)?).await?,
         None => return Err(Error::field("template_id", "is required, or a template").into()),
     };
     let prospect = match request.prospect_id.as_str() {
@@ -119,39 +118,23 @@ async fn sample(store: &Scoped<'_>, engine: &Engine, request: pb::PreviewTemplat
     let mailbox = mailbox(store, engine, &request.mailbox_id).await?;
     let config = store.agent_config().await?.settings;
     let (website, goal, detail) = subject(store, &config, &request.campaign_id).await?;
-    let written = Letterhead::new(&template, config, website, goal, detail);
-    let fault = |error: &_| Status::from(convert::template::fault(&template, error));
+    let written = Letterhead::new(&texts, config, website, goal, detail);
+    let fault = |error: &_| Status::from(convert::template::fault(&texts, error));
     let letterhead = written.map_err(|error| match error {
         Unwritable::NoCompany => status::sender_missing(),
         Unwritable::Template(error) => fault(&error),
     })?;
     let letter = letterhead.write(&prospect, mailbox.as_ref()).map_err(|error| fault(&error))?;
     let sender = letterhead.sender(mailbox.as_ref());
+    let ids = EmailId::parse(PREVIEW).and_then(|email| Ok((email, ProspectId::parse(PREVIEW)?)));
+    let (id, prospect_id) = ids.map_err(|error| internal(&error))?;
     let mut email = Email {
-        id: EmailId::parse(PREVIEW).map_err(|error| internal(&error))?,
-        prospect_id: ProspectId::parse(PREVIEW).map_err(|error| internal(&error))?,
-        campaign_id: None,
-        template_id: None,
-        position: 0,
         subject: letter.subject,
         body: letter.body,
         from: letterhead::from(&sender),
         to: letterhead::to(&prospect),
-        status: EmailStatus::AwaitingApproval,
-        note: String::new(),
-        message_id: String::new(),
         unsubscribe: sender.unsubscribe_email,
-        edited: false,
-        mailbox_id: None,
-        sent_time: None,
-        create_time: Timestamp(0),
-        update_time: Timestamp(0),
-        reply: None,
-        bounce: None,
-        complaint_time: None,
-        server_id: String::new(),
-        decision: None,
-        edit: None,
+        ..Email::blank(id, prospect_id)
     };
     email.message_id = message_id(&email);
     Ok(Sample { language: letter.language, email, mailbox })

@@ -1,7 +1,7 @@
 //! The tenant's configuration.
 
 use super::door::Scoped;
-use super::error::{Result, StoreError};
+use super::error::{Result, refuse_stale};
 use super::sql::{Json, json, row, tenant_sql};
 use super::tx::ScopedTx;
 use super::write::{CallWrite, Touched, Write};
@@ -54,9 +54,7 @@ impl Write for UpdateAgentConfig {
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<AgentConfig> {
         let row: Option<Row> = tx.query(GET).optional()?;
         let mut config = row.map(Row::config).unwrap_or_default();
-        if !self.etag.is_empty() && self.etag != config.etag(tx.tenant().as_str()) {
-            return Err(StoreError::EtagMismatch);
-        }
+        refuse_stale(&self.etag, || config.etag(tx.tenant().as_str()))?;
         config.settings.merge(&self.settings, &self.mask);
         let now = tx.now();
         config.revision += 1;

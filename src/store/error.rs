@@ -10,6 +10,11 @@ use crate::tenant::TenantId;
 
 pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
+/// Refuses an etag that is stated and is not the row's own.
+pub(super) fn refuse_stale(stated: &str, own: impl FnOnce() -> String) -> Result<()> {
+    if stated.is_empty() || stated == own() { Ok(()) } else { Err(StoreError::EtagMismatch) }
+}
+
 /// What a row is about, where it is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {

@@ -1,7 +1,7 @@
 //! Claims and leases, across tenants. A claim's fence is a fencing token: a write under an older one changes nothing.
 //!
-//! Architecture invariant: the few texts that cross tenants are here, in `tenants.rs`, `retention.rs`, `rekey.rs` and `agent_mail.rs`. They
-//! return ids, fences, scopes and wrapped keys, never a tenant's data.
+//! Architecture invariant: the few texts that cross tenants are here, in `tenants.rs`, `retention.rs`, `rekey.rs`, `links.rs`, `mail_levels.rs` and
+//! `agent_mail.rs`. They return ids, fences, scopes, wrapped keys and counts, never a tenant's data.
 
 use std::time::Duration;
 

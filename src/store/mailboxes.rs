@@ -2,7 +2,7 @@
 
 use super::campaigns::live_states;
 use super::door::Scoped;
-use super::error::{Inconsistency, Noun, Result, StoreError};
+use super::error::{Inconsistency, Noun, Result, StoreError, refuse_stale};
 use super::events::record;
 use super::request_id::{RequestId, once};
 use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
@@ -88,7 +88,7 @@ tenant_sql! {
 }
 
 /// What the sealed secrets are.
-const SEALED: &str = "mailbox secrets";
+pub(super) const SEALED: &str = "mailbox secrets";
 
 /// Adds a mailbox, enabled.
 pub struct CreateMailbox {
@@ -261,9 +261,7 @@ fn find(tx: &mut ScopedTx<'_>, id: &MailboxId) -> Result<Mailbox> {
 /// The same, if it is as it was when its etag was read.
 fn find_as_read(tx: &mut ScopedTx<'_>, id: &MailboxId, etag: &str) -> Result<Mailbox> {
     let mailbox = find(tx, id)?;
-    if !etag.is_empty() && etag != mailbox.etag(tx.tenant().as_str()) {
-        return Err(StoreError::EtagMismatch);
-    }
+    refuse_stale(etag, || mailbox.etag(tx.tenant().as_str()))?;
     Ok(mailbox)
 }
 
@@ -319,7 +317,7 @@ pub(super) fn wake(tx: &mut ScopedTx<'_>) -> Result<()> {
 /// Whether it could send, as a whole.
 fn check(mailbox: &Mailbox) -> Result<()> {
     let mut violations = Violations::default();
-    mailbox.check(&mut violations);
+    mailbox.settings.check(mailbox.kind, &mut violations);
     Ok(violations.done()?)
 }
 

@@ -21,6 +21,7 @@ mod guards;
 mod hold_back;
 mod leases;
 mod links;
+mod mail_levels;
 mod mailboxes;
 mod master_key;
 mod paging;
@@ -70,7 +71,9 @@ pub use request_id::RequestId;
 pub use reset::{Removed, Reset, ResetScope};
 pub use retention::AuditRetention;
 pub use sql::Tables;
-pub use sqlite::{OpenError, Seen, check_copy, check_database, copy_database, rewrap_data_keys, sqlite_texts};
+pub use sqlite::{
+    Mailboxes, OpenError, Seen, check_copy, check_database, copy_database, rewrap_data_keys, sqlite_texts,
+};
 pub use suppressions::{AddSuppressions, RemoveSuppression};
 pub use templates::{CreateTemplate, DeleteTemplate, UpdateTemplate};
 pub use tx::ScopedTx;
@@ -121,6 +124,7 @@ pub fn system_texts() -> Vec<sql::SystemSql> {
         retention::REGISTERED_SYSTEM,
         rekey::REGISTERED_SYSTEM,
         links::REGISTERED_SYSTEM,
+        mail_levels::REGISTERED_SYSTEM,
     ]
     .concat()
 }

@@ -2,7 +2,7 @@
 
 use super::campaigns::live_states;
 use super::door::Scoped;
-use super::error::{Noun, Result, StoreError};
+use super::error::{Noun, Result, StoreError, refuse_stale};
 use super::request_id::{RequestId, once};
 use super::sql::{Cells, Json, Record, Unreadable, json, tenant_sql};
 use super::tx::ScopedTx;
@@ -84,8 +84,8 @@ fn find(tx: &mut ScopedTx<'_>, id: &TemplateId) -> Result<Template> {
 /// The same, if it is as it was when its etag was read.
 fn find_as_read(tx: &mut ScopedTx<'_>, id: &TemplateId, etag: &str) -> Result<Template> {
     let template = find(tx, id)?;
-    let fits = etag.is_empty() || etag == template.etag(tx.tenant().as_str());
-    if fits { Ok(template) } else { Err(StoreError::EtagMismatch) }
+    refuse_stale(etag, || template.etag(tx.tenant().as_str()))?;
+    Ok(template)
 }
 
 // === impl CreateTemplate ===

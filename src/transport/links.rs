@@ -30,6 +30,7 @@ use super::inline;
 use crate::call::{Peer, Request, Response, yield_connection_task};
 use crate::domain::language::Language;
 use crate::domain::link::{self, PublicUrl, Standing, Token};
+use crate::metrics::metrics;
 use crate::store::{Followed, Store, StoreError};
 use page::Page;
 use strangers::Strangers;
@@ -105,8 +106,14 @@ impl Links {
         yield_connection_task().await;
         let language = accepted(request.headers());
         let is_head = request.method() == Method::HEAD;
+        let method = match *request.method() {
+            Method::POST => "POST",
+            Method::GET | Method::HEAD => "GET",
+            _ => "other",
+        };
         let answered = timeout_at(until, self.answer_in_time(request, language)).await;
         let response = answered.unwrap_or_else(|_| later(language));
+        metrics().link(method, response.status().as_u16());
         if is_head { response.map(|_| Body::empty()) } else { response }
     }
 

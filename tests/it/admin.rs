@@ -69,7 +69,8 @@ async fn prometheus_reads_calls_by_method_and_status_steps_commits_and_a_bounded
         assert_eq!(value(&metrics, &format!("herald_steps_total{{status=\"completed\",step=\"{step}\"}}")), 1.0);
     }
     assert!(value(&metrics, "herald_commit_writes_count") > 5.0);
-    for idle in ["herald_open_streams", "herald_waiting_writes", "herald_waiting_campaigns"] {
+    assert_eq!(value(&metrics, "herald_mails_total{outcome=\"sent\",stage=\"none\"}"), 3.0);
+    for idle in ["herald_open_streams", "herald_waiting_writes", "herald_waiting_campaigns", "herald_late_mails"] {
         assert_eq!(value(&metrics, idle), 0.0, "{idle}");
     }
     let tenants: Vec<_> = metrics.lines().filter(|line| line.starts_with("herald_tenant_calls_total{")).collect();

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use herald::pb;
 use jsonwebtoken::Algorithm;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
@@ -238,6 +239,74 @@ async fn each_planted_fault_in_the_data_folder_is_found() {
         execute(data.path(), sql).await;
         finds(data.path(), &[], &[], wrong, to_do);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_mailbox_from_sending_is_found() {
+    let data = folder();
+    let mut server = serve(data.path(), &[]);
+    let mailbox = pb::Mailbox {
+        address: "anna@acme.example".to_owned(),
+        smtp: Some(pb::SmtpServer {
+            host: "smtp.acme.example".to_owned(),
+            username: "anna".to_owned(),
+            password: "a password".to_owned(),
+            ..Default::default()
+        }),
+        dkim: Some(pb::Dkim { selector: "herald".to_owned(), ..Default::default() }),
+        ..Default::default()
+    };
+    let request = pb::CreateMailboxRequest { mailbox: Some(mailbox), ..Default::default() };
+    let mut api = server.user("user_a").await;
+    let made = api.mailbox.create_mailbox(request).await.expect("created").into_inner().mailbox.expect("one");
+    server.signal(rustix::process::Signal::TERM);
+    assert!(server.ended().await.success());
+    let of = |text: &str| format!("the mailbox {} of user_a {text}", made.id);
+    let (good, text) = check(data.path(), &[], &[]);
+    assert!(
+        good && text.contains("ok: the mailboxes, 1 in all: their settings, and that their sealed secrets open"),
+        "{text}"
+    );
+
+    let update = format!("`herald mailboxes update {}`", made.id);
+    for (sql, wrong) in [
+        ("UPDATE mailboxes SET secrets = substr(secrets, 1, 30)", "has sealed secrets that no longer open"),
+        (
+            "UPDATE mailboxes SET settings = json_set(settings, '$.smtp.host', '')",
+            "has settings with which it cannot send: mailbox.smtp.host is required",
+        ),
+        (
+            "UPDATE mailboxes SET settings = json_set(settings, '$.calendar.time_zone', 'Mars/Olympus')",
+            "mailbox.calendar.time_zone must be a time zone",
+        ),
+    ] {
+        let copy = copied(data.path());
+        execute(copy.path(), sql).await;
+        finds(copy.path(), &[], &[], &of(""), wrong);
+        finds(copy.path(), &[], &[], wrong, &update);
+        // Who is paused keeps nobody waiting, and is looked at when it is resumed.
+        execute(copy.path(), "UPDATE mailboxes SET state = 'paused'").await;
+        assert_eq!(check(copy.path(), &[], &[]).0, !wrong.contains("sealed"), "{wrong}");
+    }
+    let copy = copied(data.path());
+    execute(copy.path(), "UPDATE mailboxes SET settings = '{'").await;
+    finds(copy.path(), &[], &[], &of("has settings that this version cannot read"), "put back the last backup");
+    let copy = copied(data.path());
+    execute(copy.path(), "UPDATE mailboxes SET secrets = NULL").await;
+    let (good, text) = check(copy.path(), &[], &[]);
+    assert!(good && text.contains(&format!("warning: {}", of("has no password"))) && text.contains(&update), "{text}");
+    execute(copy.path(), "UPDATE mailboxes SET settings = json_set(settings, '$.smtp.username', '')").await;
+    let (good, text) = check(copy.path(), &[], &[]);
+    assert!(good && text.contains(&format!("warning: {}", of("has no DKIM key"))), "{text}");
+}
+
+/// The folder's database and key, in a folder of its own.
+fn copied(data: &Path) -> TempDir {
+    let copy = folder();
+    for file in std::fs::read_dir(data).expect("a folder").flatten().filter(|file| file.path().is_file()) {
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).expect("copied");
+    }
+    copy
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use herald::budget;
 use herald::config::{Config, Layers};
-use herald::metrics::{CacheOutcome, metrics};
+use herald::metrics::{CacheOutcome, MailLevels, metrics};
 use herald::tenant::TenantId;
 use tonic::Code;
 
@@ -151,6 +151,9 @@ fn what_the_dashboard_the_alerts_and_the_manual_show_is_counted() {
     m.tenant_call(&tenant);
     m.tenant_email(&tenant);
     m.step("email_sending", "completed");
+    m.mail("sent", "content");
+    m.mail_levels(&MailLevels::default());
+    m.link("POST", 200);
     m.cache(CacheOutcome::Hit, 1);
     m.read_cache(CacheOutcome::Hit);
     m.commit(1);

@@ -7,7 +7,7 @@ use herald::config::Secret;
 use herald::connect::{DkimKey, Extras, message_with};
 use herald::domain::agent_config::AgentSettings;
 use herald::domain::clock::Timestamp;
-use herald::domain::email::{Email, EmailStatus, NamedAddress};
+use herald::domain::email::{Email, NamedAddress};
 use herald::domain::id::{EmailId, ProspectId};
 use herald::domain::letter::with_footer;
 use herald::domain::letterhead::Letterhead;
@@ -163,7 +163,8 @@ fn every_built_in_letter_in_every_language_and_for_every_goal_is_fit_for_ugly_li
                     language: text.language.clone(),
                     ..Default::default()
                 };
-                let letterhead = Letterhead::new(template, AgentSettings::default(), website, goal, String::new());
+                let letterhead =
+                    Letterhead::new(&template.settings.texts, AgentSettings::default(), website, goal, String::new());
                 let letterhead = letterhead.expect("a letterhead");
                 for row in &rows {
                     let prospect = ProspectFields {
@@ -254,30 +255,13 @@ fn a_letter_of_a_mailbox_is_read_by_others_as_it_was_meant_and_signed() {
                 "x".repeat(1_200)
             );
             let email = Email {
-                id: EmailId::parse("em_1").expect("an id"),
-                prospect_id: ProspectId::parse("pr_1").expect("an id"),
-                campaign_id: None,
-                template_id: None,
-                position: 0,
                 subject: (*field).to_owned(),
                 body: with_footer(&body, "Anna Berg\nAcme", "1 High Street, London"),
                 from: NamedAddress { name: (*field).to_owned(), address: "anna@bücher.example".into() },
                 to: NamedAddress { name: (*field).to_owned(), address: "o'neil+x@acme.example".into() },
                 unsubscribe: "stop@bücher.example".into(),
-                status: EmailStatus::Sending,
-                note: String::new(),
                 message_id: format!("em_{n}@acme.example"),
-                edited: false,
-                mailbox_id: None,
-                sent_time: None,
-                create_time: Timestamp(0),
-                update_time: Timestamp(0),
-                reply: None,
-                bounce: None,
-                complaint_time: None,
-                server_id: String::new(),
-                decision: None,
-                edit: None,
+                ..Email::blank(EmailId::parse("em_1").expect("an id"), ProspectId::parse("pr_1").expect("an id"))
             };
             let url = format!("https://herald.example/u/{}", "t".repeat(n * 20));
             let extras = Extras {

@@ -12,6 +12,7 @@ use herald::config::Secret;
 use herald::connect::smtp::Security;
 use herald::domain::clock::Clock as _;
 use herald::domain::delivery::Stage;
+use herald::metrics::{MailLevels, metrics};
 use herald::pb;
 use herald::pb::campaign_event::Kind;
 use herald::pb::mailbox_service_client::MailboxServiceClient;
@@ -27,8 +28,8 @@ use crate::support::process::{free_port, serve};
 use crate::support::smtp::{Rule, SmtpPeer, Taken};
 use crate::support::token::{hs, production};
 use crate::support::{
-    SECRET, TestApp, TestClock, add_prospects, any_time, auto_approve, config, deep, folder, newest, outbox_mailbox,
-    reaches, reason, seams, site, start_campaign,
+    SECRET, TestApp, TestClock, add_prospects, any_time, approve_all, auto_approve, config, deep, folder, newest,
+    outbox_mailbox, reaches, reason, seams, site, start_campaign,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -107,6 +108,11 @@ impl Office {
     async fn plan(&mut self) -> Option<pb::SendingPlan> {
         let answer = self.api.workflow.get_workflow(pb::GetWorkflowRequest::default()).await.expect("found");
         answer.into_inner().sending
+    }
+
+    async fn campaign(&mut self, id: &str) -> pb::Campaign {
+        let request = pb::GetWorkflowRequest { campaign_id: id.to_owned() };
+        self.api.workflow.get_workflow(request).await.expect("found").into_inner().campaign.expect("one")
     }
 
     async fn emails(&mut self) -> Vec<pb::Email> {
@@ -322,6 +328,53 @@ async fn what_a_server_answers_becomes_of_the_letter_and_of_its_recipient() {
     let counts = done.emails.expect("counts");
     assert_eq!((done.state(), counts.sent, counts.failed, counts.unknown), (CampaignState::Completed, 3, 2, 1));
     assert_eq!(peer.count("RCPT"), asked + 2);
+    // The metrics of the process, which other tests share.
+    let counted = metrics().encode().expect("text");
+    for (outcome, stage) in [
+        ("sent", "content"),
+        ("bounced", "recipient"),
+        ("failed", "recipient"),
+        ("not_now", "recipient"),
+        ("unknown", "content"),
+    ] {
+        let series = format!("herald_mails_total{{outcome=\"{outcome}\",stage=\"{stage}\"}}");
+        assert!(counted.contains(&series), "{series} in:\n{counted}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_is_told_how_much_mail_waits_is_due_late_and_held() {
+    let peer = SmtpPeer::start();
+    let mut office = Office::open(&peer).await;
+    let anna = office.create(unpaced(&peer, "anna@acme.example")).await;
+    add_prospects(&mut office.api, 3).await;
+    start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let levels = async |office: &Office| {
+        let MailLevels { waiting, due, late, held, paused_mailboxes } =
+            office.app.ready.store.mail_levels().await.expect("counted");
+        [waiting, due, late, held, paused_mailboxes]
+    };
+    assert_eq!(levels(&office).await, [0; 5], "nothing is approved yet");
+    approve_all(&mut office.api).await;
+    assert_eq!(levels(&office).await, [3, 1, 0, 0, 0]);
+    // Nobody works on it for a while.
+    let sleep = |office: &mut Office, seconds| {
+        office.seconds += seconds;
+        office.clock.set_after_start(Duration::from_secs(office.seconds));
+    };
+    sleep(&mut office, 299);
+    assert_eq!(levels(&office).await, [3, 1, 0, 0, 0]);
+    sleep(&mut office, 2);
+    assert_eq!(levels(&office).await, [3, 1, 1, 0, 0]);
+    let pause = pb::PauseMailboxRequest { mailbox_id: anna.id.clone(), ..Default::default() };
+    office.mailboxes.pause_mailbox(pause).await.expect("paused");
+    office.work().await;
+    assert_eq!(levels(&office).await, [3, 0, 0, 3, 1], "what is held is not due");
+    office.mailboxes.resume_mailbox(pb::ResumeMailboxRequest { mailbox_id: anna.id }).await.expect("resumed");
+    office.work().await;
+    assert_eq!(levels(&office).await, [0; 5]);
+    each_once(&peer.taken(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -353,7 +406,7 @@ async fn a_person_sends_again_what_failed_and_settles_what_is_unknown() {
         let emails = campaign.emails.expect("counts");
         (campaign.state(), emails.sent, emails.failed, emails.unknown, emails.skipped)
     };
-    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 1, 4, 3, 0));
+    assert_eq!(counts(&office.campaign(&campaign).await), (CampaignState::Completed, 1, 4, 3, 0));
     let emails = office.emails().await;
     let id = |n: usize| emails.iter().find(|email| email.to == to(n)).expect("a letter").id.clone();
     let retry = |email_ids: Vec<String>, request_id: &str| pb::RetryEmailsRequest {
@@ -370,7 +423,26 @@ async fn a_person_sends_again_what_failed_and_settles_what_is_unknown() {
     let mut other = office.app.user("user_b").await;
     let refused = other.workflow.retry_emails(retry(vec![id(0)], "")).await.expect_err("another's");
     assert_eq!(reason(&refused), "CAMPAIGN_NOT_FOUND");
-    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Completed);
+    assert_eq!(office.campaign(&campaign).await.state(), CampaignState::Completed);
+    // Nor while another campaign has its prospects, or as many are live as may be.
+    start_campaign(&mut office.api, &office.website).await;
+    let config = pb::AgentConfig { auto_approve: false, ..Default::default() };
+    let mask = prost_types::FieldMask { paths: vec!["auto_approve".to_owned()] };
+    let update = pb::UpdateAgentConfigRequest { config: Some(config), update_mask: Some(mask) };
+    office.api.agent.update_agent_config(update).await.expect("configured");
+    office.work().await;
+    let refused = office.api.workflow.retry_emails(retry(vec![], "")).await.expect_err("they are in another");
+    assert_eq!(reason(&refused), "PROSPECTS_TAKEN");
+    for _ in 1..10 {
+        start_campaign(&mut office.api, &office.website).await;
+    }
+    let refused = office.api.workflow.retry_emails(retry(vec![], "")).await.expect_err("ten are live");
+    assert_eq!(reason(&refused), "CAMPAIGN_LIVE");
+    let cancelled = office.api.workflow.reset_workflow(pb::ResetWorkflowRequest {}).await.expect("cancelled");
+    let cancelled = cancelled.into_inner().cancelled_campaigns;
+    let of_cancelled = pb::RetryEmailsRequest { campaign_id: cancelled[0].id.clone(), ..Default::default() };
+    let refused = office.api.workflow.retry_emails(of_cancelled).await.expect_err("it is cancelled");
+    assert_eq!(reason(&refused), "CAMPAIGN_STATE");
 
     // One by name, twice under one name of the request: it goes once.
     peer.rules([]);
@@ -379,13 +451,13 @@ async fn a_person_sends_again_what_failed_and_settles_what_is_unknown() {
         assert_eq!((answer.retried_count, answer.unwritten_count), (1, 0));
         office.work().await;
     }
-    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 2, 3, 3, 0));
+    assert_eq!(counts(&office.campaign(&campaign).await), (CampaignState::Completed, 2, 3, 3, 0));
     // The others; who is not there is suppressed, and skipped.
     let answer = office.api.workflow.retry_emails(retry(vec![], "")).await.expect("again").into_inner();
     let running = answer.campaign.expect("a campaign");
     assert_eq!((answer.retried_count, running.state(), running.end_time), (3, CampaignState::Running, None));
     office.work().await;
-    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 4, 0, 3, 1));
+    assert_eq!(counts(&office.campaign(&campaign).await), (CampaignState::Completed, 4, 0, 3, 1));
 
     // What is unknown: one was sent, one is sent again, one is dropped.
     let resolve =
@@ -403,17 +475,13 @@ async fn a_person_sends_again_what_failed_and_settles_what_is_unknown() {
         assert_eq!((answer.sent_count, answer.sent_again_count, answer.dropped_count), (1, 1, 1));
         office.work().await;
     }
-    assert_eq!(counts(&newest(&mut office.api).await), (CampaignState::Completed, 6, 0, 0, 2));
+    assert_eq!(counts(&office.campaign(&campaign).await), (CampaignState::Completed, 6, 0, 0, 2));
     assert_eq!(peer.taken().len(), before + 1);
     let settled = office.email(&id(4)).await;
     assert_eq!((settled.status(), settled.sent_time.is_some(), settled.note.as_str()), (EmailStatus::Sent, true, ""));
     let refused =
         office.api.workflow.resolve_emails(resolve(&[(4, Drop)], Unspecified, "")).await.expect_err("settled");
     assert_eq!(reason(&refused), "EMAIL_STATE");
-
-    // A limit of live campaigns holds for one that would be live again.
-    let cancel = pb::CancelWorkflowRequest { campaign_id: campaign.clone() };
-    assert_eq!(reason(&office.api.workflow.cancel_workflow(cancel).await.expect_err("it has ended")), "CAMPAIGN_STATE");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,7 +37,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
     let template =
         template.ok_or_else(|| StepError::Final("its template is gone: start another campaign".to_owned()))?;
     let (goal, detail) = (campaign.settings.goal, campaign.settings.goal_detail.clone());
-    let letterhead = Letterhead::new(&template, config, website, goal, detail);
+    let letterhead = Letterhead::new(&template.settings.texts, config, website, goal, detail);
     let letterhead = letterhead.map_err(|error| StepError::Final(error.to_string()))?;
 
     let log = if from == 0 { vec![format!("from {}", senders.in_words(&letterhead))] } else { Vec::new() };

@@ -124,8 +124,10 @@ async fn settle_with(turn: &Turn<'_>) -> Result<(), StepError> {
 
 /// The next e-mail to send, if it was asked for.
 async fn record(store: &Scoped<'_>, done: SendDone) -> Result<Option<Sending>, StoreError> {
+    let (outcome, stage) = (done.outcome.name(), done.transcript.last().map_or("none", |line| line.stage.as_str()));
     let sent = matches!(done.outcome, Outcome::Sent(_));
     let next = store.write(done).await?;
+    metrics().mail(outcome, stage);
     if sent {
         metrics().tenant_email(store.tenant());
     }

@@ -3,7 +3,6 @@
 use super::{enumeration, id};
 use crate::domain::address;
 use crate::domain::calendar::{Calendar, WorkingHours, parse_day};
-use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Violations};
 use crate::domain::id::MailboxId;
 use crate::domain::mailbox::{
@@ -134,23 +133,10 @@ pub(in crate::rpc) fn new(mailbox: pb::Mailbox) -> Result<(MailboxKind, MailboxS
     let mut v = Violations::default();
     let kind = v.part(kind(mailbox.kind)).flatten().unwrap_or_default();
     let (settings, secrets) = settings(&mut v, mailbox, &Mask::all(FIELDS));
-    // As it will be, for the rules that look at all of it.
-    let whole = Mailbox {
-        id: MailboxId::parse("new").map_err(|error| Error::id("mailbox.id", error))?,
-        kind,
-        settings,
-        has: secrets.has(),
-        state: MailboxState::Enabled,
-        pause_reason: String::new(),
-        pause_time: None,
-        revision: 0,
-        create_time: Timestamp::default(),
-        update_time: Timestamp::default(),
-    };
     if v.is_empty() {
-        whole.check(&mut v);
+        settings.check(kind, &mut v);
     }
-    v.done().map(|()| (kind, whole.settings, secrets))
+    v.done().map(|()| (kind, settings, secrets))
 }
 
 /// What an update of a mailbox asks for, checked.

@@ -40,8 +40,9 @@ pub(in crate::rpc) fn new(template: pb::Template) -> Result<TemplateSettings, Er
 }
 
 /// The texts of one that is not stored, checked.
-pub(in crate::rpc) fn draft(template: pb::Template) -> Result<TemplateSettings, Error> {
-    checked(template, &Mask::parse(&["texts".to_owned()], FIELDS, Vec::new())?)
+pub(in crate::rpc) fn draft(template: pb::Template) -> Result<Vec<TemplateText>, Error> {
+    let mask = Mask::parse(&["texts".to_owned()], FIELDS, Vec::new())?;
+    checked(template, &mask).map(|settings| settings.texts)
 }
 
 /// The masked fields of an update, checked.
@@ -60,8 +61,8 @@ pub(in crate::rpc) fn update(template: pb::Template, paths: &[String]) -> Result
 }
 
 /// What is wrong with a letter, in the field of the template that holds it.
-pub(in crate::rpc) fn fault(template: &Template, error: &TemplateError) -> Error {
-    let n = template.settings.texts.iter().position(|text| text.language == error.language).unwrap_or_default();
+pub(in crate::rpc) fn fault(texts: &[TemplateText], error: &TemplateError) -> Error {
+    let n = texts.iter().position(|text| text.language == error.language).unwrap_or_default();
     Error::field(format!("template.texts[{n}].{}", error.part.as_str()), error.in_its_part())
 }
 

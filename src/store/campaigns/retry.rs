@@ -78,6 +78,8 @@ pub struct ResolveEmails {
 #[serde(default)]
 pub struct Again {
     pub campaign: Option<CampaignId>,
+    /// For the audit log alone, which has a repeated request once.
+    #[serde(skip)]
     pub emails: Vec<EmailId>,
     /// Failed ones that were never written, and stay as they are.
     pub unwritten: u32,
@@ -106,7 +108,7 @@ impl Write for RetryEmails {
 impl RetryEmails {
     fn retry(&self, tx: &mut ScopedTx<'_>) -> Result<Again> {
         let campaign = get(tx, &self.campaign)?;
-        let to = sending(&campaign)?;
+        refuse_unless_sending(&campaign)?;
         let (id, now) = (campaign.id.clone(), tx.now());
         for email in &self.emails {
             let standing: Option<(EmailStatus, bool)> = tx.query(STANDING).bind(&id).bind(email).optional()?;
@@ -131,7 +133,7 @@ impl RetryEmails {
             |(email_id, prospect_id)| EventKind::EmailChanged { email_id, prospect_id, status: EmailStatus::Approved };
         let mut events: Vec<_> = rows.into_iter().map(approved).collect();
         if !events.is_empty() {
-            send_on(tx, &campaign, to, self.max_live, &mut events)?;
+            send_on(tx, &campaign, self.max_live, &mut events)?;
         }
         record(tx, &id, events)?;
         Ok(again)
@@ -187,8 +189,8 @@ impl ResolveEmails {
         (again.sent, again.sent_again, again.dropped) =
             (count(Resolution::WasSent), count(Resolution::SendAgain), count(Resolution::Drop));
         if again.sent_again > 0 {
-            let to = sending(&campaign)?;
-            send_on(tx, &campaign, to, self.max_live, &mut events)?;
+            refuse_unless_sending(&campaign)?;
+            send_on(tx, &campaign, self.max_live, &mut events)?;
         }
         again.emails = all.into_iter().map(|(email, _)| email).collect();
         record(tx, &id, events)?;
@@ -233,19 +235,12 @@ fn settle(tx: &mut ScopedTx<'_>, campaign: &CampaignId, email: &EmailId, resolut
     Ok(EventKind::EmailChanged { email_id: email.clone(), prospect_id, status })
 }
 
-/// What the campaign becomes when some of its e-mails are to be sent again.
-fn sending(campaign: &Campaign) -> Result<CampaignState> {
-    campaign.state.sending_again().ok_or(StoreError::NotSentAgain(campaign.state))
+fn refuse_unless_sending(campaign: &Campaign) -> Result<()> {
+    if campaign.state.sends_again() { Ok(()) } else { Err(StoreError::NotSentAgain(campaign.state)) }
 }
 
 /// The campaign goes on: one that was completed is running again, one that waits for a time looks again.
-fn send_on(
-    tx: &mut ScopedTx<'_>,
-    campaign: &Campaign,
-    to: CampaignState,
-    max_live: u32,
-    events: &mut Vec<EventKind>,
-) -> Result<()> {
+fn send_on(tx: &mut ScopedTx<'_>, campaign: &Campaign, max_live: u32, events: &mut Vec<EventKind>) -> Result<()> {
     if campaign.state != CampaignState::Completed {
         return mailboxes::wake(tx);
     }
@@ -256,7 +251,7 @@ fn send_on(
     let progress = super::percent(done, done + now_at.approved);
     events.push(set_step(tx, &campaign.id, StepId::EmailSending, StepStatus::InProgress, progress, "")?);
     set_current_step(tx, &campaign.id, StepId::EmailSending)?;
-    events.push(set_state(tx, campaign, to, "e-mails are sent again")?);
+    events.push(set_state(tx, campaign, CampaignState::Running, "e-mails are sent again")?);
     Ok(())
 }
 

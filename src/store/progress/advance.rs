@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::lease::{MAX_DEATHS, SUSPECT, running_under_lease};
 use crate::domain::address;
-use crate::domain::campaign::{Campaign, CampaignState, RankedProspect, StepId, StepStatus};
+use crate::domain::campaign::{Campaign, CampaignState, EmailCounts, RankedProspect, StepId, StepStatus};
 use crate::domain::email::{EmailStatus, NamedAddress};
 use crate::domain::event::EventKind;
 use crate::domain::id::{CampaignId, EmailId, MailboxId, ProspectId, TemplateId};
@@ -145,7 +145,7 @@ pub struct WrittenEmail {
     pub from: NamedAddress,
     pub to: NamedAddress,
     pub unsubscribe: String,
-    /// `AwaitingApproval`, or `Skipped` where the template gave no e-mail.
+    /// `AwaitingApproval`; `Skipped` where the prospect is not written to, `Failed` where the template gave no letter.
     pub status: EmailStatus,
     pub note: String,
     pub message_id: String,
@@ -274,16 +274,15 @@ impl Advance {
         match &self.next {
             Next::Stay => {}
             Next::Done { status, summary } => {
-                let left = undecided(tx, campaign, self.step)?;
+                let letters = letters_now(tx, campaign, self.step)?;
+                let left = letters.awaiting_approval;
                 if left > 0 {
                     let told = format!("{left} left to decide");
                     events.push(set_step(tx, id, StepId::EmailReview, StepStatus::InProgress, progress, &told)?);
                     events.push(set_state(tx, campaign, CampaignState::WaitingApproval, "")?);
                     return Ok(());
                 }
-                if self.step == StepId::EmailSending
-                    && campaigns::get(tx, &CampaignRef::Id(id.clone()))?.emails.approved > 0
-                {
+                if self.step == StepId::EmailSending && letters.approved > 0 {
                     // Somebody has sent some again since this one looked.
                     return Ok(());
                 }
@@ -315,14 +314,13 @@ impl Advance {
     }
 }
 
-/// How many e-mails a person has to decide on before the campaign may leave the step: those that were taken back while it
-/// sent, and those that nobody may approve but a person.
-fn undecided(tx: &mut ScopedTx<'_>, campaign: &Campaign, step: StepId) -> Result<u32> {
+/// The e-mails as they stand now, where the step is about them: a person may have taken decisions back while it sent, and some
+/// are for a person alone to approve. None before.
+fn letters_now(tx: &mut ScopedTx<'_>, campaign: &Campaign, step: StepId) -> Result<EmailCounts> {
     if !matches!(step, StepId::EmailReview | StepId::EmailSending) {
-        return Ok(0);
+        return Ok(EmailCounts::default());
     }
-    let now_at = campaigns::get(tx, &CampaignRef::Id(campaign.id.clone()))?;
-    Ok(now_at.emails.awaiting_approval)
+    Ok(campaigns::get(tx, &CampaignRef::Id(campaign.id.clone()))?.emails)
 }
 
 // === impl WrittenEmail ===

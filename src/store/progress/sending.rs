@@ -163,6 +163,22 @@ impl Scoped<'_> {
     }
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// As metrics name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sent(_) => "sent",
+            Self::Failed(_) => "failed",
+            Self::Bounced(_) => "bounced",
+            Self::NotSent => "not_sent",
+            Self::NotNow(_) => "not_now",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 // === impl SendBegin ===
 
 impl Write for SendBegin {
@@ -224,8 +240,8 @@ fn begin_next(
                 continue;
             }
         };
-        let at_work = from.as_ref().and_then(|mailbox| mailbox.open_to(&prospect.fields.time_zone, now));
-        if let Some(later) = at_work.filter(|time| *time > now) {
+        let sleeps_until = from.as_ref().and_then(|mailbox| mailbox.sleeps_until(&prospect.fields.time_zone, now));
+        if let Some(later) = sleeps_until {
             tx.query(PUT_OFF).bind(&email.id).bind(later).execute_exactly(1)?;
             continue;
         }

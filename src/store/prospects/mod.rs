@@ -6,7 +6,7 @@ pub(super) use writes::contacted;
 pub use writes::{CreateProspects, Created, DeleteProspect, UndeleteProspect, UpdateProspect};
 
 use super::door::Scoped;
-use super::error::{Noun, Result, StoreError};
+use super::error::{Noun, Result, StoreError, refuse_stale};
 use super::paging::highest_first;
 use super::sql::{Cells, Json, Record, Unreadable, tenant_sql};
 use super::tx::ScopedTx;
@@ -113,8 +113,7 @@ pub(super) fn find(tx: &mut ScopedTx<'_>, id: &ProspectId, etag: &str) -> Result
 }
 
 fn check_etag(tenant: &TenantId, prospect: &Prospect, etag: &str) -> Result<()> {
-    let fits = etag.is_empty() || etag == prospect.etag(tenant.as_str());
-    if fits { Ok(()) } else { Err(StoreError::EtagMismatch) }
+    refuse_stale(etag, || prospect.etag(tenant.as_str()))
 }
 
 // === impl Prospect ===

@@ -1,5 +1,7 @@
 //! Looks at a database without changing it, whether or not a server works on it: its schema, its tenants, its rows.
 
+pub(super) mod mailboxes;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use crate::store::error::{Result, StoreError};
 use crate::store::master_key::MasterKey;
 use crate::store::sql::sqlite_sql;
 use crate::tenant::TenantId;
+pub use mailboxes::Mailboxes;
 
 sqlite_sql! {
     CHECK_MIGRATIONS = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
@@ -61,6 +64,7 @@ pub struct Seen {
     /// That the master key does not open what tenants have sealed.
     pub wrong_key: Option<Finding>,
     pub tenants: Vec<TenantId>,
+    pub mailboxes: Mailboxes,
     /// The newest time of its tenants and campaigns.
     pub newest: Option<Timestamp>,
 }
@@ -77,6 +81,7 @@ pub fn check_database(path: &Path, master_key: Option<&MasterKey>, deep: bool) -
         check_references(&connection, findings)?;
         check_duplicates(&connection, findings)?;
         (seen.tenants, seen.wrong_key) = check_tenants(&connection, master_key, findings)?;
+        seen.mailboxes = mailboxes::look(&connection, master_key)?;
         let newest: Option<(i64,)> = CHECK_NEWEST.on(&connection).optional()?;
         seen.newest = newest.map(|(newest,)| Timestamp(newest));
         if deep {

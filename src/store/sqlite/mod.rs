@@ -13,12 +13,12 @@ pub(in crate::store) mod readers;
 mod writer;
 
 pub use backup::copy_database;
-pub use check::{Seen, check_copy, check_database};
+pub use check::{Mailboxes, Seen, check_copy, check_database};
 pub use open::{OpenError, rewrap_data_keys};
 
 use super::sql::SqliteSql;
 
 /// Every text that is told to SQLite alone.
 pub fn sqlite_texts() -> Vec<SqliteSql> {
-    [connection::REGISTERED_SQLITE, check::REGISTERED_SQLITE].concat()
+    [connection::REGISTERED_SQLITE, check::REGISTERED_SQLITE, check::mailboxes::REGISTERED_SQLITE].concat()
 }

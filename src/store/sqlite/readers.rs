@@ -52,9 +52,17 @@ impl Readers {
         self: &Arc<Self>,
         read: impl Fn(&dyn Executor) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        if let Ok(found) = self.here(&read) {
-            return Ok(found);
+        match self.here(&read) {
+            Ok(found) => Ok(found),
+            Err(_) => self.aside(read).await,
         }
+    }
+
+    /// Reads on a thread of its own, of no tenant's turn.
+    pub(in crate::store) async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&dyn Executor) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let readers = self.clone();
         let reading = tokio::task::spawn_blocking(move || readers.with_connection(BUSY, read));
         reading.await.unwrap_or(Err(Inconsistency::Panicked.into()))

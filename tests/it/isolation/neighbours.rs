@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use herald::cache::TenantCache;
 use herald::connect::{Delivery, Mail, Outbox};
-use herald::domain::clock::{SystemClock, Timestamp};
-use herald::domain::email::{Email, EmailStatus, NamedAddress};
+use herald::domain::clock::SystemClock;
+use herald::domain::email::{Email, NamedAddress};
 use herald::domain::id::{CampaignId, EmailId, ProspectId, TemplateId};
 use herald::files::{DataDir, Files};
 use herald::pb::{self, CampaignState};
@@ -188,30 +188,15 @@ fn tree(root: &Path, but: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn email(id: &str) -> Email {
     let mailbox = |address: &str| NamedAddress { name: String::new(), address: address.to_owned() };
     Email {
-        id: EmailId::parse(id).expect("an id"),
-        prospect_id: ProspectId::parse("pr_1").expect("an id"),
         campaign_id: CampaignId::parse("cp_1").ok(),
         template_id: TemplateId::parse("tp_1").ok(),
-        position: 0,
         subject: "Hello".to_owned(),
         body: "Hello".to_owned(),
         from: mailbox("a@example.com"),
         to: mailbox("b@example.com"),
         unsubscribe: "a@example.com".to_owned(),
-        status: EmailStatus::Sending,
-        note: String::new(),
         message_id: "1@example.com".to_owned(),
-        edited: false,
-        mailbox_id: None,
-        sent_time: None,
-        create_time: Timestamp(0),
-        update_time: Timestamp(0),
-        reply: None,
-        bounce: None,
-        complaint_time: None,
-        server_id: String::new(),
-        decision: None,
-        edit: None,
+        ..Email::blank(EmailId::parse(id).expect("an id"), ProspectId::parse("pr_1").expect("an id"))
     }
 }
 

@@ -206,6 +206,7 @@ impl Stage {
                         pools: &pools,
                         sites: &self.sites,
                         foreign: Cell::new(false),
+                        careful: random.below(2) == 0,
                     };
                     let request = fill.message(&rpc.descriptor.input());
                     what = rpc.name();
@@ -494,9 +495,9 @@ fn columns(row: &sqlx::sqlite::SqliteRow) -> String {
         };
         format!("{name}={text}")
     };
-    // What is due is claimed at any operation, and when the next one is depends on whose they are.
-    let told =
-        row.columns().iter().filter(|column| !["call_id", "fence", "lease_owner", "due_time"].contains(&column.name()));
+    // What is due is claimed at any operation, and when the next one is depends on whose they are; a mailbox pauses by chance.
+    let left_out = ["call_id", "fence", "lease_owner", "due_time", "next_time"];
+    let told = row.columns().iter().filter(|column| !left_out.contains(&column.name()));
     told.map(column).collect::<Vec<_>>().join(" ")
 }
 
@@ -567,6 +568,8 @@ struct Fill<'a> {
     sites: &'a [String],
     /// Whether something of another's is in it.
     foreign: Cell<bool>,
+    /// Whether it names what is its tenant's own alone: a request with several ids is seldom answered otherwise.
+    careful: bool,
 }
 
 // === impl Fill ===
@@ -576,7 +579,7 @@ impl Fill<'_> {
         let mut message = DynamicMessage::new(of.clone());
         for field in of.fields() {
             let percent = match field.kind() {
-                _ if names(&field).is_some() => 90,
+                _ if names(&field).is_some() => 85,
                 _ if field.is_list() || example(&field).is_some() => 75,
                 Kind::Enum(_) | Kind::Message(_) => 50,
                 _ if kind(&field).is_some() => 20,
@@ -658,7 +661,10 @@ impl Fill<'_> {
         let pick = |who: usize| {
             // What all tenants know alike, such as the built-in templates, is not another's.
             let anothers = |text: &&String| who == self.who || is_id(text) || kind == "etag" || kind == "page_token";
-            let known: Vec<_> = self.pools[who].get(kind).into_iter().flatten().filter(anothers).collect();
+            let mut known: Vec<_> = self.pools[who].get(kind).into_iter().flatten().filter(anothers).collect();
+            if self.careful && known.iter().any(|text| is_id(text)) {
+                known.retain(|text| is_id(text));
+            }
             if known.is_empty() && who == self.who {
                 format!("no_{}", "1".repeat(32))
             } else if known.is_empty() {
@@ -671,6 +677,7 @@ impl Fill<'_> {
             }
         };
         match whose {
+            _ if self.careful => pick(self.who),
             18.. => String::new(),
             // Once in a request: two could be the same, and be told to be, where nobody's are not.
             13.. if self.foreign.replace(true) => pick(self.who),
@@ -684,8 +691,8 @@ impl Fill<'_> {
 
 async fn check_seeds(with_redis: bool) {
     let stage = Stage::start(with_redis).await;
-    let seeds = seeds(if deep() { 10_000 } else { 100 });
-    let few = seeds.clone().count() < 100;
+    let seeds = seeds(if deep() { 10_000 } else { 160 });
+    let few = seeds.clone().count() < 160;
     for seed in seeds.filter(|seed| seed.is_multiple_of(2) == with_redis) {
         stage.check(seed).await;
     }
@@ -699,10 +706,8 @@ async fn check_seeds(with_redis: bool) {
     if all.0 == 2 {
         println!("{:?}", all.1);
         let never: Vec<_> = stage.rpcs.iter().map(Rpc::name).filter(|name| !all.1.contains_key(name)).collect();
-        // Some need what a program seldom makes, such as a letter that failed.
-        let most = if deep() { 0 } else { 6 };
         assert!(
-            few || never.len() <= most,
+            few || never.is_empty(),
             "never answered, only refused: {never:?}; give their fields `example` options"
         );
     }

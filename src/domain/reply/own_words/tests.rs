@@ -32,7 +32,8 @@ fn letters(goals: &[Goal]) -> Vec<String> {
     for template in template::built_in() {
         for (goal, text) in goals.iter().flat_map(|goal| template.settings.texts.iter().map(move |text| (goal, text))) {
             let settings = AgentSettings { sender: sender.clone(), ..Default::default() };
-            let letterhead = Letterhead::new(template, settings, website(&text.language), *goal, detail.to_owned());
+            let letterhead =
+                Letterhead::new(&template.settings.texts, settings, website(&text.language), *goal, detail.to_owned());
             let letter = letterhead.expect("a letterhead").write(&prospect(&text.language), None);
             out.push(letter.expect("it renders").body);
         }
