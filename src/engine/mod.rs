@@ -29,6 +29,7 @@ use crate::domain::campaign::{Campaign, StepId};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::CampaignId;
 use crate::domain::link::PublicUrl;
+use crate::metrics::metrics;
 use crate::store::{Claim, Claims, Release, Store, StoreError};
 use crate::tenant::TenantId;
 use board::{Board, Job};
@@ -52,6 +53,7 @@ const CLAIMED_PER_WORKER: usize = 2;
 /// How often to look for leases that have run out; whatever happens in this process is told at once.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 
 // === impl Engine ===
 
@@ -106,6 +108,7 @@ impl Engine {
         self.tasks.spawn(self.clone().work_forever());
         self.tasks.spawn(self.clone().renew_forever());
         self.tasks.spawn(self.clone().purge_forever());
+        self.tasks.spawn(self.clone().count_mail_forever());
     }
 
     /// Begins nothing more, and waits for the turns that have begun. Interrupts external calls, except the handing over of
@@ -257,6 +260,20 @@ impl Engine {
         }
     }
 
+    /// Counts the mail that waits, for the operator's metrics.
+    async fn count_mail_forever(self: Arc<Self>) {
+        loop {
+            match self.resources.store.mail_levels().await {
+                Ok(levels) => metrics().mail_levels(&levels),
+                Err(error) => tracing::warn!(%error, "the mail that waits cannot be counted"),
+            }
+            tokio::select! {
+                () = self.resources.stop.cancelled() => return,
+                () = tokio::time::sleep(COUNT_EVERY) => {}
+            }
+        }
+    }
+
     async fn take_turn(self: Arc<Self>, mut job: Job, permit: OwnedSemaphorePermit) {
         let mut step = job.step.take();
         let verdict = self.work(&job, &mut step, permit).await;
@@ -269,7 +286,11 @@ impl Engine {
                 self.board.put(job);
             }
             Verdict::Later(wait) => self.come_back(job, wait).await,
-            Verdict::Until(time) => self.release_until(&job.claim, Some(time)).await,
+            Verdict::Until(time) => {
+                self.release_until(&job.claim, Some(time)).await;
+                // It may be due before what the next claim waits for.
+                self.wake();
+            }
             Verdict::LaterHere(wait) => self.keep(job, wait),
             Verdict::Release => {
                 self.release(&job.claim).await;

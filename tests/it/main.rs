@@ -27,6 +27,7 @@ mod commands;
 mod crashes;
 mod credentials;
 mod csv;
+mod demo;
 mod deploy;
 mod due;
 mod engines;
