@@ -52,6 +52,14 @@ pub const PAGES: usize = 64 * 1024 * 1024;
 pub const PAGES_READ_AT_ONCE: usize = 2;
 const PAGE_TREE: u64 = 64 * MIB;
 
+/// A talk with a mail server: a letter as it is written, encoded and signed, and both sides' buffers. Without a letter a connection is
+/// kept for the next one.
+const TALK: u64 = MIB;
+pub const TALKS_KEPT: usize = 256;
+/// The mailboxes whose access tokens are kept, and what two tokens may take.
+pub const TOKENS_KEPT: u64 = 2_000;
+pub const TOKEN: usize = 16 * 1024;
+
 /// A campaign at work: a batch of its prospects and letters.
 const CAMPAIGN: u64 = 16 * MIB;
 
@@ -79,6 +87,11 @@ pub fn parts(config: &Config) -> Vec<Part> {
         part("answers that are kept", None, config.read_cache.memory_bytes),
         part("the tenants' caches", None, cache),
         part("campaigns at work", Some(CAMPAIGN), CAMPAIGN * config.engine.workers as u64),
+        shared(
+            "talks with mail servers",
+            TALK * config.engine.max_outside_calls as u64 + CONNECTION * TALKS_KEPT as u64,
+        ),
+        shared("access tokens for mail servers", 2 * TOKEN as u64 * TOKENS_KEPT),
         shared("web pages that were fetched", 2 * PAGES as u64),
         shared("web pages being read", PAGE_TREE * PAGES_READ_AT_ONCE as u64),
     ]

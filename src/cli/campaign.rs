@@ -23,6 +23,7 @@ use super::refusal::{NO_TEMPLATE, explain, explain_with, reason};
 use super::render::{Progress, step_lines};
 use super::retry::{ResolveArgs, RetryArgs, resolve, retry};
 use super::review::{EmailsArgs, ReviewArgs, emails, review};
+use super::test_letter::{TestArgs, test};
 use super::which::{list_live, meant, newest, resumed};
 use super::words::Word as _;
 use crate::domain::recipients::LeftOut;
@@ -78,6 +79,8 @@ enum Command {
     Retry(RetryArgs),
     /// Say of e-mails that may have been sent (`unknown`) whether they were.
     Resolve(ResolveArgs),
+    /// Send a letter that a campaign would send to the mailbox's own address; exits with 1 if its server does not take it.
+    Test(TestArgs),
     /// Approve all e-mails that await approval, without looking at them.
     Approve(One),
     /// Record that an e-mail was not delivered. If that is for good, its recipient is never written to again, unless the status
@@ -251,6 +254,7 @@ async fn dispatch(mut api: Api, command: Command) -> anyhow::Result<ExitCode> {
         Command::Review(args) => review(api, args).await,
         Command::Retry(args) => retry(api, args).await,
         Command::Resolve(args) => resolve(api, args).await,
+        Command::Test(args) => test(api, args).await,
         Command::Approve(one) => {
             let campaign_id = meant(api, one.campaign).await?;
             let answer = approve_all(api, campaign_id).await.map_err(|s| explain(&s))?;

@@ -34,6 +34,7 @@ mod serve;
 mod settings;
 mod suppressions;
 mod templates;
+mod test_letter;
 mod token;
 mod which;
 mod words;

@@ -14,7 +14,7 @@ use tonic_types::StatusExt as _;
 use super::client::{Api, Connection};
 use super::output::{Json, say_json, say_list};
 use super::refusal::explain;
-use super::{editor, input, mailboxes};
+use super::{editor, input};
 use crate::pb;
 use crate::pb::preview_template_request::From;
 use crate::terminal::{line, say, text};
@@ -106,26 +106,6 @@ enum Command {
         /// Print the whole message, as it is sent.
         #[arg(long, conflicts_with = "json")]
         eml: bool,
-        #[command(flatten)]
-        form: Json,
-    },
-    /// Send the letter that a campaign would send to the mailbox's own address; exits with 1 if its server does not take it.
-    Test {
-        /// The template's id.
-        #[arg(value_name = "TEMPLATE")]
-        id: String,
-        /// From which mailbox, and to it, by its id or its address.
-        #[arg(long)]
-        mailbox: String,
-        /// To this prospect; if left out, to an invented one.
-        #[arg(long, value_name = "PROSPECT", default_value = "", hide_default_value = true)]
-        prospect: String,
-        /// As this campaign writes; if left out, as the configuration says.
-        #[arg(long, value_name = "CAMPAIGN", default_value = "", hide_default_value = true)]
-        campaign: String,
-        /// In which language, to an invented prospect.
-        #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
-        language: String,
         #[command(flatten)]
         form: Json,
     },
@@ -257,26 +237,6 @@ async fn run(api: &mut Api, command: Command, texts: Vec<pb::TemplateText>) -> a
                 say!("{}", text(&editor::written(&answer.subject, &answer.body)));
             }
             Ok(ExitCode::SUCCESS)
-        }
-        Command::Test { id, mailbox, prospect, campaign, language, form } => {
-            let mailbox_id = mailboxes::id(api, &mailbox).await?;
-            let letter = pb::PreviewTemplateRequest {
-                from: Some(From::TemplateId(id)),
-                prospect_id: prospect,
-                campaign_id: campaign,
-                mailbox_id,
-                language,
-            };
-            let request = pb::SendTestEmailRequest { letter: Some(letter), request_id: String::new() };
-            let answer = api.workflow.send_test_email(request).await.map_err(|s| explain(&s))?.into_inner();
-            if form.json {
-                say_json(&answer)?;
-            } else {
-                answer.transcript.iter().for_each(|line| say!("{}", mailboxes::spoken(line)));
-                let what = if answer.sent { "was sent to" } else { "was not sent to" };
-                say!("the letter {} {what} {}", line(&answer.message_id), line(&mailbox));
-            }
-            Ok(if answer.sent { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Delete { id, form } => {
             let request = pb::DeleteTemplateRequest { template_id: id.clone(), etag: String::new() };

@@ -77,7 +77,7 @@ async fn every_command_with_json_prints_the_answer_of_the_api_as_one_object() {
         ("templates create", &["--name", "Fairs", "--text", &letter], &["template"]),
         ("templates update", &["TEMPLATE", "--name", "Trade fairs"], &["template"]),
         ("templates preview", &["TEMPLATE"], &["language", "subject", "body", "message"]),
-        ("templates test", &["TEMPLATE", "--mailbox", "ruth@bücher.example"], &["messageId", "sent", "transcript"]),
+        ("campaign test", &["TEMPLATE", "--mailbox", "ruth@bücher.example"], &["messageId", "sent", "transcript"]),
         ("templates delete", &["TEMPLATE"], &[]),
         ("campaign preview", &[], &["prospectCount", "leftOut", "notes"]),
         ("campaign run", &["--website", &website], &[]),

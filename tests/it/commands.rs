@@ -104,7 +104,7 @@ const COMMANDS: &[&str] = &[
     "templates update tp_1 --name Fairs --description New --text en=LETTER",
     "templates preview tp_1 --prospect pr_1 --campaign cp_1 --mailbox mb_1 --language de",
     "templates preview --text en=LETTER",
-    "templates test tp_1 --mailbox mb_1 --prospect pr_1 --campaign cp_1 --language de",
+    "campaign test tp_1 --mailbox mb_1 --prospect pr_1 --campaign cp_1 --language de",
     "templates delete tp_1",
     "prospects list --status contacted --tag a --industry b --query c --engagement not-interested --deleted --urgent \
      --campaign cp_1 --limit 7",

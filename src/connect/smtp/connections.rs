@@ -15,6 +15,7 @@ use super::account::{Account, SignIn};
 use super::talk::{Lease, Letter, Means, Talk};
 use super::token::Tokens;
 use super::wire::Deadlines;
+use crate::budget::TALKS_KEPT;
 use crate::config::Secret;
 use crate::connect::guard::Guard;
 use crate::domain::delivery::{Fate, Stage, Transcript};
@@ -77,8 +78,6 @@ struct Kept {
     _room: OwnedSemaphorePermit,
 }
 
-/// The most connections that are kept.
-const MAX_KEPT: usize = 256;
 /// Past so many places those that nobody uses are dropped.
 const MAX_SLOTS: usize = 1_024;
 
@@ -106,7 +105,7 @@ impl Connections {
             letters: settings.letters_per_connection,
             idle: settings.idle,
             slots: Mutex::default(),
-            room: Arc::new(Semaphore::new(MAX_KEPT)),
+            room: Arc::new(Semaphore::new(TALKS_KEPT)),
         })
     }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::account::OAuth;
+use crate::budget::{TOKEN, TOKENS_KEPT};
 use crate::config::Secret;
 use crate::connect::address::literal;
 use crate::connect::guard::Guard;
@@ -60,13 +61,10 @@ struct Given {
     lifetime: Duration,
 }
 
-/// Kept for so many mailboxes, those that send.
-const MAX_KEPT: u64 = 10_000;
 /// A token that nobody has asked for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(2 * 3_600);
 /// An answer is two tokens of at most a few KiB each.
 const MAX_BYTES: usize = 64 * 1024;
-const MAX_TOKEN: usize = 16 * 1024;
 /// What is taken off the time that a token is valid.
 const MARGIN: Duration = Duration::from_secs(120);
 /// How long a token is valid that does not say, and at most.
@@ -82,7 +80,7 @@ impl Tokens {
             let builder = builder.timeout(time).redirect(reqwest::redirect::Policy::none()).referer(false);
             builder.no_proxy().pool_max_idle_per_host(1).dns_resolver(guard.clone())
         })?;
-        let kept = Cache::builder().max_capacity(MAX_KEPT).time_to_idle(IDLE).build();
+        let kept = Cache::builder().max_capacity(TOKENS_KEPT).time_to_idle(IDLE).build();
         Ok(Self { client, guard, kept })
     }
 
@@ -206,7 +204,7 @@ async fn read(response: Response) -> reqwest::Result<Option<Vec<u8>>> {
 
 fn given(answer: &Value) -> Option<Given> {
     let token = |name: &str| {
-        let token = answer[name].as_str().filter(|token| (1..=MAX_TOKEN).contains(&token.len()))?;
+        let token = answer[name].as_str().filter(|token| (1..=TOKEN).contains(&token.len()))?;
         // RFC 6749, A.12: anything else would end the sign-in's line.
         token.bytes().all(|byte| byte.is_ascii_graphic()).then(|| Secret::new(token))
     };

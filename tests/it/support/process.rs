@@ -100,3 +100,21 @@ impl Drop for Server {
         let _ = self.child.wait();
     }
 }
+
+/// Runs the body of the test of that name in a process of its own, and tells the most memory that this has had, in KiB; None in that
+/// process itself.
+pub fn peak_alone(test: &str, body: impl FnOnce()) -> Option<u64> {
+    const ALONE: &str = "TEST_ALONE";
+    const PEAK: &str = "VmHWM:";
+    if std::env::var_os(ALONE).is_some() {
+        body();
+        println!("{}", std::fs::read_to_string("/proc/self/status").expect("of this process"));
+        return None;
+    }
+    let mut alone = Command::new(std::env::current_exe().expect("this test"));
+    let output = alone.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    let peak = told.lines().find_map(|line| line.strip_prefix(PEAK)?.trim().strip_suffix(" kB")?.parse().ok());
+    Some(peak.unwrap_or_else(|| panic!("{test} has not run alone: {told}")))
+}
