@@ -318,7 +318,10 @@ fn sweep(data: &DataDir, begun: SystemTime) {
 
 fn services(config: &Config, places: &Places, smtp: Arc<smtp::Connections>, stop: &CancellationToken) -> Routes {
     let Places { store, engine, cache, files } = places;
-    let max_stream = Duration::from_secs(config.server.max_stream_seconds);
+    let streams = rpc::Streams {
+        longest: Duration::from_secs(config.server.max_stream_seconds),
+        heartbeat: Duration::from_secs(config.server.heartbeat_seconds),
+    };
     let (most_in, most_out) = (config.server.max_request_bytes, config.server.max_response_bytes);
     let keep_deleted = Duration::from_secs(config.retention.deleted_prospects_days * 24 * 60 * 60);
     let answers = rpc::Answers::new(most_out);
@@ -330,7 +333,7 @@ fn services(config: &Config, places: &Places, smtp: Arc<smtp::Connections>, stop
     let tenant = rpc::Tenant::new(store.clone(), files.clone(), answers.clone());
     let tenant = pb::tenant_service_server::TenantServiceServer::new(tenant);
     let starts = rpc::StartLimits { per_minute: config.fairness.starts_per_minute, live: config.limits.live_campaigns };
-    let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), max_stream, starts, answers);
+    let workflow = rpc::Workflow::new(store.clone(), engine.clone(), stop.clone(), streams, starts, answers);
     let workflow = pb::workflow_service_server::WorkflowServiceServer::new(workflow);
     let mut routes = Routes::builder();
     routes.add_service(agent.max_decoding_message_size(most_in).max_encoding_message_size(most_out));

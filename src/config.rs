@@ -147,6 +147,8 @@ pub struct Server {
     pub keepalive_seconds: u64,
     /// How long a watch stream stays open, in seconds; the client then goes on with a new one.
     pub max_stream_seconds: u64,
+    /// After how much silence a watch stream tells that it is alive, in seconds.
+    pub heartbeat_seconds: u64,
     /// Where readers of letters reach this server, such as `https://mail.example.com`: it goes into the links by which they
     /// unsubscribe, which it serves under `/u/`. At most 74 characters. Empty: they unsubscribe by mail alone.
     #[serde(serialize_with = "shown::text")]
@@ -371,6 +373,7 @@ impl Default for Server {
             balancers: Vec::new(),
             keepalive_seconds: 20,
             max_stream_seconds: 15 * 60,
+            heartbeat_seconds: 20,
             public_url: String::new(),
             links_listen: String::new(),
             stop_seconds: 10,

@@ -429,7 +429,7 @@ async fn follow_once(
                     _ => false,
                 }
             }
-            None => false,
+            Some(Update::Heartbeat(_)) | None => false,
         };
         if waiting {
             // History may tell of a wait that is over.

@@ -140,6 +140,7 @@ impl Config {
             ("server.max_connections", u64::from(self.server.max_connections)),
             ("server.keepalive_seconds", self.server.keepalive_seconds),
             ("server.max_stream_seconds", self.server.max_stream_seconds),
+            ("server.heartbeat_seconds", self.server.heartbeat_seconds),
             ("cache.timeout_millis", self.cache.timeout_millis),
             ("cache.ttl_seconds", self.cache.ttl_seconds),
             ("fetch.timeout_seconds", self.fetch.timeout_seconds),

@@ -25,6 +25,7 @@ pub use convert::prospect::faults as prospect_faults;
 pub use mailbox::Mailboxes;
 pub use snapshot::{SnapshotError, write_snapshot, write_snapshot_of_end};
 pub use tenant::Tenant;
+pub use watch::Streams;
 pub use workflow::{StartLimits, Workflow};
 
 use crate::call::Call;

@@ -2,7 +2,8 @@
 //!
 //! It pulls: the next events are read only when the client has taken the last ones, so a slow client costs nothing. It
 //! ends with OK once the campaign has ended and everything was told, and with UNAVAILABLE at its age, at the
-//! credential's expiry, or when the server stops; the client then goes on from its last number.
+//! credential's expiry, or when the server stops; the client then goes on from its last number. When nothing happens it says that it
+//! is alive, since a dead connection looks like a quiet campaign.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -27,10 +28,26 @@ use crate::tenant::Scope;
 /// What a watcher is sent.
 pub(super) type Updates = Pin<Box<dyn Stream<Item = Result<pb::WatchWorkflowResponse, Status>> + Send>>;
 
-/// When a stream ends, whatever happens.
+/// How long the streams of a server last.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    pub longest: Duration,
+    /// After so much silence a stream tells that it is alive.
+    pub heartbeat: Duration,
+}
+
+/// When a stream ends, whatever happens, and after how much silence it tells that it has not.
 pub(super) struct Limits {
     stop: CancellationToken,
     end: Instant,
+    heartbeat: Duration,
+}
+
+/// What a stream waits for.
+enum Next {
+    Events,
+    Silence,
+    Over,
 }
 
 struct Watch {
@@ -51,10 +68,11 @@ struct Watch {
 // === impl Limits ===
 
 impl Limits {
-    /// At most `age`, and not past the credential's `expiry`.
-    pub(super) fn new(stop: CancellationToken, age: Duration, expiry: Option<Timestamp>, now: Timestamp) -> Self {
+    /// Not past the credential's `expiry`.
+    pub(super) fn new(stop: CancellationToken, streams: Streams, expiry: Option<Timestamp>, now: Timestamp) -> Self {
+        let Streams { longest, heartbeat } = streams;
         let left = expiry.map(|expiry| Duration::from_micros(u64::try_from(expiry.0 - now.0).unwrap_or(0)));
-        Self { stop, end: Instant::now() + left.unwrap_or(age).min(age) }
+        Self { stop, end: Instant::now() + left.unwrap_or(longest).min(longest), heartbeat }
     }
 }
 
@@ -95,8 +113,12 @@ impl Watch {
         }
         if self.pending.is_empty() {
             match self.refill().await {
-                Ok(true) => {}
-                Ok(false) => return None,
+                Ok(Next::Events) => {}
+                Ok(Next::Silence) => {
+                    let heartbeat = Some(Update::Heartbeat(pb::Heartbeat {}));
+                    return Some(Ok(pb::WatchWorkflowResponse { update: heartbeat }));
+                }
+                Ok(Next::Over) => return None,
                 Err(status) => {
                     self.over = true;
                     return Some(Err(status));
@@ -111,10 +133,10 @@ impl Watch {
         Some(Ok(pb::WatchWorkflowResponse { update: Some(Update::Event(convert::campaign::event(&event))) }))
     }
 
-    /// Waits for the next events; false if none will come.
-    async fn refill(&mut self) -> Result<bool, Status> {
+    /// Waits for the next events.
+    async fn refill(&mut self) -> Result<Next, Status> {
         if self.may_be_over && self.is_over().await? {
-            return Ok(false);
+            return Ok(Next::Over);
         }
         tokio::select! {
             biased;
@@ -122,8 +144,9 @@ impl Watch {
             () = tokio::time::sleep_until(self.limits.end) => Err(status::stream_expired()),
             events = self.feed.next() => {
                 self.pending = events?.into();
-                Ok(true)
+                Ok(Next::Events)
             }
+            () = tokio::time::sleep(self.limits.heartbeat) => Ok(Next::Silence),
         }
     }
 

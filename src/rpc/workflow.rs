@@ -1,14 +1,13 @@
 //! WorkflowService: campaigns.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::answers::{Answers, made};
 use super::pages::Rows;
-use super::watch::{self, Limits};
+use super::watch::{self, Limits, Streams};
 use super::{actor, caller, convert, recipients, sized, templates};
 use crate::domain::agent_config::{AgentSettings, MAX_GOAL_DETAIL};
 use crate::domain::campaign::{Action, Campaign, CampaignState, Settings, StepId};
@@ -44,7 +43,7 @@ pub struct Workflow {
     engine: Arc<Engine>,
     /// Cancelled when the server stops: open streams end.
     stop: CancellationToken,
-    max_stream: Duration,
+    streams: Streams,
     starts: StartLimits,
     answers: Answers,
     /// Previews of recipients look at every prospect: a few at once, of a tenant one.
@@ -65,11 +64,11 @@ impl Workflow {
         store: Arc<Store>,
         engine: Arc<Engine>,
         stop: CancellationToken,
-        max_stream: Duration,
+        streams: Streams,
         starts: StartLimits,
         answers: Answers,
     ) -> Self {
-        Self { store, engine, stop, max_stream, starts, answers, previews: Turns::new(PREVIEWS, 1, true) }
+        Self { store, engine, stop, streams, starts, answers, previews: Turns::new(PREVIEWS, 1, true) }
     }
 
     fn out(&self, tenant: &TenantId, campaign: Campaign) -> pb::Campaign {
@@ -495,7 +494,7 @@ impl WorkflowService for Workflow {
         let campaign = read(&self.store.scope(caller.scope()), &request.campaign_id).await?;
         let snapshot = request.after_seq.is_none().then(|| self.out(caller.tenant(), campaign.clone()));
         let after = request.after_seq.unwrap_or(campaign.seq);
-        let limits = Limits::new(self.stop.clone(), self.max_stream, caller.expiry(), self.store.ids().now());
+        let limits = Limits::new(self.stop.clone(), self.streams, caller.expiry(), self.store.ids().now());
         Ok(Response::new(watch::updates(
             self.store.clone(),
             caller.scope().clone(),

@@ -1198,6 +1198,7 @@ const WRONG: &[(&str, &str)] = &[
     ("server.balancers", "x"),
     ("server.keepalive_seconds", "0"),
     ("server.max_stream_seconds", "0"),
+    ("server.heartbeat_seconds", "0"),
     ("server.stop_seconds", "x"),
     ("fairness.max_calls", "x"),
     ("fairness.max_streams", "x"),

@@ -1,6 +1,6 @@
 //! WatchWorkflow: in order, without gaps, live, and the same from wherever one begins.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use herald::config::Secret;
 use herald::pb::watch_workflow_response::Update;
@@ -103,6 +103,36 @@ async fn a_stream_ends_at_its_age_with_stream_expired() {
         }
     };
     assert_eq!((status.code(), reason(&status)), (Code::Unavailable, "STREAM_EXPIRED".to_owned()));
+}
+
+#[tokio::test]
+async fn a_stream_that_has_nothing_to_tell_says_that_it_is_alive() {
+    let website = site::pages([("/", Answer::Silence)]).await;
+    let data = folder();
+    let mut config = config(&data);
+    config.server.heartbeat_seconds = 1;
+    let app = TestApp::with(data, config, seams()).await;
+    let mut api = app.user("user_a").await;
+    let campaign = start_campaign(&mut api, &website).await;
+    let mut stream = api.workflow.watch_workflow(watch(None)).await.expect("a stream").into_inner();
+    let (mut seen, mut beats) = (Vec::new(), Vec::new());
+    while beats.len() < 2 {
+        match stream.message().await.expect("alive").expect("more").update.expect("an update") {
+            Update::Heartbeat(_) => beats.push(Instant::now()),
+            other => seen.push(other),
+        }
+    }
+    assert!(matches!(seen.first(), Some(Update::Snapshot(_))), "{seen:?}");
+    let between = beats[1] - beats[0];
+    assert!(between >= Duration::from_millis(900), "one a second: {between:?}");
+    // It goes on after them.
+    let cancel = pb::CancelWorkflowRequest { campaign_id: campaign.id };
+    api.workflow.cancel_workflow(cancel).await.expect("cancelled");
+    let mut ended = false;
+    while let Some(message) = stream.message().await.expect("it ends well") {
+        ended |= matches!(message.update, Some(Update::Event(_)));
+    }
+    assert!(ended);
 }
 
 /// The token is asked for anew: what has been taken back or has run out must not be listened with for longer.
