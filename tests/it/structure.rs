@@ -16,6 +16,7 @@ use prost_reflect::DescriptorPool;
 use sqlx::Row as _;
 
 use crate::support::TestApp;
+use crate::support::rpc::rpcs;
 use circles::Ties;
 
 #[tokio::test]
@@ -165,6 +166,15 @@ fn every_method_has_an_access_option() {
     let error = Policy::read(&set.encode_to_vec()).expect_err("an option is missing");
     assert!(matches!(&error, PolicyError::Missing(path) if path.starts_with("/herald.v1.")), "{error}");
     assert!(error.to_string().contains("add `option (access)"), "{error}");
+}
+
+/// Clients repeat by themselves what changes nothing.
+#[test]
+fn every_method_that_a_viewer_may_call_says_that_it_changes_nothing() {
+    for rpc in rpcs() {
+        let reads = rpc.access == herald::pb::Access::Viewer || rpc.descriptor.name() == "ListAuditEvents";
+        assert_eq!(rpc.is_read(), reads, "{}: `option idempotency_level = NO_SIDE_EFFECTS`", rpc.name());
+    }
 }
 
 #[test]

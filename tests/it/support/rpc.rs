@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use herald::pb;
 use http::uri::PathAndQuery;
 use prost::Message as _;
+use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, SerializeOptions, Value,
 };
@@ -194,11 +195,10 @@ impl Rpc {
         self.is_create() && field.ends_with(".id")
     }
 
-    /// Whether it only reads.
+    /// Whether it only reads, as its option says.
     pub fn is_read(&self) -> bool {
-        ["Get", "List", "Count", "Watch", "BatchGet", "Preview"]
-            .iter()
-            .any(|verb| self.descriptor.name().starts_with(verb))
+        let options = self.descriptor.method_descriptor_proto().options.as_ref();
+        options.is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
     }
 
     /// Whether it makes what its request holds; the id in there is then ignored (AIP-133).
