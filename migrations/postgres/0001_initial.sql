@@ -421,6 +421,7 @@ CREATE TABLE mailboxes (
     guard_time bigint,
     -- The recipients' domains that have refused its mail for a policy since any took some, as JSON.
     refusers text COLLATE "C" NOT NULL DEFAULT '[]',
+    trouble text COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 );

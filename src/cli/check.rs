@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::{Connection, Tls};
-use super::output::{Json, pretty};
+use super::output::{Json, counted, pretty};
 use super::peer::Met;
 use super::settings::Settings;
 use crate::check::{self, Report, check_call};
@@ -134,8 +134,11 @@ fn tell(report: &Report) {
             }
         }
     }
-    if report.is_good() {
-        say!("everything is as it should be");
+    let warnings = report.looks.iter().map(|look| look.findings.len() as u64).sum();
+    match (report.is_good(), warnings) {
+        (true, 0) => say!("everything is as it should be"),
+        (true, _) => say!("nothing is wrong; {}", counted(warnings, "warning")),
+        _ => {}
     }
 }
 

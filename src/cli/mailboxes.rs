@@ -294,7 +294,8 @@ async fn list(api: &mut Api, form: Json) -> anyhow::Result<ExitCode> {
     if form.json {
         return say_json(&whole);
     }
-    let row = |m: &pb::Mailbox| [m.id.clone(), m.address.clone(), m.state().word(), server(m), m.pause_reason.clone()];
+    let why = |m: &pb::Mailbox| if m.pause_reason.is_empty() { m.trouble.clone() } else { m.pause_reason.clone() };
+    let row = |m: &pb::Mailbox| [m.id.clone(), m.address.clone(), m.state().word(), server(m), why(m)];
     let rows: Vec<_> = whole.mailboxes.iter().map(row).collect();
     say_list("mailboxes", ["id", "address", "state", "server", "reason"], &rows);
     Ok(ExitCode::SUCCESS)
@@ -459,6 +460,7 @@ fn rows(mailbox: &pb::Mailbox) -> Vec<[String; 2]> {
         ("address", text(&mailbox.address)),
         ("state", mailbox.state().word()),
         ("reason", text(&mailbox.pause_reason)),
+        ("trouble", text(&mailbox.trouble)),
         ("display-name", text(&mailbox.display_name)),
         ("reply-to", text(&mailbox.reply_to)),
         ("signature", text(&mailbox.signature)),

@@ -9,7 +9,7 @@ use super::client::Api;
 use super::output::{Json, counted, say_json};
 use super::refusal::explain;
 use super::review::email_id;
-use super::which::newest;
+use super::which::meant;
 use super::words::Word as _;
 use crate::pb::{self, EmailResolution};
 use crate::terminal::{line, say};
@@ -19,7 +19,7 @@ pub(super) struct RetryArgs {
     /// The e-mails' ids; without any all that have failed.
     #[arg(value_name = "EMAIL_ID", value_parser = email_id)]
     ids: Vec<String>,
-    /// The campaign's id; if left out, the newest.
+    /// The campaign's id; if left out, that of the e-mails, or else the newest.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     campaign: String,
     #[command(flatten)]
@@ -44,15 +44,23 @@ pub(super) struct ResolveArgs {
     /// Leave them, and send nothing.
     #[arg(long)]
     drop: bool,
-    /// The campaign's id; if left out, the newest.
+    /// The campaign's id; if left out, that of the e-mails, or else the newest.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     campaign: String,
     #[command(flatten)]
     form: Json,
 }
 
+/// The campaign that is named, or that of the e-mail, or the one that is meant without either.
+async fn of(api: &mut Api, campaign: String, email: Option<&String>) -> anyhow::Result<String> {
+    let Some(email) = email.filter(|_| campaign.is_empty()) else { return meant(api, campaign).await };
+    let request = pb::GetEmailRequest { email_id: email.clone() };
+    let email = api.agent.get_email(request).await.map_err(|s| explain(&s))?.into_inner().email;
+    Ok(email.unwrap_or_default().campaign_id)
+}
+
 pub(super) async fn retry(api: &mut Api, args: RetryArgs) -> anyhow::Result<ExitCode> {
-    let campaign_id = newest(api, args.campaign).await?.id;
+    let campaign_id = of(api, args.campaign, args.ids.first()).await?;
     let request = pb::RetryEmailsRequest { campaign_id, email_ids: args.ids, request_id: String::new() };
     let answer = api.workflow.retry_emails(request).await.map_err(|s| explain(&s))?.into_inner();
     if args.form.json {
@@ -60,7 +68,8 @@ pub(super) async fn retry(api: &mut Api, args: RetryArgs) -> anyhow::Result<Exit
     }
     let campaign = answer.campaign.unwrap_or_default();
     let count = u64::try_from(answer.retried_count).unwrap_or_default();
-    say!("{} sent again; the campaign {} is {}", counted(count, "e-mail"), line(&campaign.id), campaign.state().word());
+    let (what, id) = (counted(count, "e-mail"), line(&campaign.id));
+    say!("{what} will be tried again; the campaign {id} is {}", campaign.state().word());
     if answer.unwritten_count > 0 {
         let count = u64::try_from(answer.unwritten_count).unwrap_or_default();
         say!("{} could not be written: `herald campaign emails --status failed` says why", counted(count, "e-mail"));
@@ -77,7 +86,7 @@ pub(super) async fn resolve(api: &mut Api, args: ResolveArgs) -> anyhow::Result<
     if args.ids.is_empty() && !args.all {
         bail!("name the e-mails, or say --all");
     }
-    let campaign_id = newest(api, args.campaign).await?.id;
+    let campaign_id = of(api, args.campaign, args.ids.first()).await?;
     let one = |email_id| pb::ResolvedEmail { email_id, resolution: resolution.into() };
     let others = if args.all { resolution } else { EmailResolution::Unspecified };
     let emails = args.ids.into_iter().map(one).collect();

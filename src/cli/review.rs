@@ -10,6 +10,7 @@ use clap::Args;
 use super::client::Api;
 use super::editor;
 use super::input;
+use super::mailboxes;
 use super::output::{Json, say_json, say_list};
 use super::pages;
 use super::refusal::{Unanswered, explain};
@@ -101,6 +102,7 @@ pub(super) async fn emails(api: &mut Api, args: EmailsArgs) -> anyhow::Result<Ex
     }
     for email in answer.emails.iter().filter(|_| !args.ids.is_empty()) {
         say!("{}\n", letter(email));
+        email.transcript.iter().for_each(|said| say!("  {}", mailboxes::spoken(said)));
     }
     pages::tell_rest(&answer.next_page_token);
     Ok(ExitCode::SUCCESS)

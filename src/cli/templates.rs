@@ -14,7 +14,7 @@ use tonic_types::StatusExt as _;
 use super::client::{Api, Connection};
 use super::output::{Json, say_json, say_list};
 use super::refusal::explain;
-use super::{editor, input};
+use super::{editor, input, mailboxes};
 use crate::pb;
 use crate::pb::preview_template_request::From;
 use crate::terminal::{line, say, text};
@@ -137,7 +137,7 @@ struct Whom {
     /// As this campaign writes; if left out, as the configuration says.
     #[arg(long, value_name = "CAMPAIGN", default_value = "", hide_default_value = true)]
     campaign: String,
-    /// From this mailbox, by its id; if left out, from the oldest one that is enabled.
+    /// From this mailbox, by its id or its address; if left out, from the oldest one that is enabled.
     #[arg(long, value_name = "MAILBOX", default_value = "", hide_default_value = true)]
     mailbox: String,
 }
@@ -222,10 +222,14 @@ async fn run(api: &mut Api, command: Command, texts: Vec<pb::TemplateText>) -> a
             }
             done(answer.template.as_ref(), "is changed")
         }
-        Command::Edit { id, language, whom } => edit(api, &id, language, &whom).await,
+        Command::Edit { id, language, whom } => {
+            let whom = whom.found(api).await?;
+            edit(api, &id, language, &whom).await
+        }
         Command::Preview { id, language, whom, eml, form, .. } => {
             let draft = pb::Template { texts, ..Default::default() };
             let languages = languages(Some(&draft));
+            let whom = whom.found(api).await?;
             let request = whom.request(id.map_or(From::Template(draft), From::TemplateId), language);
             let answer = api.workflow.preview_template(request).await.map_err(|s| told(&s, &languages))?.into_inner();
             if form.json {
@@ -401,6 +405,12 @@ fn told(status: &Status, languages: &[String]) -> anyhow::Error {
 // === impl Whom ===
 
 impl Whom {
+    /// With the id of its mailbox in the place of its address.
+    async fn found(self, api: &mut Api) -> anyhow::Result<Self> {
+        let mailbox = mailboxes::id(api, &self.mailbox).await?;
+        Ok(Self { mailbox, ..self })
+    }
+
     fn request(&self, from: From, language: String) -> pb::PreviewTemplateRequest {
         pb::PreviewTemplateRequest {
             from: Some(from),

@@ -163,6 +163,8 @@ pub struct Mailbox {
     pub state: MailboxState,
     pub pause_reason: String,
     pub pause_time: Option<Timestamp>,
+    /// What its server has said, or failed to say, since it last let the mailbox in; empty: nothing.
+    pub trouble: String,
     pub revision: i64,
     pub create_time: Timestamp,
     pub update_time: Timestamp,
@@ -499,6 +501,7 @@ mod tests {
             state,
             pause_reason: String::new(),
             pause_time: None,
+            trouble: String::new(),
             revision: 1,
             create_time: Timestamp(0),
             update_time: Timestamp(0),

@@ -204,6 +204,13 @@ fn faults(text: &TemplateText) -> Vec<TemplateError> {
             let what = format!("there is no value {name}; the values are {}", values::names());
             found.push(TemplateError { language: text.language.clone(), part, place, what });
         }
+        for (at, name) in filters(source) {
+            let tried = renderer.env.compile_expression(&format!("''|{name}")).and_then(|tried| tried.eval(()));
+            if tried.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter) {
+                let (place, what) = (Some(place(source, at)), format!("unknown filter: {name}"));
+                found.push(TemplateError { language: text.language.clone(), part, place, what });
+            }
+        }
     }
     found
 }
@@ -215,41 +222,74 @@ fn refuse_deep(text: &TemplateText, part: Part) -> Result<(), TemplateError> {
     let wrong = |at, what: String| {
         Err(TemplateError { language: text.language.clone(), part, place: Some(place(source, at)), what })
     };
-    let (bytes, mut at, mut tags) = (source.as_bytes(), 0, 0);
-    while at + 1 < bytes.len() {
-        let close: &[u8] = match &bytes[at..at + 2] {
-            b"{{" => b"}}",
-            b"{%" => b"%}",
-            b"{#" => b"#}",
-            _ => {
-                at += 1;
-                continue;
-            }
-        };
-        let (begin, mut quote) = (at, None);
-        at += 2;
-        while at < bytes.len() {
-            match (quote, bytes[at]) {
-                (Some(_), b'\\') => at += 1,
-                (Some(open), byte) if byte == open => quote = None,
-                (None, byte @ (b'"' | b'\'')) if close != b"#}" => quote = Some(byte),
-                (None, _) if bytes[at..].starts_with(close) => break,
-                _ => {}
-            }
-            at += 1;
-        }
-        if close == b"#}" {
-            continue;
-        }
-        tags += 1;
-        if at - begin > MAX_TAG {
+    for (n, (begin, end)) in tags(source).enumerate() {
+        if end - begin > MAX_TAG {
             return wrong(begin, format!("a place or a condition may have {MAX_TAG} bytes"));
         }
-        if tags > MAX_TAGS {
+        if n >= MAX_TAGS {
             return wrong(begin, format!("there may be {MAX_TAGS} places and conditions"));
         }
     }
     Ok(())
+}
+
+/// The places and conditions of a text, each from its first brace to before its closing ones.
+fn tags(source: &str) -> impl Iterator<Item = (usize, usize)> {
+    let (bytes, mut at) = (source.as_bytes(), 0);
+    std::iter::from_fn(move || {
+        while at + 1 < bytes.len() {
+            let close: &[u8] = match &bytes[at..at + 2] {
+                b"{{" => b"}}",
+                b"{%" => b"%}",
+                b"{#" => b"#}",
+                _ => {
+                    at += 1;
+                    continue;
+                }
+            };
+            let (begin, mut quote) = (at, None);
+            at += 2;
+            while at < bytes.len() {
+                match (quote, bytes[at]) {
+                    (Some(_), b'\\') => at += 1,
+                    (Some(open), byte) if byte == open => quote = None,
+                    (None, byte @ (b'"' | b'\'')) if close != b"#}" => quote = Some(byte),
+                    (None, _) if bytes[at..].starts_with(close) => break,
+                    _ => {}
+                }
+                at += 1;
+            }
+            if close != b"#}" {
+                return Some((begin, at.min(bytes.len())));
+            }
+        }
+        None
+    })
+}
+
+/// The filters that a text names, and where: the engine looks for them only when it comes to them, which may be for few readers.
+fn filters(source: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    for (begin, end) in tags(source) {
+        let (mut quote, mut bytes) = (None, source.bytes().enumerate().take(end).skip(begin));
+        while let Some((at, byte)) = bytes.next() {
+            match (quote, byte) {
+                (Some(_), b'\\') => _ = bytes.next(),
+                (Some(open), byte) if byte == open => quote = None,
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (None, b'|') => {
+                    let rest = source.get(at + 1..end).unwrap_or_default();
+                    let name = rest.trim_start();
+                    let at = at + 1 + rest.len() - name.len();
+                    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+                    let length = name.find(|c| !is_name(c)).unwrap_or(name.len());
+                    found.extend((length > 0).then(|| (at, &name[..length])));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// Line and column of a byte of the text, from 1.
@@ -556,6 +596,13 @@ mod tests {
             ("S", "a\nb {% if line %}\nc", Part::Body, (3, 1), "syntax error"),
             ("S", "Hi {{ line", Part::Body, (1, 7), "syntax error"),
             ("S", "Hi {{ line|shout }}", Part::Body, (1, 12), "unknown filter"),
+            (
+                "S",
+                "{% if false %}{{ 'a|b' ~ (field | upper\n|  shout) }}{% endif %}",
+                Part::Body,
+                (2, 4),
+                "unknown filter: shout",
+            ),
             ("S", "é {% frob %}", Part::Body, (1, 6), "unknown statement frob"),
         ] {
             let found = match faults(&text(subject, body)).into_iter().next() {

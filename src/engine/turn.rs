@@ -55,9 +55,9 @@ pub(super) enum StepError {
     /// The step cannot be done.
     #[error("{0}")]
     Final(String),
-    /// There is nothing to do before that time.
-    #[error("it waits until {0}")]
-    Wait(Timestamp),
+    /// There is nothing to do before that time; `why`, if it is on hold until then.
+    #[error("it waits until {until}")]
+    Wait { until: Timestamp, why: String },
     /// The server stops.
     #[error("the server stops")]
     Stopping,
@@ -219,11 +219,12 @@ impl<'a> Turn<'a> {
     async fn failed(&mut self, campaign: Option<&Campaign>, error: StepError) -> Verdict {
         match error {
             StepError::Stopping => Verdict::Drop,
-            StepError::Wait(time) => {
-                if let Some(campaign) = campaign {
-                    self.unhold(campaign).await;
+            StepError::Wait { until, why } => {
+                match campaign {
+                    Some(campaign) if why.is_empty() => self.unhold(campaign).await,
+                    _ => self.say_held(campaign, &why).await,
                 }
-                Verdict::Until(time)
+                Verdict::Until(until)
             }
             StepError::Store(StoreError::StaleLease) => Verdict::Drop,
             StepError::Store(StoreError::NotRunning) => Verdict::Release,
@@ -263,13 +264,17 @@ impl<'a> Turn<'a> {
 
     /// The campaign says why it stands still, until its work goes well.
     async fn hold(&self, campaign: Option<&Campaign>, reason: &str) -> Verdict {
+        self.say_held(campaign, reason).await;
+        Verdict::Later(self.wait())
+    }
+
+    async fn say_held(&self, campaign: Option<&Campaign>, reason: &str) {
         if let Some(campaign) = campaign
             && campaign.hold.as_ref().is_none_or(|hold| hold.reason != reason)
         {
             let work = Work::Hold { reason: reason.to_owned() };
             let _ = self.advance(campaign.current_step, work, Vec::new(), Next::Stay).await;
         }
-        Verdict::Later(self.wait())
     }
 
     /// After a turn that went well.

@@ -20,7 +20,7 @@ use crate::domain::text;
 
 macro_rules! columns {
     () => {
-        "id, kind, settings, has_secrets, state, pause_reason, pause_time, revision, create_time, update_time"
+        "id, kind, settings, has_secrets, state, pause_reason, pause_time, trouble, revision, create_time, update_time"
     };
 }
 
@@ -52,11 +52,12 @@ tenant_sql! {
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'enabled', '', 1, $8, $8)";
     UPDATE =
         "UPDATE mailboxes
-         SET address_key = $3, settings = $4, secrets = $5, has_secrets = $6, revision = revision + 1, update_time = $7
+         SET address_key = $3, settings = $4, secrets = $5, has_secrets = $6, revision = revision + 1, update_time = $7,
+             next_time = CASE WHEN failures > 0 THEN NULL ELSE next_time END, failures = 0, trouble = ''
          WHERE tenant_id = $1 AND id = $2";
     SET_STATE =
         "UPDATE mailboxes
-         SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, refusers = '[]', next_time = NULL,
+         SET state = $3, pause_reason = $4, pause_time = $5, failures = 0, refused_sign_ins = 0, refusers = '[]', trouble = '', next_time = NULL,
              guard_time = CASE WHEN $3 = 'enabled' THEN CAST($6 AS bigint) ELSE guard_time END, revision = revision + 1, update_time = $6
          WHERE tenant_id = $1 AND id = $2";
     PAUSE_AFTER_TEST =
@@ -398,7 +399,9 @@ impl Write for DeleteMailbox {
 
     fn run(&self, tx: &mut ScopedTx<'_>) -> Result<()> {
         find_as_read(tx, &self.id, &self.etag)?;
-        tx.query(DELETE).bind(self.id.clone()).execute_exactly(1)
+        tx.query(DELETE).bind(self.id.clone()).execute_exactly(1)?;
+        // What waits for its time is on hold now, and says so.
+        wake(tx)
     }
 }
 
@@ -491,6 +494,7 @@ impl Record for Mailbox {
             state: cells.named("state")?,
             pause_reason: cells.named("pause_reason")?,
             pause_time: cells.named("pause_time")?,
+            trouble: cells.named("trouble")?,
             revision: cells.named("revision")?,
             create_time: cells.named("create_time")?,
             update_time: cells.named("update_time")?,

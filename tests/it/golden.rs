@@ -443,7 +443,7 @@ async fn all_that_a_tenant_is_told_is_what_a_person_has_read() {
 
 /// Fields that have a value only where another suite brings it about (`listing`: pages; `campaigns`, `due`: holds; `crashes`: failed and
 /// unknown; `upgrades`: duplicates; `audit`: what was interrupted; `mailing`: talks with mail servers), or never, as secrets.
-const ELSEWHERE: [&str; 39] = [
+const ELSEWHERE: [&str; 40] = [
     // Of a stream that has nothing to tell: `watching`.
     "WatchWorkflowResponse.heartbeat",
     // What did not go out, and talks: `mailing`.
@@ -453,6 +453,8 @@ const ELSEWHERE: [&str; 39] = [
     "ResolveEmailsResponse.sent_again_count",
     "ResolveEmailsResponse.dropped_count",
     "SendTestEmailResponse.transcript",
+    // Of a server that is away: `mailing`.
+    "Mailbox.trouble",
     // Of a key that is made.
     "Mailbox.dkim",
     "Dkim.selector",

@@ -1001,13 +1001,29 @@ async fn a_server_that_is_away_costs_no_letter_a_try() {
     add_prospects(&mut office.api, 2).await;
     auto_approve(&mut office.api).await;
     start_campaign(&mut office.api, &office.website).await;
+    office.work().await;
+    let told = office.mailbox(&anna.id).await.trouble;
+    assert!(told.starts_with("connect: ") && told.contains("refused"), "{told}");
+    let hold = format!("no mail goes from anna@acme.example, and it is tried again: {told}");
+    let held = newest(&mut office.api).await;
+    assert_eq!((held.state(), &held.hold), (CampaignState::Running, &hold));
     office.pass(3 * DAY, 60 * 60).await;
     assert_eq!(by_status(&office.emails().await, EmailStatus::Approved), 2);
+    let later = newest(&mut office.api).await;
+    assert_eq!((&later.hold, later.hold_time), (&hold, held.hold_time), "on hold all the time");
+    assert_eq!(
+        later.last_seq,
+        held.last_seq + 2 * (3 * 24),
+        "a try tells that it begins and that it has not gone, and no more"
+    );
     let smtp = Some(pb::SmtpServer { port, ..Default::default() });
-    let mailbox = Some(pb::Mailbox { id: anna.id, smtp, ..Default::default() });
+    let mailbox = Some(pb::Mailbox { id: anna.id.clone(), smtp, ..Default::default() });
     office.mailboxes.update_mailbox(pb::UpdateMailboxRequest { mailbox, update_mask: None }).await.expect("updated");
-    office.pass(2 * 60 * 60, 60).await;
-    assert_eq!(newest(&mut office.api).await.state(), CampaignState::Completed);
+    // What was changed is tried at once.
+    office.work().await;
+    let done = newest(&mut office.api).await;
+    assert_eq!((done.state(), done.hold.as_str()), (CampaignState::Completed, ""));
+    assert_eq!(office.mailbox(&anna.id).await.trouble, "");
     each_once(&peer.taken(), 2);
 }
 

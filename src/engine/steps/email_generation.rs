@@ -48,9 +48,16 @@ pub(super) async fn run(turn: &mut Turn<'_>, campaign: &Campaign) -> Result<(), 
         |(position, p): &(u32, Prospect)| write_to(&letterhead, &template.id, (*position, p), senders.next(), ids);
     let emails: Vec<_> = prospects.iter().map(&mut write).collect();
     let next = if done >= of {
-        let written = campaign.emails.generated() as usize + emails.len();
+        let failed: Vec<_> = emails.iter().filter(|email| email.status == EmailStatus::Failed).collect();
+        // Nothing was sent yet: what has failed was not written.
+        let unwritten = campaign.emails.failed as usize + failed.len();
+        let written = campaign.emails.generated() as usize + emails.len() - unwritten;
         let plural = if written == 1 { "" } else { "s" };
-        let summary = format!("{written} e-mail{plural} from the template {}", template.id);
+        let mut summary = format!("{written} e-mail{plural} from the template {}", template.id);
+        if unwritten > 0 {
+            let why = failed.first().map(|email| email.note.replacen("not written", "", 1)).unwrap_or_default();
+            summary = format!("{summary}; {unwritten} could not be written{why}");
+        }
         Next::Done { status: StepStatus::Completed, summary }
     } else {
         Next::Stay

@@ -42,46 +42,54 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), StepError> {
     let store = turn.store();
     let links = turn.resources().settings.public_url.is_some();
     let pause_on_error = store.agent_config().await?.settings.controls.pause_on_error;
-    let mut next = match store.write(SendBegin { lease: turn.lease().clone(), links }).await? {
-        SendAttempt::Email(sending) => Some(*sending),
-        SendAttempt::Skipped => return Ok(()),
-        SendAttempt::Later(time) => return Err(StepError::Wait(time)),
-        SendAttempt::Held(why) => {
-            return Err(StepError::Connect { error: ConnectError::Passing(why), patient: true });
-        }
-        SendAttempt::NoneLeft => return finish(turn).await,
-    };
-    crash::point("engine.sending.begun");
     let mut sent = 0;
-    while let Some(sending) = next {
-        sent += 1;
-        // In a box: the talk with a mail server has much to remember, and every turn would have the room for it.
-        let handed = Box::pin(hand_over(turn, &sending)).await;
-        let Handed { outcome, transcript, told, refresh_token, failure } = handed;
-        crash::point("engine.sending.delivered");
-        let told = sending.from.as_ref().map(|(mailbox, _)| mailbox.id.clone()).zip(told);
-        next = match outcome {
-            Some(outcome) => {
-                let begin_next = sent < BATCH && failure.is_none();
-                let (lease, email) = (turn.lease().clone(), sending.email.id);
-                let done = SendDone {
-                    lease,
-                    email,
-                    outcome,
-                    transcript,
-                    told,
-                    refresh_token,
-                    pause_on_error,
-                    begin_next,
-                    links,
-                };
-                record(&store, done).await?
+    // Where a mailbox was not let in, another may have mail; if none has, the campaign is on hold, and is not taken off in between.
+    while sent < BATCH {
+        let mut next = match store.write(SendBegin { lease: turn.lease().clone(), links }).await? {
+            SendAttempt::Email(sending) => Some(*sending),
+            SendAttempt::Skipped => return Ok(()),
+            SendAttempt::Later(until, why) => return Err(StepError::Wait { until, why }),
+            SendAttempt::Held(why) => {
+                return Err(StepError::Connect { error: ConnectError::Passing(why), patient: true });
             }
-            None => None,
+            SendAttempt::NoneLeft => return finish(turn).await,
         };
-        crash::point("engine.sending.recorded");
-        if let Some(error) = failure {
-            return Err(StepError::Connect { error, patient: true });
+        crash::point("engine.sending.begun");
+        let mut let_in = true;
+        while let Some(sending) = next {
+            sent += 1;
+            // In a box: the talk with a mail server has much to remember, and every turn would have the room for it.
+            let handed = Box::pin(hand_over(turn, &sending)).await;
+            let Handed { outcome, transcript, told, refresh_token, failure } = handed;
+            crash::point("engine.sending.delivered");
+            let_in = !matches!(told, Some(Told::Away(_) | Told::Refused(_)));
+            let told = sending.from.as_ref().map(|(mailbox, _)| mailbox.id.clone()).zip(told);
+            next = match outcome {
+                Some(outcome) => {
+                    let begin_next = sent < BATCH && failure.is_none();
+                    let (lease, email) = (turn.lease().clone(), sending.email.id);
+                    let done = SendDone {
+                        lease,
+                        email,
+                        outcome,
+                        transcript,
+                        told,
+                        refresh_token,
+                        pause_on_error,
+                        begin_next,
+                        links,
+                    };
+                    record(&store, done).await?
+                }
+                None => None,
+            };
+            crash::point("engine.sending.recorded");
+            if let Some(error) = failure {
+                return Err(StepError::Connect { error, patient: true });
+            }
+        }
+        if let_in {
+            return Ok(());
         }
     }
     Ok(())
@@ -210,12 +218,15 @@ async fn by_server(
         }
         Fate::Policy { blames_mailbox: false } => (Outcome::Failed(words), Told::RefusedTo(email.to.address.clone())),
         Fate::Unfit => (Outcome::Failed(words), Told::LetIn),
-        Fate::NotNow if at_the_door => (Outcome::NotSent, Told::Away),
+        Fate::NotNow if at_the_door => (Outcome::NotSent, Told::Away(words)),
         Fate::NotNow => (Outcome::NotNow(words), Told::LetIn),
         Fate::SignInRefused => (Outcome::NotSent, Told::Refused(words)),
         Fate::Withdrawn => (Outcome::NotSent, Told::LetIn),
         Fate::Unclear => (Outcome::Unknown, Told::LetIn),
     };
+    if let Told::Away(words) | Told::Refused(words) | Told::Pause(words) = &told {
+        tracing::warn!(tenant = %turn.scope().tenant(), mailbox = %mailbox.id, %words, "mail.not_let_in");
+    }
     let smtp::Delivered { transcript, refresh_token, .. } = delivered;
     Handed { outcome: Some(outcome), transcript, told: Some(told), refresh_token, failure: None }
 }

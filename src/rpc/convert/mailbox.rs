@@ -56,6 +56,7 @@ pub(in crate::rpc) fn out(mailbox: Mailbox, tenant: &TenantId) -> pb::Mailbox {
         state: state.into(),
         pause_reason: mailbox.pause_reason,
         pause_time: mailbox.pause_time.map(Into::into),
+        trouble: mailbox.trouble,
         etag,
         create_time: Some(mailbox.create_time.into()),
         update_time: Some(mailbox.update_time.into()),

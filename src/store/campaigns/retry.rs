@@ -88,6 +88,12 @@ pub struct Again {
     pub dropped: u32,
 }
 
+/// How many letters of the campaign could not be written.
+pub(super) fn unwritten(tx: &mut ScopedTx<'_>, campaign: &CampaignId) -> Result<u32> {
+    let counted: Option<(u32,)> = tx.query(UNWRITTEN).bind(campaign).optional()?;
+    Ok(counted.map_or(0, |(count,)| count))
+}
+
 // === impl RetryEmails ===
 
 impl Write for RetryEmails {
@@ -126,8 +132,7 @@ impl RetryEmails {
         again.emails = rows.iter().map(|(email, _)| email.clone()).collect();
         again.sent_again = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         if self.emails.is_empty() {
-            let unwritten: Option<(u32,)> = tx.query(UNWRITTEN).bind(&id).optional()?;
-            again.unwritten = unwritten.map_or(0, |(count,)| count);
+            again.unwritten = unwritten(tx, &id)?;
         }
         let approved =
             |(email_id, prospect_id)| EventKind::EmailChanged { email_id, prospect_id, status: EmailStatus::Approved };

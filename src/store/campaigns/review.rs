@@ -1,5 +1,6 @@
 //! What a person decides about the e-mails of a campaign.
 
+use super::retry::unwritten;
 use super::{CampaignRef, get, percent, set_current_step, set_state, set_state_under_lease, set_step};
 use crate::domain::campaign::{Action, Active, Campaign, CampaignState, StepId, StepStatus};
 use crate::domain::email::{Decision, EmailStatus, Review};
@@ -184,7 +185,8 @@ pub(in crate::store) fn end_review_if_none_waits(
     }
     let emails = &campaign.emails;
     // Others were sent already, if this one's decision was taken back on the way.
-    let approved = emails.approved + emails.sending + emails.sent + emails.failed + emails.unknown;
+    let decided = emails.approved + emails.sending + emails.sent + emails.failed + emails.unknown;
+    let approved = decided - unwritten(tx, &campaign.id)?;
     let summary = format!("{approved} approved, {} rejected", emails.rejected);
     events.push(set_step(tx, &campaign.id, StepId::EmailReview, StepStatus::Completed, 100, &summary)?);
     set_current_step(tx, &campaign.id, StepId::EmailSending)?;

@@ -30,19 +30,19 @@ tenant_sql! {
          LIMIT 1 OFFSET CAST($3 AS bigint)";
     NEXT_TIME = "SELECT next_time FROM mailboxes WHERE tenant_id = $1 AND id = $2";
     SET_NEXT_TIME = "UPDATE mailboxes SET next_time = $3 WHERE tenant_id = $1 AND id = $2";
-    LET_IN = "UPDATE mailboxes SET failures = 0, refused_sign_ins = 0 WHERE tenant_id = $1 AND id = $2 AND failures + refused_sign_ins > 0";
-    TAKEN = "UPDATE mailboxes SET failures = 0, refused_sign_ins = 0, refusers = '[]' WHERE tenant_id = $1 AND id = $2 AND (failures + refused_sign_ins > 0 OR refusers != '[]')";
+    LET_IN = "UPDATE mailboxes SET failures = 0, refused_sign_ins = 0, trouble = '' WHERE tenant_id = $1 AND id = $2 AND failures + refused_sign_ins > 0";
+    TAKEN = "UPDATE mailboxes SET failures = 0, refused_sign_ins = 0, refusers = '[]', trouble = '' WHERE tenant_id = $1 AND id = $2 AND (failures + refused_sign_ins > 0 OR refusers != '[]')";
     REFUSERS = "SELECT refusers FROM mailboxes WHERE tenant_id = $1 AND id = $2";
     SET_REFUSERS = "UPDATE mailboxes SET refusers = $3 WHERE tenant_id = $1 AND id = $2";
-    AWAY = "UPDATE mailboxes SET failures = failures + 1 WHERE tenant_id = $1 AND id = $2 RETURNING failures";
+    AWAY = "UPDATE mailboxes SET failures = failures + 1, trouble = $3 WHERE tenant_id = $1 AND id = $2 RETURNING failures";
     REFUSED = "UPDATE mailboxes SET refused_sign_ins = refused_sign_ins + 1 WHERE tenant_id = $1 AND id = $2 RETURNING refused_sign_ins";
 }
 
 /// What a campaign's mailboxes may do now.
 pub(super) enum Ready {
     Now(Box<Mailbox>),
-    /// None before that time.
-    At(Timestamp),
+    /// None before that time; why, unless that is its pace and its calendar.
+    At(Timestamp, String),
     /// All that have mail are paused; why the first of them is.
     Never(String),
     /// None has mail.
@@ -58,8 +58,8 @@ pub enum Told {
     Taken,
     /// Its server, or the recipient's behind it, has refused a mail to this address for a policy.
     RefusedTo(String),
-    /// Its server was not reached.
-    Away,
+    /// Its server was not reached, and what was seen of it.
+    Away(String),
     /// Its server has refused its sign-in, and with which words.
     Refused(String),
     /// It must not go on by itself, and why.
@@ -90,7 +90,10 @@ pub(super) fn ready(tx: &mut ScopedTx<'_>, campaign: &CampaignId, now: Timestamp
     }
     Ok(match (first, paused) {
         (Some((time, mailbox)), _) if time <= now => Ready::Now(Box::new(mailbox)),
-        (Some((time, _)), _) => Ready::At(time),
+        (Some((time, Mailbox { trouble, settings, .. })), _) => {
+            let why = format!("no mail goes from {}, and it is tried again: {trouble}", settings.address);
+            Ready::At(time, if trouble.is_empty() { String::new() } else { why })
+        }
         (None, Some(why)) => Ready::Never(why),
         (None, None) => Ready::NoMail,
     })
@@ -143,8 +146,8 @@ pub(super) fn note(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, told: &Told) -> R
             note(tx, mailbox, &Told::LetIn)?;
             refused(tx, mailbox, address)
         }
-        Told::Away => {
-            let failures: Option<(i64,)> = tx.query(AWAY).bind(mailbox).optional()?;
+        Told::Away(words) => {
+            let failures: Option<(i64,)> = tx.query(AWAY).bind(mailbox).bind(words.as_str()).optional()?;
             let Some((failures,)) = failures else { return Ok(()) };
             let (first, longest) = AWAY_SECONDS;
             let wait = first.saturating_mul(1 << (failures.clamp(1, 10) - 1)).min(longest);
@@ -156,7 +159,7 @@ pub(super) fn note(tx: &mut ScopedTx<'_>, mailbox: &MailboxId, told: &Told) -> R
             if refused.is_some_and(|(refused,)| refused >= MAX_REFUSED) {
                 return mailboxes::pause(tx, mailbox, &format!("its sign-in was refused {MAX_REFUSED} times: {words}"));
             }
-            note(tx, mailbox, &Told::Away)
+            note(tx, mailbox, &Told::Away(words.clone()))
         }
         Told::Pause(why) => mailboxes::pause(tx, mailbox, why),
     }

@@ -91,8 +91,8 @@ pub enum SendAttempt {
     Email(Box<Sending>),
     /// Some were not to be sent, after all or now; there may be more.
     Skipped,
-    /// No mailbox may send before that time.
-    Later(Timestamp),
+    /// No mailbox may send before that time; why, unless that is its pace and its calendar.
+    Later(Timestamp, String),
     /// No mailbox may send at all, and why.
     Held(String),
     NoneLeft,
@@ -219,7 +219,7 @@ fn begin_next(
                     let Some(email) = next.optional()? else { return Ok(SendAttempt::NoneLeft) };
                     (email, Some(*mailbox))
                 }
-                Ready::At(time) => return Ok(SendAttempt::Later(time)),
+                Ready::At(time, why) => return Ok(SendAttempt::Later(time, why)),
                 Ready::Never(why) => return Ok(SendAttempt::Held(why)),
                 Ready::NoMail => {
                     let left: Option<(EmailId,)> = tx.query(ANY_LEFT).bind(campaign.id.clone()).optional()?;
