@@ -56,16 +56,17 @@ bench: ## Measure Herald beside what it is compared with; bench/README.md says h
 	$(CARGO) build --locked --release --package herald-bench
 	$(TARGET)/release/herald-bench $(BENCH)
 
-lint: ## rustfmt, clippy and buf lint; a warning is an error.
-	@tests/setup.sh cc node clients
+lint: ## rustfmt, clippy, buf lint, Biome and tsc; a warning is an error.
+	@tests/setup.sh cc node clients web
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets $(TESTING) -- -D warnings
 	$(CARGO) clippy --locked --package herald-bench --all-targets -- -D warnings
 	$(BUF) lint
+	npm run --prefix web/client --silent lint
 
 setup: ## Install what the tests need and is not there.
-	@tests/setup.sh cc python3 node clients chromium redis postgres postfix systemd promtool schemas
+	@tests/setup.sh cc python3 node clients web chromium redis postgres postfix systemd promtool schemas
 
 clean: ## Remove what was built.
 	$(CARGO) clean

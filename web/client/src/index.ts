@@ -1,0 +1,13 @@
+export { Code } from "@connectrpc/connect";
+export type { GetToken } from "./calls.js";
+export { isRepeatable } from "./calls.js";
+export type { HeraldClient, HeraldOptions } from "./client.js";
+export { createHeraldClient, createHeraldTransport, serviceClient } from "./client.js";
+export type { ErrorKind, FieldViolation } from "./errors.js";
+export { HeraldError } from "./errors.js";
+export { queryKey } from "./keys.js";
+export { pages } from "./pages.js";
+export type { Reason } from "./reasons.js";
+export { isReason, REASONS } from "./reasons.js";
+export type { Watched, WatchOptions } from "./watch.js";
+export { watch } from "./watch.js";

@@ -1,0 +1,70 @@
+/** The reasons that Herald gives, by the code that each comes with; `docs/api.md` says more. */
+export const REASONS = {
+  UNAUTHENTICATED: ["CREDENTIALS_MISSING", "CREDENTIALS_INVALID", "TENANT_ID_INVALID"],
+  PERMISSION_DENIED: ["ROLE_TOO_LOW", "HOST_NOT_LOCAL"],
+  INVALID_ARGUMENT: ["FIELD_INVALID", "PAGE_TOKEN_INVALID", "REQUEST_ID_REUSED", "MESSAGE_INVALID"],
+  NOT_FOUND: [
+    "PROSPECT_NOT_FOUND",
+    "EMAIL_NOT_FOUND",
+    "CAMPAIGN_NOT_FOUND",
+    "TEMPLATE_NOT_FOUND",
+    "STRATEGY_NOT_FOUND",
+    "SUPPRESSION_NOT_FOUND",
+    "MAILBOX_NOT_FOUND",
+    "CACHE_KEY_NOT_FOUND",
+    "NO_CAMPAIGN",
+  ],
+  ALREADY_EXISTS: ["PROSPECT_EMAIL_TAKEN", "PROSPECT_NOT_DELETED", "MAILBOX_EXISTS"],
+  ABORTED: ["ETAG_MISMATCH"],
+  FAILED_PRECONDITION: [
+    "CAMPAIGN_STATE",
+    "CAMPAIGN_LIVE",
+    "CAMPAIGN_AMBIGUOUS",
+    "PROSPECTS_TAKEN",
+    "MAILBOX_MISSING",
+    "OUTBOX_CLOSED",
+    "SENDER_MISSING",
+    "TEMPLATE_BUILT_IN",
+    "TEMPLATE_IN_USE",
+    "EMAIL_STATE",
+    "EMAIL_UNWRITTEN",
+    "PROSPECT_DELETED",
+    "CACHE_KIND",
+    "CACHE_LIST_FULL",
+  ],
+  RESOURCE_EXHAUSTED: [
+    "DISK_FULL",
+    "TOO_MANY_WRITES",
+    "TOO_MANY_CALLS",
+    "TOO_MANY_STREAMS",
+    "TOO_MANY_SNAPSHOTS",
+    "TOO_MANY_STARTS",
+    "TOO_MANY_BYTES",
+    "CACHE_FULL",
+    "TOO_MANY_MAILBOXES",
+    "TOO_MANY_TEMPLATES",
+    "ANSWER_TOO_LARGE",
+    "MESSAGE_TOO_LARGE",
+  ],
+  UNAVAILABLE: [
+    "STARTING",
+    "SHUTTING_DOWN",
+    "STREAM_EXPIRED",
+    "KEYS_UNAVAILABLE",
+    "CACHE_UNAVAILABLE",
+    "CACHE_REFUSED",
+    "FILES_UNAVAILABLE",
+  ],
+  DEADLINE_EXCEEDED: ["DEADLINE_EXCEEDED"],
+  UNIMPLEMENTED: ["METHOD_UNKNOWN", "COMPRESSION_UNSUPPORTED"],
+  INTERNAL: ["INTERNAL"],
+} as const;
+
+/** Why Herald has refused a call. A newer server may have reasons that this client does not know. */
+export type Reason = (typeof REASONS)[keyof typeof REASONS][number];
+
+const ALL: ReadonlySet<string> = new Set(Object.values(REASONS).flat());
+
+export function isReason(text: string): text is Reason {
+  return ALL.has(text);
+}

@@ -1,0 +1,179 @@
+// What must hold wherever the client runs: each is called with the client's library and what it needs, and gives what it has seen, as JSON.
+
+const collect = async (iterable) => {
+  const all = [];
+  for await (const item of iterable) {
+    all.push(item);
+  }
+  return all;
+};
+
+const told = (error) => ({
+  own: error.name === "HeraldError",
+  kind: error.kind,
+  code: error.code,
+  reason: error.reason ?? "",
+  metadata: error.metadata,
+  fields: error.fields,
+  message: error.message,
+});
+
+const refusal = (call) =>
+  call.then(
+    () => "no error",
+    (error) => told(error),
+  );
+
+/** A tenant's prospects, with all that JSON makes of them. */
+export async function prospects({ createHeraldClient, pages }, { baseUrl, userId, emails }) {
+  const { agent } = createHeraldClient({ baseUrl, userId });
+  const created = await agent.batchCreateProspects({ prospects: emails.map((email) => ({ email })) });
+  const listed = await collect(pages(agent.listProspects, { pageSize: 2 }));
+  const all = listed.flatMap((page) => page.prospects);
+  return { created: created.createdCount, pages: listed.length, emails: all.map(({ email }) => email).sort(), json: JSON.stringify(all) };
+}
+
+/** Each reason as a typed error. */
+export async function reasons({ createHeraldClient }, { baseUrl, names }) {
+  const { tenant } = createHeraldClient({ baseUrl, userId: "user_a", timeoutMs: 1000 });
+  const seen = {};
+  for (const name of names) {
+    seen[name] = await refusal(tenant.writeSnapshot({}, { headers: { "x-reason": name } }));
+  }
+  return seen;
+}
+
+/** What a call gets from whatever answers there: of a read, which is tried again, and of a change that is not. */
+export async function transport({ createHeraldClient }, { baseUrl, timeoutMs }) {
+  const { agent, tenant } = createHeraldClient({ baseUrl, userId: "user_a", timeoutMs });
+  return { read: await refusal(agent.getAgentConfig({})), change: await refusal(tenant.writeSnapshot({})) };
+}
+
+/** Twenty calls at once whose token is refused. */
+export async function refresh({ createHeraldClient }, { baseUrl, stale, fresh }) {
+  let asked = 0;
+  const getToken = async ({ skipCache } = {}) => {
+    asked += skipCache ? 1 : 0;
+    return asked > 0 ? fresh : stale;
+  };
+  const { tenant } = createHeraldClient({ baseUrl, getToken });
+  const callers = await Promise.all(Array.from({ length: 20 }, () => tenant.getCaller({})));
+  return { asked, subjects: [...new Set(callers.map(({ caller }) => caller.subject))] };
+}
+
+/** Refused even with a fresh one: told once. */
+export async function refused({ createHeraldClient }, { baseUrl, stale }) {
+  let asked = 0;
+  const getToken = async () => {
+    asked += 1;
+    return stale;
+  };
+  const { tenant, watch } = createHeraldClient({ baseUrl, getToken });
+  const call = await refusal(tenant.getCaller({}));
+  const calls = asked;
+  const watched = await refusal(collect(watch("")));
+  const broken = createHeraldClient({ baseUrl, getToken: () => Promise.reject(new Error("signed out")) });
+  return { call, calls, watched, broken: await refusal(broken.tenant.getCaller({})) };
+}
+
+/**
+ * Starts a campaign and follows it to its end; what it was told, in order. `tokenUrl`: where each token is fetched, in the place of a user's id.
+ * `at`: the event at which `reached` is told; `cancelAfter`: so many milliseconds after the start it is cancelled, if nobody chose a template.
+ */
+export async function follow({ createHeraldClient }, { baseUrl, userId, tokenUrl, website, count, at, cancelAfter }, reached) {
+  let asked = 0;
+  const getToken = async () => {
+    asked += 1;
+    return (await fetch(tokenUrl)).text();
+  };
+  const herald = createHeraldClient(tokenUrl ? { baseUrl, getToken } : { baseUrl, userId });
+  const { agent, workflow } = herald;
+  const emails = Array.from({ length: count }, (_, n) => ({ email: `p${n}@grower${n}.example`, company: `Grower ${n}` }));
+  await agent.batchCreateProspects({ prospects: emails });
+  await agent.updateAgentConfig({ config: { sender: { name: "Anna Berg" }, autoApprove: true } });
+  await herald.mailbox.createMailbox({ mailbox: { address: "anna@acme.example", kind: 2 } });
+  const { campaign } = await workflow.startWorkflow({ website, templateId: cancelAfter ? "" : "modern_tech" });
+  if (cancelAfter) {
+    setTimeout(() => workflow.cancelWorkflow({ campaignId: campaign.id }), cancelAfter);
+  }
+  const seen = { seqs: [], types: [], states: [] };
+  for await (const item of herald.watch(campaign.id, { afterSeq: "0" })) {
+    seen.types.push(item.type);
+    if (item.type === "event") {
+      seen.seqs.push(item.event.seq);
+      if (item.event.kind.case === "stateChanged") {
+        seen.states.push(item.event.kind.value.to);
+      }
+      JSON.stringify(item.event);
+      if (item.event.seq === at) {
+        await reached();
+      }
+    }
+  }
+  const after = await workflow.getWorkflow({ campaignId: campaign.id });
+  return { ...seen, asked, last: after.campaign.lastSeq, state: after.campaign.state };
+}
+
+/** Every RPC, once, with an empty request: who answers, and with what. */
+export async function everyMethod({ createHeraldClient }, { baseUrl, userId, services }) {
+  const herald = createHeraldClient({ baseUrl, userId });
+  const seen = [];
+  for (const [service, methods] of Object.entries(services)) {
+    for (const method of methods) {
+      const call = herald[service][method];
+      const answer = method === "watchWorkflow" ? collect(call({})) : call({});
+      seen.push({ method: `${service}.${method}`, ...(await answer.then(() => ({ reason: "OK", own: true }), told)) });
+    }
+  }
+  return seen;
+}
+
+/** What the caller's signal and the time for a call do. */
+export async function ends({ createHeraldClient }, { baseUrl }) {
+  const { agent, watch } = createHeraldClient({ baseUrl, userId: "user_a", timeoutMs: 300 });
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 50);
+  const aborted = await refusal(agent.getAgentConfig({}, { signal: stop.signal }));
+  const late = await refusal(agent.getAgentConfig({}));
+  const gone = new AbortController();
+  gone.abort();
+  return { aborted, late, watched: await collect(watch("", { signal: gone.signal })) };
+}
+
+let watching;
+
+/** Begins to watch, and goes on after it has answered; `watched` tells what it was told until then. */
+export async function beginToWatch({ createHeraldClient }, { baseUrl, userId }) {
+  watching = [];
+  const herald = createHeraldClient({ baseUrl, userId });
+  const stream = herald.watch("");
+  watching.push((await stream.next()).value.type);
+  (async () => {
+    for await (const item of stream) {
+      watching.push(item.type);
+    }
+  })();
+}
+
+export const watched = async () => watching;
+
+/** A change that has no id of its own is given one, and is made again with it; called once more, it is another. */
+export async function change({ createHeraldClient }, { baseUrl }) {
+  const { agent } = createHeraldClient({ baseUrl, userId: "user_a" });
+  const request = { prospects: [{ email: "kim@acme.example" }] };
+  await refusal(agent.batchCreateProspects(request));
+  await refusal(agent.batchCreateProspects(request));
+  return JSON.stringify(request);
+}
+
+/** Streams that say nothing, and then no more than a snapshot each: what their watcher is told. */
+export async function silence({ createHeraldClient }, { baseUrl }) {
+  const herald = createHeraldClient({ baseUrl, userId: "user_a" });
+  const seen = [];
+  for await (const item of herald.watch("", { silenceMs: 200 })) {
+    seen.push(item.type);
+    if (seen.length === 2) {
+      return seen;
+    }
+  }
+}
