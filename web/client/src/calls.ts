@@ -29,10 +29,11 @@ export function waitBefore(error: HeraldError, tries: number, repeatable: boolea
   const away = error.kind === "transport" || (error.kind === "refused" && error.code === Code.Unavailable);
   // Refused before anything was done, and when to ask again.
   const full = error.kind === "refused" && error.code === Code.ResourceExhausted && error.retryAfterMs !== undefined;
-  if (tries >= TRIES || !(full || (away && repeatable))) {
+  const wait = error.retryAfterMs ?? 0;
+  if (tries >= TRIES || wait > LONGEST_WAIT || !(full || (away && repeatable))) {
     return undefined;
   }
-  return backoff(tries) + (error.retryAfterMs ?? 0);
+  return backoff(tries) + wait;
 }
 
 /** A wait by chance, up to a bound that doubles with each try. */

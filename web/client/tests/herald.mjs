@@ -10,12 +10,12 @@ import { createInterface } from "node:readline";
 
 const SECRET = "a secret of the tests, long enough for HS256";
 
-/** A token of that user, for so many seconds. */
-export function token(user, seconds = 3600, secret = SECRET) {
+/** A token of that user, for so many seconds; `more`: other claims. */
+export function token(user, seconds = 3600, more = {}) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const now = Math.floor(Date.now() / 1000);
-  const body = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: user, exp: now + seconds })}`;
-  return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+  const body = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: user, exp: now + seconds, ...more })}`;
+  return `${body}.${createHmac("sha256", SECRET).update(body).digest("base64url")}`;
 }
 
 export async function freePort() {

@@ -143,6 +143,33 @@ async function everyReason(where, run) {
   }
 }
 
+/** Those that a real Herald gives; the others above come from the scripted peer alone. */
+async function realReasons(where, run, strict) {
+  const env = { HERALD_LIMITS_LIVE_CAMPAIGNS: "2", HERALD_FAIRNESS_STARTS_PER_MINUTE: "3", HERALD_FAIRNESS_MAX_STREAMS: "1" };
+  const herald = await Herald.start(binary, { env });
+  const silent = await Peer.start(() => {});
+  const viewer = token(`real_${where}`, 3600, { org_id: "org_a" });
+  const owner = client.createHeraldClient({ baseUrl: strict.url, getToken: async () => token(`short_${where}`) });
+  await owner.mailbox.createMailbox({ mailbox: { address: "anna@acme.example", kind: pb.MailboxKind.OUTBOX } });
+  await owner.workflow.startWorkflow({ website: silent.url });
+  const tokens = { viewer, nobody: token("user_a", -10), short: token(`short_${where}`, 2) };
+  const seen = await run("real", { baseUrl: herald.url, userId: "user_a", strict: strict.url, website: silent.url, ...tokens });
+  for (const [reason, error] of Object.entries(seen)) {
+    if (where === "chromium" && reason === "MESSAGE_TOO_LARGE" && error.kind === "transport") {
+      // It is answered before all of it was sent, and the connection closed: a browser looks no further.
+      say(where, "Herald", "MESSAGE_TOO_LARGE", error.kind);
+      continue;
+    }
+    assert.deepEqual([error.own, error.reason], [true, reason], JSON.stringify(error));
+    const [code] = Object.entries(client.REASONS).find(([, reasons]) => reasons.includes(reason));
+    assert.equal(error.code, codeOf(code));
+    say(where, "Herald", client.Code[error.code], reason);
+  }
+  assert.ok(Object.keys(seen).length >= 34, `${Object.keys(seen).length}`);
+  await herald.end();
+  silent.end();
+}
+
 async function whatIsNotHerald(where, run) {
   const html = (status) => (response) => response.writeHead(status, { "Content-Type": "text/html" }).end("<h1>proxy</h1>");
   const answers = {
@@ -393,6 +420,7 @@ try {
   await sevenTabs(herald);
   for (const [where, place] of Object.entries(PLACES)) {
     await everyReason(where, await place());
+    await realReasons(where, await place(), strict);
     await whatIsNotHerald(where, await place());
     await credentials(where, await place(), strict, closed);
     await Promise.all([

@@ -177,3 +177,75 @@ export async function silence({ createHeraldClient }, { baseUrl }) {
     }
   }
 }
+
+/** What a real Herald refuses, each with the reason that it is to give. `baseUrl`: a development server with two live campaigns, three
+ * starts a minute and one stream; `strict`: one that takes tokens, of which `viewer` and `nobody` are. */
+export async function real({ createHeraldClient }, { baseUrl, userId, strict, viewer, nobody, short, website }) {
+  const herald = createHeraldClient({ baseUrl, userId });
+  const { agent, cache, mailbox, workflow } = herald;
+  const as = (token) => createHeraldClient({ baseUrl: strict, getToken: async () => token });
+  const email = (name) => ({ email: `${name}@acme.example` });
+  const seen = {};
+  const refuses = async (reason, call) => {
+    seen[reason] = await refusal(call);
+  };
+  await refuses("CREDENTIALS_MISSING", as(null).tenant.getCaller({}));
+  await refuses("CREDENTIALS_INVALID", as(nobody).tenant.getCaller({}));
+  await refuses("TENANT_ID_INVALID", createHeraldClient({ baseUrl, userId: "../etc" }).tenant.getCaller({}));
+  await refuses("ROLE_TOO_LOW", as(viewer).agent.resetAgent({ scope: 1 }));
+  await refuses("STREAM_EXPIRED", collect(as(short).workflow.watchWorkflow({})));
+  await refuses("FIELD_INVALID", agent.batchCreateProspects({ prospects: [{ email: "kim" }] }));
+  await refuses("PAGE_TOKEN_INVALID", agent.listProspects({ pageToken: "x" }));
+  const twice = { requestId: "once", prospects: [email("kim"), email("lee"), email("ana")] };
+  const { results } = await agent.batchCreateProspects(twice);
+  const [kim, lee, ana] = results.map(({ prospectId }) => prospectId);
+  await refuses("REQUEST_ID_REUSED", agent.batchCreateProspects({ ...twice, prospects: [email("rosa")] }));
+  const update = (prospect, more) => agent.updateProspect({ prospect, updateMask: { paths: Object.keys(more) } });
+  await refuses("PROSPECT_NOT_FOUND", agent.getProspect({ prospectId: "pr_none" }));
+  await refuses("PROSPECT_EMAIL_TAKEN", update({ id: kim, email: "lee@acme.example" }, { email: 1 }));
+  await refuses("ETAG_MISMATCH", update({ id: kim, company: "Acme", etag: "old" }, { company: 1 }));
+  await refuses("PROSPECT_NOT_DELETED", agent.undeleteProspect({ prospectId: ana }));
+  await agent.deleteProspect({ prospectId: lee });
+  await refuses("PROSPECT_DELETED", update({ id: lee, company: "Acme" }, { company: 1 }));
+  await refuses("EMAIL_NOT_FOUND", agent.getEmail({ emailId: "em_none" }));
+  await refuses("STRATEGY_NOT_FOUND", agent.getMarketingStrategy({ strategyId: "ms_none" }));
+  await refuses("SUPPRESSION_NOT_FOUND", agent.removeSuppression({ email: "kim@acme.example" }));
+  await refuses("MESSAGE_TOO_LARGE", agent.batchCreateProspects({ prospects: [{ ...email("big"), notes: "x".repeat(6_000_000) }] }));
+  await cache.setCacheEntry({ key: "text", value: { kind: { case: "stringValue", value: "a" } } });
+  await refuses("CACHE_KIND", cache.incrementCacheCounter({ key: "text" }));
+  await refuses("CACHE_KEY_NOT_FOUND", cache.getCacheEntry({ key: "none" }));
+  await refuses("MAILBOX_NOT_FOUND", mailbox.getMailbox({ mailboxId: "mb_none" }));
+  const outbox = (name) => mailbox.createMailbox({ mailbox: { address: `${name}@acme.example`, kind: 2 } });
+  await outbox("anna");
+  await refuses("MAILBOX_EXISTS", outbox("anna"));
+  await Promise.all(Array.from({ length: 99 }, (_, n) => outbox(`m${n}`)));
+  await refuses("TOO_MANY_MAILBOXES", outbox("more"));
+  const templated = (from) => workflow.previewTemplate({ from });
+  await refuses("SENDER_MISSING", templated({ case: "templateId", value: "modern_tech" }));
+  await refuses("TEMPLATE_NOT_FOUND", templated({ case: "templateId", value: "tp_none" }));
+  await refuses("TEMPLATE_BUILT_IN", workflow.deleteTemplate({ templateId: "modern_tech" }));
+  const own = () => workflow.createTemplate({ template: { name: "Own", texts: [{ language: "en", subject: "Hello", body: "Hello" }] } });
+  const { template } = await own();
+  await Promise.all(Array.from({ length: 99 }, own));
+  await refuses("TOO_MANY_TEMPLATES", own());
+  await agent.updateAgentConfig({ config: { sender: { name: "Anna Berg" } } });
+  await refuses("NO_CAMPAIGN", workflow.getWorkflow({}));
+  await refuses("CAMPAIGN_NOT_FOUND", workflow.getWorkflow({ campaignId: "cp_none" }));
+  const start = () => workflow.startWorkflow({ website, templateId: template.id });
+  const { campaign } = await start();
+  await refuses("TEMPLATE_IN_USE", workflow.deleteTemplate({ templateId: template.id }));
+  const stop = new AbortController();
+  const stream = workflow.watchWorkflow({}, { signal: stop.signal })[Symbol.asyncIterator]();
+  await stream.next();
+  await refuses("TOO_MANY_STREAMS", collect(workflow.watchWorkflow({})));
+  stop.abort();
+  await start();
+  await refuses("CAMPAIGN_AMBIGUOUS", workflow.pauseWorkflow({}));
+  await refuses("CAMPAIGN_LIVE", start());
+  await workflow.cancelWorkflow({ campaignId: campaign.id });
+  await refuses("CAMPAIGN_STATE", workflow.pauseWorkflow({ campaignId: campaign.id }));
+  const { campaign: third } = await start();
+  await workflow.cancelWorkflow({ campaignId: third.id });
+  await refuses("TOO_MANY_STARTS", start());
+  return seen;
+}
