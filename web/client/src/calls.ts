@@ -1,5 +1,5 @@
 import { clone, type DescMethod, isMessage, type Message } from "@bufbuild/protobuf";
-import { MethodOptions_IdempotencyLevel as Idempotency, TimestampSchema, timestampDate } from "@bufbuild/protobuf/wkt";
+import { MethodOptions_IdempotencyLevel as Idempotency, type Timestamp, TimestampSchema, timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { HeraldError } from "./errors.js";
 
@@ -65,9 +65,14 @@ export const requestIds: Interceptor = (next) => (request) => {
   }
   // The caller's own stays as it is: called with it again, another call is meant.
   const message = clone(method.input, request.message) as Message & { requestId: string };
-  message.requestId = crypto.randomUUID();
+  message.requestId = newRequestId();
   return next({ ...request, message });
 };
+
+/** crypto.randomUUID is for https and localhost alone. */
+function newRequestId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 function requestId(message: Message): string {
   return (message as Message & { requestId?: string }).requestId ?? "";
@@ -97,46 +102,68 @@ export const retries: Interceptor = (next) => async (request) => {
 
 /** Stamps each call with a token, and makes one again with a fresh token whose own is refused. */
 export function authorized(getToken: GetToken): Interceptor {
-  let refreshing: Promise<string | null> | undefined;
-  let newest: string | null = null;
-  const get = async (options?: { skipCache: boolean }) => {
+  // What came in the place of which token; it may be another user's by now that getToken gives.
+  let replaced: { used: string | null; by: Promise<string | null> } | undefined;
+  const get = async (signal: AbortSignal, options?: { skipCache: boolean }) => {
     try {
-      return await getToken(options);
+      return await unlessAborted(getToken(options), signal);
     } catch (cause) {
+      if (signal.aborted) {
+        throw cause;
+      }
       const error = new HeraldError("getToken has failed", { kind: "token", code: Code.Unauthenticated, cause });
       throw new ConnectError(error.message, error.code, undefined, undefined, error);
     }
   };
-  // However many calls are refused, one fresh token is fetched for them.
-  const fresh = async (used: string | null) => {
-    if (newest !== null && newest !== used) {
-      return newest;
-    }
-    refreshing ??= get({ skipCache: true }).finally(() => {
-      refreshing = undefined;
-    });
-    newest = await refreshing;
-    return newest;
-  };
   return (next) => async (request) => {
+    const { signal, header } = request;
     const stamp = (text: string | null) => {
+      header.delete("Authorization");
       if (text !== null) {
-        request.header.set("Authorization", `Bearer ${text}`);
+        header.set("Authorization", `Bearer ${text}`);
       }
       return text;
     };
-    const used = stamp(await (request.contextValues.get(freshToken) ? get({ skipCache: true }) : get()));
+    const isRefused = (error: unknown) => {
+      const { kind, code } = HeraldError.from(error, signal);
+      return kind === "refused" && code === Code.Unauthenticated;
+    };
+    const used = stamp(await get(signal, request.contextValues.get(freshToken) ? { skipCache: true } : undefined));
     try {
       return await next(request);
     } catch (error) {
-      const { kind, code } = HeraldError.from(error, request.signal);
-      if (request.stream || kind !== "refused" || code !== Code.Unauthenticated) {
+      if (request.stream || !isRefused(error)) {
         throw error;
       }
-      stamp(await fresh(used));
-      return next(request);
+      // However many calls are refused with one token, one fresh token is fetched for them.
+      if (replaced?.used !== used) {
+        replaced = { used, by: get(signal, { skipCache: true }) };
+      }
+      const mine = replaced;
+      try {
+        stamp(await unlessAborted(mine.by, signal));
+        return await next(request);
+      } catch (again) {
+        // The next call fetches another one.
+        if (replaced === mine) {
+          replaced = undefined;
+        }
+        throw again;
+      }
     }
   };
+}
+
+/** What the promise gives, or the reason of the signal once it is aborted. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) {
+      abort();
+    }
+  });
 }
 
 /** Stamps each call with a user's id, which development servers take on its word. */
@@ -164,13 +191,19 @@ async function* each<T extends Message>(messages: AsyncIterable<T>): AsyncIterab
   }
 }
 
+/** In the prototype: what copies plain objects, as react-query does, takes those of another one as they are. */
+const TIME = {
+  toJSON(this: Timestamp): string {
+    return timestampDate(this).toISOString();
+  },
+};
+
 function makeJsonSafe(value: unknown): void {
   if (Array.isArray(value)) {
     value.forEach(makeJsonSafe);
   } else if (typeof value === "object" && value !== null && !(value instanceof Uint8Array)) {
     if (isMessage(value, TimestampSchema)) {
-      const time = value;
-      Object.defineProperty(value, "toJSON", { value: () => timestampDate(time).toISOString(), enumerable: false });
+      Object.setPrototypeOf(value, TIME);
     } else {
       Object.values(value).forEach(makeJsonSafe);
     }

@@ -1,5 +1,5 @@
 import type { DescMethodServerStreaming, DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, createClient, type Interceptor, makeAnyClient, type Transport } from "@connectrpc/connect";
+import { type CallOptions, type Client, Code, createClient, type Interceptor, makeAnyClient, type Transport } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { asUser, authorized, type GetToken, jsonSafe, requestIds, retries } from "./calls.js";
 import { HeraldError } from "./errors.js";
@@ -41,7 +41,7 @@ export interface HeraldClient {
   tenant: Client<typeof TenantService>;
   workflow: Client<typeof WorkflowService>;
   /** Follows a campaign; empty means the newest. */
-  watch(campaignId: string, options?: WatchOptions): AsyncGenerator<Watched, void>;
+  watch(campaignId?: string, options?: WatchOptions): AsyncGenerator<Watched, void>;
 }
 
 const TIMEOUT = 30_000;
@@ -62,6 +62,10 @@ export function createHeraldClient(options: HeraldOptions): HeraldClient {
 
 /** What carries calls: gRPC-Web with tokens, ids of requests and repetitions. For `serviceClient` and for connect-query. */
 export function createHeraldTransport(options: HeraldOptions): Transport {
+  if (!URL.canParse(options.baseUrl) || !/^https?:$/.test(new URL(options.baseUrl).protocol)) {
+    const message = `baseUrl must be such as https://herald.example.com, and is ${JSON.stringify(options.baseUrl)}`;
+    throw new HeraldError(message, { kind: "caller", code: Code.InvalidArgument });
+  }
   const who = options.getToken ? authorized(options.getToken) : asUser(options.userId ?? "");
   return createGrpcWebTransport({
     baseUrl: options.baseUrl,

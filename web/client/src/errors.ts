@@ -8,10 +8,11 @@ import { isReason, type Reason } from "./reasons.js";
  * - `refused`: Herald has answered, with a code and mostly a reason;
  * - `transport`: Herald was not reached, or something that is not Herald has answered: the network, a proxy, a server that stopped;
  * - `token`: `getToken` has thrown;
+ * - `caller`: the request or the options cannot be sent as they are;
  * - `deadline`: the time for the call is over;
  * - `aborted`: by the caller's signal.
  */
-export type ErrorKind = "refused" | "transport" | "token" | "deadline" | "aborted";
+export type ErrorKind = "refused" | "transport" | "token" | "caller" | "deadline" | "aborted";
 
 /** What is wrong with a field of the request. */
 export interface FieldViolation {
@@ -83,7 +84,12 @@ export class HeraldError extends Error {
     if (code === Code.DeadlineExceeded) {
       return new HeraldError(message, { kind: "deadline", code, cause: error });
     }
+    // So says Connect of a message that protobuf cannot encode.
+    if (message.startsWith("serialize ")) {
+      return new HeraldError(message, { kind: "caller", code: Code.InvalidArgument, cause: error });
+    }
     // Every answer of Herald's own has a reason: what has none is somebody else's, whatever its code.
-    return new HeraldError(message, { kind: "transport", code: Code.Unavailable, cause: error });
+    const what = `Herald was not reached, or something else has answered: ${message}`;
+    return new HeraldError(what, { kind: "transport", code: Code.Unavailable, cause: error });
   }
 }

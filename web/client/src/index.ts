@@ -1,3 +1,4 @@
+export { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 export { Code } from "@connectrpc/connect";
 export type { GetToken } from "./calls.js";
 export { isRepeatable } from "./calls.js";

@@ -17,9 +17,9 @@ export type Watched =
 
 export interface WatchOptions {
   /** Ends the watch. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Only the events after this number; "0" means all. */
-  afterSeq?: string;
+  afterSeq?: string | undefined;
   /** Watches in a hidden tab too. By itself a hidden tab has no stream, and catches up when it is shown: over plain HTTP a browser has six connections. */
   whileHidden?: boolean;
   /** After how much silence a stream counts as dead, in milliseconds; 60,000 if left out. Herald sends a heartbeat after 20 seconds. */
@@ -28,6 +28,8 @@ export interface WatchOptions {
 
 /** How long a watcher is without a stream before it is told, in milliseconds. */
 const DISCONNECTED = 2_000;
+/** How long a stream that says nothing has to last until it counts as one. */
+const SETTLED = 1_000;
 const SILENCE = 60_000;
 /** What waits to be taken; a slow reader has the stream wait. */
 const QUEUE = 256;
@@ -70,32 +72,48 @@ async function follow(
   signal: AbortSignal,
 ): Promise<void> {
   const untilHidden = !options.whileHidden;
-  // By an empty id the newest is meant, which may be another one when a stream is opened again.
+  if (options.afterSeq !== undefined && !/^\d{1,19}$/.test(options.afterSeq)) {
+    throw new HeraldError("afterSeq must be a number, as text", { kind: "caller", code: Code.InvalidArgument });
+  }
   let id = campaignId;
   let last = options.afterSeq === undefined ? undefined : BigInt(options.afterSeq);
   let tries = 0;
   let fresh = false;
   const outage = new Outage(queue);
+  signal.addEventListener("abort", () => outage.stops());
   while (!signal.aborted) {
     if (untilHidden) {
       await shown(signal);
     }
     outage.begins();
     const stream = new StreamSignal(signal, options.silenceMs ?? SILENCE, untilHidden);
-    const request = last === undefined ? { campaignId: id } : { campaignId: id, afterSeq: last.toString() };
-    const contextValues = createContextValues().set(freshToken, fresh);
-    let gap = false;
+    let settled = false;
+    const settle = () => {
+      clearTimeout(settling);
+      settled = true;
+      outage.ends();
+      tries = 0;
+      fresh = false;
+    };
+    let settling: ReturnType<typeof setTimeout> | undefined;
+    const onHeader = (header: Headers) => {
+      // With a status in it, it is a refusal. One that is cut at once was none.
+      if (!header.has("grpc-status")) {
+        settling = setTimeout(settle, SETTLED);
+      }
+    };
+    let failed: HeraldError | undefined;
     try {
-      const onHeader = (header: Headers) => {
-        // With a status in it, it is a refusal.
-        if (!header.has("grpc-status")) {
-          outage.ends();
-          tries = 0;
-          fresh = false;
-        }
-      };
+      if (id === "" && last !== undefined) {
+        // The newest may be another one when a stream is opened again.
+        id = (await workflow.getWorkflow({}, { signal: stream.signal })).campaign?.id ?? "";
+      }
+      const request = last === undefined ? { campaignId: id } : { campaignId: id, afterSeq: last.toString() };
+      const contextValues = createContextValues().set(freshToken, fresh);
+      let gap = false;
       for await (const { update } of workflow.watchWorkflow(request, { signal: stream.signal, contextValues, onHeader })) {
         stream.rest();
+        settle();
         if (update.case === "snapshot") {
           id = update.value.id;
           last = BigInt(update.value.lastSeq);
@@ -118,27 +136,34 @@ async function follow(
         return;
       }
     } catch (caught) {
-      const error = HeraldError.from(caught);
-      if (stream.closed === "hidden" || error.reason === "STREAM_EXPIRED") {
-        continue;
-      }
-      if (signal.aborted) {
-        return;
-      }
-      if (error.kind === "refused" && error.code === Code.Unauthenticated && !fresh) {
+      failed = HeraldError.from(caught);
+    } finally {
+      clearTimeout(settling);
+      stream.close("stopped");
+    }
+    if (signal.aborted) {
+      return;
+    }
+    if (stream.closed === "hidden") {
+      outage.stops();
+      continue;
+    }
+    if (failed && failed.reason !== "STREAM_EXPIRED") {
+      if (failed.kind === "refused" && failed.code === Code.Unauthenticated && !fresh) {
         fresh = true;
         continue;
       }
-      if (!passes(error) && stream.closed !== "silent") {
-        throw error;
+      if (stream.closed === "silent") {
+        failed = silent();
+      } else if (!passes(failed)) {
+        outage.stops();
+        throw failed;
       }
-      outage.is(stream.closed === "silent" ? silent() : error);
-      await online(backoff(tries++) + (error.retryAfterMs ?? 0), signal);
-    } finally {
-      stream.close("stopped");
-      if (signal.aborted || stream.closed === "hidden") {
-        outage.ends();
-      }
+      outage.is(failed);
+    }
+    // A stream that went well for a while is opened again at once, when it has come to its end.
+    if (!settled || failed?.reason !== "STREAM_EXPIRED") {
+      await online(backoff(tries++) + (failed?.retryAfterMs ?? 0), signal);
     }
   }
 }
@@ -171,9 +196,14 @@ class Outage {
     this.error = error;
   }
 
-  ends(): void {
+  /** Nobody is to be told. */
+  stops(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+  }
+
+  ends(): void {
+    this.stops();
     if (this.told) {
       this.told = false;
       void this.queue.put({ type: "connected" });

@@ -210,7 +210,7 @@ async function whatIsNotHerald(where, run) {
   say(where, "silence", "aborted by the caller's signal; deadline after 300 ms; an aborted watch ends quietly");
   const cut = await Peer.start((response) => response.writeHead(502).end());
   const request = await run("change", { baseUrl: cut.url });
-  const ids = cut.bodies.map((body) => body.match(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/)?.[0]);
+  const ids = cut.bodies.map((body) => body.match(/[0-9a-f]{32}/)?.[0]);
   assert.deepEqual(
     [request, ids.length, new Set(ids.slice(0, 5)).size, new Set(ids).size],
     ['{"prospects":[{"email":"kim@acme.example"}]}', 10, 1, 2],
@@ -222,13 +222,14 @@ async function whatIsNotHerald(where, run) {
     response.writeHead(200, { "Content-Type": "application/grpc-web+proto" });
     response.flushHeaders();
     if (asked > 3) {
-      response.write(Buffer.from([0, 0, 0, 0, 2, 0x0a, 0]));
+      response.write(Buffer.from([0, 0, 0, 0, 5, 0x0a, 3, 0x0a, 1, 0x61]));
     }
   });
-  assert.deepEqual(await run("silence", { baseUrl: dead.url }), ["snapshot", "snapshot"]);
+  const heard = await run("silence", { baseUrl: dead.url });
+  assert.equal(heard.at(-1), "snapshot");
   assert.ok(dead.asked.length >= 5, `${dead.asked.length} streams`);
   dead.end();
-  say(where, "streams that say nothing", `given up after 200 ms, ${dead.asked.length} of them`);
+  say(where, "streams that say nothing", `given up after 200 ms, ${dead.asked.length} of them`, heard.join(", "));
   // Full, and when to ask again: a change that has no request_id is repeated, since nothing was done.
   const full = await Peer.start((response, _, asked) => {
     const code = client.Code.ResourceExhausted;
@@ -248,6 +249,22 @@ async function credentials(where, run, herald, closed) {
   const { asked, subjects } = await run("refresh", { baseUrl: herald.url, stale, fresh: token("user_a") });
   assert.deepEqual([asked, subjects], [1, ["user_a"]]);
   say(where, "Herald", "CREDENTIALS_INVALID for 20 calls at once", "one fresh token, all answered");
+  const users = { stale, fresh: token("user_a"), other: token("user_b", -10), otherFresh: token("user_b") };
+  const who = await run("identities", { baseUrl: herald.url, tokens: users });
+  assert.deepEqual([who.subjects, who.signedOut.reason], [["user_a", "user_b", "user_a"], "CREDENTIALS_MISSING"]);
+  assert.deepEqual([who.late.kind, who.watched], ["deadline", []]);
+  say(
+    where,
+    "Herald",
+    "another user signs in, then nobody",
+    "nothing of the one before is sent again; a getToken that hangs holds nothing up",
+  );
+  assert.deepEqual(await run("mistakes", { baseUrl: herald.url }), [
+    [true, "caller"],
+    [true, "caller"],
+    [true, "caller"],
+  ]);
+  say(where, "nobody", "what cannot be sent", "told as the caller's");
   const { call, calls, watched, broken } = await run("refused", { baseUrl: herald.url, stale });
   assert.deepEqual([call.reason, calls, watched.reason], ["CREDENTIALS_INVALID", 2, "CREDENTIALS_INVALID"]);
   assert.deepEqual([broken.kind, broken.own], ["token", true]);

@@ -29,7 +29,14 @@ export async function prospects({ createHeraldClient, pages }, { baseUrl, userId
   const { agent } = createHeraldClient({ baseUrl, userId });
   const created = await agent.batchCreateProspects({ prospects: emails.map((email) => ({ email })) });
   const listed = await collect(pages(agent.listProspects, { pageSize: 2 }));
-  const all = listed.flatMap((page) => page.prospects);
+  // As react-query copies answers to share what has not changed.
+  const copied = (value) =>
+    Array.isArray(value)
+      ? value.map(copied)
+      : typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
+        ? Object.fromEntries(Object.entries(value).map(([key, part]) => [key, copied(part)]))
+        : value;
+  const all = copied(listed.flatMap((page) => page.prospects));
   return { created: created.createdCount, pages: listed.length, emails: all.map(({ email }) => email).sort(), json: JSON.stringify(all) };
 }
 
@@ -172,7 +179,7 @@ export async function silence({ createHeraldClient }, { baseUrl }) {
   const seen = [];
   for await (const item of herald.watch("", { silenceMs: 200 })) {
     seen.push(item.type);
-    if (seen.length === 2) {
+    if (seen.filter((type) => type === "snapshot").length === 2) {
       return seen;
     }
   }
@@ -248,4 +255,31 @@ export async function real({ createHeraldClient }, { baseUrl, userId, strict, vi
   await workflow.cancelWorkflow({ campaignId: third.id });
   await refuses("TOO_MANY_STARTS", start());
   return seen;
+}
+
+/** Who is called for when another user signs in, and what a getToken that never answers holds up. */
+export async function identities({ createHeraldClient }, { baseUrl, tokens }) {
+  const { stale, fresh, other, otherFresh } = tokens;
+  const given = [stale, fresh, other, otherFresh, stale, fresh];
+  const getToken = async () => given.shift() ?? null;
+  const { tenant } = createHeraldClient({ baseUrl, getToken });
+  const subjects = [];
+  for (let n = 0; n < 3; n++) {
+    subjects.push((await tenant.getCaller({})).caller.subject);
+  }
+  const signedOut = await refusal(tenant.getCaller({}));
+  const hung = createHeraldClient({ baseUrl, getToken: () => new Promise(() => {}), timeoutMs: 200 });
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 100);
+  const late = await refusal(hung.tenant.getCaller({}));
+  return { subjects, signedOut, late, watched: await collect(hung.watch("", { signal: stop.signal })) };
+}
+
+/** What cannot be sent at all. */
+export async function mistakes({ createHeraldClient }, { baseUrl }) {
+  const { agent, watch } = createHeraldClient({ baseUrl, userId: "user_a" });
+  const number = await refusal(agent.listProspects({ pageSize: 1.5 }));
+  const seq = await refusal(collect(watch("", { afterSeq: "bogus" })));
+  const url = await refusal((async () => createHeraldClient({ baseUrl: "127.0.0.1:1", userId: "user_a" }))());
+  return [number, seq, url].map(({ own, kind }) => [own, kind]);
 }
