@@ -30,6 +30,7 @@ export interface WatchOptions {
 const DISCONNECTED = 2_000;
 /** How long a stream that says nothing has to last until it counts as one. */
 const SETTLED = 1_000;
+/** A stream that says nothing for so long is dead. */
 const SILENCE = 60_000;
 /** What waits to be taken; a slow reader has the stream wait. */
 const QUEUE = 256;
