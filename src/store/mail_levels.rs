@@ -25,11 +25,13 @@ system_sql! {
          SELECT (SELECT CAST(COALESCE(SUM(approved), 0) AS bigint) FROM running) AS waiting,
              (SELECT COUNT(*) FROM due) AS due,
              (SELECT COUNT(*) FROM due WHERE last_event <= $2 AND (lease_owner IS NOT NULL OR due_time <= $2)) AS late,
-             (SELECT COUNT(*)
+             (SELECT CAST(COALESCE(SUM((
+                  SELECT COUNT(*)
+                  FROM emails e
+                  WHERE e.tenant_id = m.tenant_id AND e.campaign_id = r.id AND e.mailbox_id = m.id AND e.status = 'approved')), 0) AS bigint)
               FROM mailboxes m
               JOIN running r ON r.tenant_id = m.tenant_id
-              JOIN emails e ON e.tenant_id = r.tenant_id AND e.campaign_id = r.id AND e.mailbox_id = m.id
-              WHERE m.state = 'paused' AND e.status = 'approved') AS held,
+              WHERE m.state = 'paused') AS held,
              (SELECT COUNT(*) FROM mailboxes WHERE state = 'paused') AS paused_mailboxes";
 }
 
