@@ -41,16 +41,19 @@ export function backoff(tries: number): number {
   return Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** tries);
 }
 
-/** Waits, or until the signal is aborted. */
+/** Waits, or until the signal is aborted, or the browser says that there is a network again. */
 export function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  const network = typeof window === "undefined" ? undefined : window;
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", done);
+      network?.removeEventListener("online", done);
       resolve();
     };
     const timer = setTimeout(done, milliseconds);
     signal.addEventListener("abort", done);
+    network?.addEventListener("online", done);
     if (signal.aborted) {
       done();
     }
@@ -104,13 +107,10 @@ export const retries: Interceptor = (next) => async (request) => {
 export function authorized(getToken: GetToken): Interceptor {
   // What came in the place of which token; it may be another user's by now that getToken gives.
   let replaced: { used: string | null; by: Promise<string | null> } | undefined;
-  const get = async (signal: AbortSignal, options?: { skipCache: boolean }) => {
+  const ask = async (options?: { skipCache: boolean }) => {
     try {
-      return await unlessAborted(getToken(options), signal);
+      return await getToken(options);
     } catch (cause) {
-      if (signal.aborted) {
-        throw cause;
-      }
       const error = new HeraldError("getToken has failed", { kind: "token", code: Code.Unauthenticated, cause });
       throw new ConnectError(error.message, error.code, undefined, undefined, error);
     }
@@ -128,7 +128,8 @@ export function authorized(getToken: GetToken): Interceptor {
       const { kind, code } = HeraldError.from(error, signal);
       return kind === "refused" && code === Code.Unauthenticated;
     };
-    const used = stamp(await get(signal, request.contextValues.get(freshToken) ? { skipCache: true } : undefined));
+    const options = request.contextValues.get(freshToken) ? { skipCache: true } : undefined;
+    const used = stamp(await unlessAborted(ask(options), signal));
     try {
       return await next(request);
     } catch (error) {
@@ -137,7 +138,7 @@ export function authorized(getToken: GetToken): Interceptor {
       }
       // However many calls are refused with one token, one fresh token is fetched for them.
       if (replaced?.used !== used) {
-        replaced = { used, by: get(signal, { skipCache: true }) };
+        replaced = { used, by: ask({ skipCache: true }) };
       }
       const mine = replaced;
       try {

@@ -131,42 +131,20 @@ function isHidden(): boolean {
 
 /** Waits until the tab is shown, where there are tabs. */
 export function shown(signal: AbortSignal): Promise<void> {
-  return until(document_(), "visibilitychange", () => !isHidden(), signal);
-}
-
-/** Waits so long, or until the browser says that there is a network again. */
-export function online(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const window_ = typeof window === "undefined" ? undefined : window;
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      window_?.removeEventListener("online", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    window_?.addEventListener("online", done);
-    signal.addEventListener("abort", done);
-    if (signal.aborted) {
-      done();
-    }
-  });
-}
-
-function document_(): EventTarget | undefined {
-  return typeof document === "undefined" ? undefined : document;
-}
-
-function until(target: EventTarget | undefined, event: string, holds: () => boolean, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const look = () => {
-      if (holds() || signal.aborted) {
-        target?.removeEventListener(event, look);
-        signal.removeEventListener("abort", look);
-        resolve();
+      if (isHidden() && !signal.aborted) {
+        return;
       }
+      if (typeof document !== "undefined") {
+        document.removeEventListener("visibilitychange", look);
+      }
+      signal.removeEventListener("abort", look);
+      resolve();
     };
-    target?.addEventListener(event, look);
+    if (typeof document !== "undefined") {
+      document.addEventListener("visibilitychange", look);
+    }
     signal.addEventListener("abort", look);
     look();
   });

@@ -1,8 +1,8 @@
 import { type Client, Code, createContextValues } from "@connectrpc/connect";
-import { backoff, freshToken } from "./calls.js";
+import { backoff, freshToken, sleep } from "./calls.js";
 import { HeraldError } from "./errors.js";
 import type { Campaign, CampaignEvent, WorkflowService } from "./gen/herald/v1/workflow_pb.js";
-import { online, Queue, StreamSignal, shown } from "./streams.js";
+import { Queue, StreamSignal, shown } from "./streams.js";
 
 /** What a watcher is told, in order. */
 export type Watched =
@@ -164,7 +164,7 @@ async function follow(
     }
     // A stream that went well for a while is opened again at once, when it has come to its end.
     if (!settled || failed?.reason !== "STREAM_EXPIRED") {
-      await online(backoff(tries++) + (failed?.retryAfterMs ?? 0), signal);
+      await sleep(backoff(tries++) + (failed?.retryAfterMs ?? 0), signal);
     }
   }
 }

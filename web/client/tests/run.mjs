@@ -230,6 +230,22 @@ async function whatIsNotHerald(where, run) {
   assert.ok(dead.asked.length >= 5, `${dead.asked.length} streams`);
   dead.end();
   say(where, "streams that say nothing", `given up after 200 ms, ${dead.asked.length} of them`, heard.join(", "));
+  // One is missing, and then some come twice.
+  const streams = [
+    ["1", "3"],
+    ["1", "2", "3"],
+  ];
+  const gaps = await Peer.start((response, _, asked) => {
+    response.writeHead(200, { "Content-Type": "application/grpc-web+proto" });
+    for (const seq of streams[asked - 1]) {
+      response.write(Buffer.from([0, 0, 0, 0, 4, 0x12, 2, 0x08, Number(seq)]));
+    }
+    const trailer = Buffer.from("grpc-status: 0\r\n");
+    response.end(Buffer.concat([Buffer.from([0x80, 0, 0, 0, trailer.length]), trailer]));
+  });
+  assert.deepEqual([await run("events", { baseUrl: gaps.url }), gaps.asked.length], [["1", "2", "3"], 2]);
+  gaps.end();
+  say(where, "a scripted peer", "a gap, and events that come twice", "each once, in order");
   // Full, and when to ask again: a change that has no request_id is repeated, since nothing was done.
   const full = await Peer.start((response, _, asked) => {
     const code = client.Code.ResourceExhausted;
@@ -259,6 +275,9 @@ async function credentials(where, run, herald, closed) {
     "another user signs in, then nobody",
     "nothing of the one before is sent again; a getToken that hangs holds nothing up",
   );
+  const [gaveUp, other] = await run("givesUp", { baseUrl: herald.url, stale, fresh: token("user_a") });
+  assert.deepEqual([gaveUp, other], ["aborted", "user_a"]);
+  say(where, "Herald", "two calls wait for one fresh token", "one gives up, the other is answered");
   assert.deepEqual(await run("mistakes", { baseUrl: herald.url }), [
     [true, "caller"],
     [true, "caller"],

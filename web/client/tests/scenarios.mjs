@@ -275,6 +275,26 @@ export async function identities({ createHeraldClient }, { baseUrl, tokens }) {
   return { subjects, signedOut, late, watched: await collect(hung.watch("", { signal: stop.signal })) };
 }
 
+/** Two calls wait for one fresh token; the one that asked for it gives up. */
+export async function givesUp({ createHeraldClient }, { baseUrl, stale, fresh }) {
+  const getToken = async ({ skipCache } = {}) => {
+    await new Promise((done) => setTimeout(done, skipCache ? 300 : 0));
+    return skipCache ? fresh : stale;
+  };
+  const { tenant } = createHeraldClient({ baseUrl, getToken });
+  const stop = new AbortController();
+  const first = refusal(tenant.getCaller({}, { signal: stop.signal }));
+  const second = tenant.getCaller({});
+  setTimeout(() => stop.abort(), 150);
+  return [(await first).kind, (await second).caller.subject];
+}
+
+/** Every event from the first on. */
+export async function events({ createHeraldClient }, { baseUrl }) {
+  const herald = createHeraldClient({ baseUrl, userId: "user_a" });
+  return (await collect(herald.watch("cp_a", { afterSeq: "0" }))).map(({ event }) => event.seq);
+}
+
 /** What cannot be sent at all. */
 export async function mistakes({ createHeraldClient }, { baseUrl }) {
   const { agent, watch } = createHeraldClient({ baseUrl, userId: "user_a" });
