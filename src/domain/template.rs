@@ -9,6 +9,7 @@ mod values;
 pub use built_in::{built_in, find};
 pub use values::{ProspectValues, Sender, VALUES, Values};
 
+use std::collections::BTreeSet;
 use std::io;
 
 use minijinja::syntax::SyntaxConfig;
@@ -204,7 +205,8 @@ fn faults(text: &TemplateText) -> Vec<TemplateError> {
             let what = format!("there is no value {name}; the values are {}", values::names());
             found.push(TemplateError { language: text.language.clone(), part, place, what });
         }
-        for (at, name) in filters(source) {
+        let mut named = BTreeSet::new();
+        for (at, name) in filters(source).into_iter().filter(|(_, name)| named.insert(*name)) {
             let tried = renderer.env.compile_expression(&format!("''|{name}")).and_then(|tried| tried.eval(()));
             if tried.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter) {
                 let (place, what) = (Some(place(source, at)), format!("unknown filter: {name}"));
@@ -557,6 +559,18 @@ mod tests {
             }
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_text_of_nothing_but_filters_is_looked_through_at_once() {
+        let names: Vec<_> = (0..3_600).map(|n| format!("{n:x}")).map(|name| format!("f{name}")).collect();
+        let tag = |names: &[String]| format!("{{{{ 'x'|{} }}}}", names.join("|"));
+        let body: String = names.chunks(90).map(tag).collect();
+        assert!(body.len() <= MAX_BODY, "{}", body.len());
+        let begun = Instant::now();
+        assert_eq!(faults(&text("S", &body)).len(), names.len(), "each is named");
+        assert_eq!(faults(&text("S", &tag(&["shout".to_owned()]).repeat(200))).len(), 1, "once");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 
     #[test]
